@@ -1,0 +1,1 @@
+//! A registry's records kept at hand: watched, and still there when the registry is not.
