@@ -231,7 +231,11 @@ impl Error {
     pub fn from_wire(text: &str) -> Self {
         match serde_json::from_str::<WireError<'_>>(text) {
             Ok(wire) => Self(Box::new(Inner {
-                status: if wire.status.is_empty() { status_text(wire.code) } else { wire.status.into() },
+                status: if wire.status.is_empty() {
+                    status_text(wire.code)
+                } else {
+                    wire.status.into()
+                },
                 id: wire.id.into(),
                 code: wire.code,
                 detail: Cow::Owned(wire.detail.into_owned()),
@@ -323,20 +327,33 @@ mod tests {
             r#"{"id":"interop.fail","code":409,"detail":"asked to fail: world","status":"Conflict"}"#
         );
         assert_eq!(Error::new("", 0, "plain").to_json(), r#"{"detail":"plain"}"#);
-        assert_eq!(Error::new("x", 299, "odd").to_json(), r#"{"id":"x","code":299,"detail":"odd"}"#);
+        assert_eq!(
+            Error::new("x", 299, "odd").to_json(),
+            r#"{"id":"x","code":299,"detail":"odd"}"#
+        );
     }
 
     #[test]
     fn what_was_written_is_read_back() {
         let error = Error::from_wire(&Error::not_found("a", "b \"c\"\n").to_json());
-        assert_eq!((error.id(), error.code(), error.detail()), ("a", 404, "b \"c\"\n"));
+        assert_eq!(
+            (error.id(), error.code(), error.detail()),
+            ("a", 404, "b \"c\"\n")
+        );
         assert_eq!(error.status(), "Not Found");
         assert_eq!(error.kind(), ErrorKind::NotFound);
     }
 
     #[test]
     fn text_that_is_no_object_becomes_the_detail() {
-        for text in ["rpc: can't find service X", "", "[1]", "17", "{\"code\":\"x\"}", "{"] {
+        for text in [
+            "rpc: can't find service X",
+            "",
+            "[1]",
+            "17",
+            "{\"code\":\"x\"}",
+            "{",
+        ] {
             let error = Error::from_wire(text);
             assert_eq!((error.detail(), error.code()), (text, 0));
         }
@@ -344,7 +361,10 @@ mod tests {
 
     #[test]
     fn display_says_detail_id_and_code() {
-        assert_eq!(Error::client(503, "no node").to_string(), "no node (go.micro.client 503)");
+        assert_eq!(
+            Error::client(503, "no node").to_string(),
+            "no node (go.micro.client 503)"
+        );
         assert_eq!(Error::from_wire("text").to_string(), "text");
         let told = Error::client(503, "refused").context("service greeter, node 1");
         assert_eq!(told.detail(), "service greeter, node 1: refused");

@@ -40,12 +40,18 @@ impl Metadata {
         if received.is_empty() {
             return Self(None);
         }
-        Self(Some(Box::new(Pairs { head, received, own: Vec::new() })))
+        Self(Some(Box::new(Pairs {
+            head,
+            received,
+            own: Vec::new(),
+        })))
     }
 
     /// The value of a name, whatever its case.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// Whether the name has a value.
@@ -72,7 +78,11 @@ impl Metadata {
             }
             !matches
         });
-        if let Some(at) = pairs.own.iter().position(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        if let Some(at) = pairs
+            .own
+            .iter()
+            .position(|(known, _)| known.eq_ignore_ascii_case(name))
+        {
             removed = Some(pairs.own.swap_remove(at).1);
         }
         removed
@@ -81,15 +91,24 @@ impl Metadata {
     /// All pairs: those received first, in their order, then those set here.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.as_deref().into_iter().flat_map(|pairs| {
-            let received =
-                pairs.received.iter().map(|span| (part(&pairs.head, span.name), part(&pairs.head, span.value)));
-            received.chain(pairs.own.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            let received = pairs
+                .received
+                .iter()
+                .map(|span| (part(&pairs.head, span.name), part(&pairs.head, span.value)));
+            received.chain(
+                pairs
+                    .own
+                    .iter()
+                    .map(|(name, value)| (name.as_str(), value.as_str())),
+            )
         })
     }
 
     /// How many pairs there are.
     pub fn len(&self) -> usize {
-        self.0.as_deref().map_or(0, |pairs| pairs.received.len() + pairs.own.len())
+        self.0
+            .as_deref()
+            .map_or(0, |pairs| pairs.received.len() + pairs.own.len())
     }
 
     /// Whether there is no pair.

@@ -1,6 +1,5 @@
 //! Who is where: the registry's contract and its records.
 
-
 mod known;
 mod memory;
 mod record;
@@ -136,7 +135,10 @@ impl Watcher {
     pub async fn next(&mut self) -> Result<Change> {
         match std::future::poll_fn(|context| self.0.as_mut().poll_next(context)).await {
             Some(change) => change,
-            None => Err(Error::unavailable("go.micro.registry", "watcher stopped: the registry was closed")),
+            None => Err(Error::unavailable(
+                "go.micro.registry",
+                "watcher stopped: the registry was closed",
+            )),
         }
     }
 }
@@ -157,5 +159,8 @@ impl fmt::Debug for Watcher {
 
 /// The error that every registry gives for a name without nodes.
 pub fn service_not_found(name: &str) -> Error {
-    Error::not_found("go.micro.registry", format!("service {name}: not found; is it running and registered in this registry?"))
+    Error::not_found(
+        "go.micro.registry",
+        format!("service {name}: not found; is it running and registered in this registry?"),
+    )
 }

@@ -35,7 +35,9 @@ impl Text {
     ///
     /// `None` where a position lies outside the text or inside a character.
     pub fn slice(&self, start: usize, end: usize) -> Option<Self> {
-        self.as_str().get(start..end).map(|part| Self(self.0.slice_ref(part)))
+        self.as_str()
+            .get(start..end)
+            .map(|part| Self(self.0.slice_ref(part)))
     }
 
     /// Checks that the bytes are UTF-8 and shares them.

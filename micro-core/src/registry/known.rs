@@ -36,9 +36,18 @@ impl KnownNodes {
     /// Takes a complete listing and tells how it differs from what was known. Deletions come first.
     pub fn replace(&mut self, listing: impl IntoIterator<Item = ServiceRecord>) -> Vec<Change> {
         let listed: BTreeMap<Key, ServiceRecord> = split(listing).collect();
-        let gone: Vec<Key> = self.0.keys().filter(|key| !listed.contains_key(*key)).cloned().collect();
+        let gone: Vec<Key> = self
+            .0
+            .keys()
+            .filter(|key| !listed.contains_key(*key))
+            .cloned()
+            .collect();
         let mut told: Vec<Change> = gone.iter().filter_map(|key| self.remove(key)).collect();
-        told.extend(listed.into_iter().filter_map(|(key, record)| self.set(key, record)));
+        told.extend(
+            listed
+                .into_iter()
+                .filter_map(|(key, record)| self.set(key, record)),
+        );
         told
     }
 
@@ -66,12 +75,18 @@ impl KnownNodes {
             None => Action::Create,
         };
         self.0.insert(key, record.clone());
-        Some(Change { action, service: record })
+        Some(Change {
+            action,
+            service: record,
+        })
     }
 
     fn remove(&mut self, key: &Key) -> Option<Change> {
         // The record that was known: a deletion often says no more than the node's id.
-        self.0.remove(key).map(|service| Change { action: Action::Delete, service })
+        self.0.remove(key).map(|service| Change {
+            action: Action::Delete,
+            service,
+        })
     }
 }
 
@@ -92,12 +107,18 @@ mod tests {
     use super::*;
 
     fn record(nodes: &[(&str, &str)]) -> ServiceRecord {
-        let nodes = nodes.iter().map(|(id, address)| Node::new(*id, *address)).collect();
+        let nodes = nodes
+            .iter()
+            .map(|(id, address)| Node::new(*id, *address))
+            .collect();
         ServiceRecord::new("greeter", "1").with_nodes(nodes)
     }
 
     fn told(changes: &[Change]) -> Vec<(Action, &str)> {
-        changes.iter().map(|change| (change.action, change.service.nodes[0].id.as_str())).collect()
+        changes
+            .iter()
+            .map(|change| (change.action, change.service.nodes[0].id.as_str()))
+            .collect()
     }
 
     #[test]
@@ -109,7 +130,11 @@ mod tests {
         );
         assert_eq!(
             told(&known.replace([record(&[("b", "2"), ("c", "1")])])),
-            [(Action::Delete, "a"), (Action::Update, "b"), (Action::Create, "c")]
+            [
+                (Action::Delete, "a"),
+                (Action::Update, "b"),
+                (Action::Create, "c")
+            ]
         );
         assert!(known.replace([record(&[("b", "2"), ("c", "1")])]).is_empty());
         assert_eq!(known.service("greeter")[0].nodes.len(), 2);
@@ -119,13 +144,25 @@ mod tests {
     #[test]
     fn a_change_is_told_in_view_of_what_was_known() {
         let mut known = KnownNodes::new();
-        let change = |action, nodes| Change { action, service: record(nodes) };
-        assert_eq!(told(&known.apply(change(Action::Update, &[("a", "1")]))), [(Action::Create, "a")]);
+        let change = |action, nodes| Change {
+            action,
+            service: record(nodes),
+        };
+        assert_eq!(
+            told(&known.apply(change(Action::Update, &[("a", "1")]))),
+            [(Action::Create, "a")]
+        );
         assert!(known.apply(change(Action::Create, &[("a", "1")])).is_empty());
-        assert_eq!(told(&known.apply(change(Action::Create, &[("a", "2")]))), [(Action::Update, "a")]);
+        assert_eq!(
+            told(&known.apply(change(Action::Create, &[("a", "2")]))),
+            [(Action::Update, "a")]
+        );
         assert!(known.apply(change(Action::Delete, &[("b", "")])).is_empty());
         let deleted = known.apply(change(Action::Delete, &[("a", "")]));
-        assert_eq!(deleted[0].service.nodes[0].address, "2", "the record that was known");
+        assert_eq!(
+            deleted[0].service.nodes[0].address, "2",
+            "the record that was known"
+        );
         assert!(known.is_empty());
     }
 }

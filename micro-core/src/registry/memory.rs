@@ -40,7 +40,10 @@ struct Lease {
 impl MemoryRegistry {
     /// An empty registry.
     pub fn new() -> Self {
-        Self(Arc::new(Shared { nodes: Mutex::default(), changes: broadcast::channel(BACKLOG).0 }))
+        Self(Arc::new(Shared {
+            nodes: Mutex::default(),
+            changes: broadcast::channel(BACKLOG).0,
+        }))
     }
 }
 
@@ -80,7 +83,9 @@ impl Shared {
 
     fn listing(&self, service: Option<&str>) -> Vec<ServiceRecord> {
         let nodes = self.current();
-        let wanted = nodes.iter().filter(|(key, _)| service.is_none_or(|service| key.0 == service));
+        let wanted = nodes
+            .iter()
+            .filter(|(key, _)| service.is_none_or(|service| key.0 == service));
         wanted.map(|(_, lease)| lease.record.clone()).collect()
     }
 }
@@ -97,7 +102,13 @@ impl Registry for MemoryRegistry {
         for node in &service.nodes {
             let key = (service.name.clone(), service.version.clone(), node.id.clone());
             let record = service.with_nodes(vec![node.clone()]);
-            let known = nodes.insert(key, Lease { record: record.clone(), lapses });
+            let known = nodes.insert(
+                key,
+                Lease {
+                    record: record.clone(),
+                    lapses,
+                },
+            );
             match known {
                 None => self.0.tell(Action::Create, record),
                 Some(known) if known.record != record => self.0.tell(Action::Update, record),
@@ -133,7 +144,10 @@ impl Registry for MemoryRegistry {
         for record in self.0.listing(None) {
             by_name.entry(record.name.clone()).or_default().push(record);
         }
-        Ok(by_name.into_values().flat_map(ServiceRecord::merge_versions).collect())
+        Ok(by_name
+            .into_values()
+            .flat_map(ServiceRecord::merge_versions)
+            .collect())
     }
 
     async fn watch(&self, service: Option<&str>) -> Result<Watcher> {
@@ -190,7 +204,9 @@ impl Watch {
     }
 
     fn concerns(&self, change: &Change) -> bool {
-        self.service.as_ref().is_none_or(|service| *service == change.service.name)
+        self.service
+            .as_ref()
+            .is_none_or(|service| *service == change.service.name)
     }
 }
 

@@ -16,13 +16,25 @@ pub struct ServiceRecord {
     #[serde(default)]
     pub version: String,
     /// What is true of all nodes. Several registries do not carry it.
-    #[serde(default, serialize_with = "null_when_empty", deserialize_with = "empty_when_null")]
+    #[serde(
+        default,
+        serialize_with = "null_when_empty",
+        deserialize_with = "empty_when_null"
+    )]
     pub metadata: BTreeMap<String, String>,
     /// What can be called.
-    #[serde(default, serialize_with = "null_when_empty", deserialize_with = "empty_when_null")]
+    #[serde(
+        default,
+        serialize_with = "null_when_empty",
+        deserialize_with = "empty_when_null"
+    )]
     pub endpoints: Vec<Endpoint>,
     /// Where it runs.
-    #[serde(default, serialize_with = "null_when_empty", deserialize_with = "empty_when_null")]
+    #[serde(
+        default,
+        serialize_with = "null_when_empty",
+        deserialize_with = "empty_when_null"
+    )]
     pub nodes: Vec<Node>,
 }
 
@@ -30,7 +42,11 @@ pub struct ServiceRecord {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// What is known of it: `protocol`, `transport`, labels for selection …
-    #[serde(default, serialize_with = "null_when_empty", deserialize_with = "empty_when_null")]
+    #[serde(
+        default,
+        serialize_with = "null_when_empty",
+        deserialize_with = "empty_when_null"
+    )]
     pub metadata: BTreeMap<String, String>,
     /// Unique among the service's nodes.
     #[serde(default)]
@@ -50,7 +66,11 @@ pub struct Endpoint {
     #[serde(default)]
     pub response: Option<Value>,
     /// `stream=true`, a description, routes for gateways …
-    #[serde(default, serialize_with = "null_when_empty", deserialize_with = "empty_when_null")]
+    #[serde(
+        default,
+        serialize_with = "null_when_empty",
+        deserialize_with = "empty_when_null"
+    )]
     pub metadata: BTreeMap<String, String>,
     /// `Handler.Method`.
     #[serde(default)]
@@ -67,14 +87,22 @@ pub struct Value {
     #[serde(default, rename = "type")]
     pub kind: String,
     /// The fields of a message.
-    #[serde(default, serialize_with = "null_when_empty", deserialize_with = "empty_when_null")]
+    #[serde(
+        default,
+        serialize_with = "null_when_empty",
+        deserialize_with = "empty_when_null"
+    )]
     pub values: Vec<Value>,
 }
 
 impl ServiceRecord {
     /// A record without endpoints and nodes.
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
-        Self { name: name.into(), version: version.into(), ..Self::default() }
+        Self {
+            name: name.into(),
+            version: version.into(),
+            ..Self::default()
+        }
     }
 
     /// The same service with just these nodes.
@@ -108,7 +136,11 @@ impl ServiceRecord {
 impl Node {
     /// A node without metadata.
     pub fn new(id: impl Into<String>, address: impl Into<String>) -> Self {
-        Self { id: id.into(), address: address.into(), metadata: BTreeMap::new() }
+        Self {
+            id: id.into(),
+            address: address.into(),
+            metadata: BTreeMap::new(),
+        }
     }
 
     /// The same node with one more pair of metadata.
@@ -135,11 +167,20 @@ impl<K, V> IsEmpty for BTreeMap<K, V> {
     }
 }
 
-fn null_when_empty<T: IsEmpty + Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    if value.is_empty() { serializer.serialize_none() } else { value.serialize(serializer) }
+fn null_when_empty<T: IsEmpty + Serialize, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    if value.is_empty() {
+        serializer.serialize_none()
+    } else {
+        value.serialize(serializer)
+    }
 }
 
-fn empty_when_null<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+fn empty_when_null<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
@@ -150,10 +191,16 @@ mod tests {
     #[test]
     fn the_json_has_gos_fields_in_gos_order() {
         let mut record = ServiceRecord::new("greeter", "latest");
-        record.nodes.push(Node::new("greeter-1", "127.0.0.1:9101").with_metadata("protocol", "mucp"));
+        record
+            .nodes
+            .push(Node::new("greeter-1", "127.0.0.1:9101").with_metadata("protocol", "mucp"));
         record.endpoints.push(Endpoint {
             name: "Greeter.Hello".into(),
-            request: Some(Value { name: "HelloRequest".into(), kind: "HelloRequest".into(), values: vec![] }),
+            request: Some(Value {
+                name: "HelloRequest".into(),
+                kind: "HelloRequest".into(),
+                values: vec![],
+            }),
             ..Endpoint::default()
         });
         assert_eq!(
@@ -164,17 +211,23 @@ mod tests {
 
     #[test]
     fn null_and_missing_are_empty_and_unknown_fields_are_ignored() {
-        let record: ServiceRecord =
-            serde_json::from_str(r#"{"name":"a","metadata":null,"nodes":[{"id":"1","metadata":null,"new":1}]}"#).unwrap();
+        let record: ServiceRecord = serde_json::from_str(
+            r#"{"name":"a","metadata":null,"nodes":[{"id":"1","metadata":null,"new":1}]}"#,
+        )
+        .unwrap();
         assert_eq!(record.nodes, [Node::new("1", "")]);
         assert!(record.endpoints.is_empty() && record.metadata.is_empty());
     }
 
     #[test]
     fn nodes_of_a_version_are_merged_and_versions_stay_apart() {
-        let node = |version: &str, id: &str| ServiceRecord::new("a", version).with_nodes(vec![Node::new(id, "")]);
+        let node =
+            |version: &str, id: &str| ServiceRecord::new("a", version).with_nodes(vec![Node::new(id, "")]);
         let merged = ServiceRecord::merge_versions([node("2", "x"), node("1", "y"), node("2", "z")]);
-        let shape: Vec<_> = merged.iter().map(|record| (record.version.as_str(), record.nodes.len())).collect();
+        let shape: Vec<_> = merged
+            .iter()
+            .map(|record| (record.version.as_str(), record.nodes.len()))
+            .collect();
         assert_eq!(shape, [("1", 1), ("2", 2)]);
     }
 }
