@@ -1,10 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+pub mod handler;
+pub mod codec;
 pub mod registry;
 pub mod metadata;
 pub mod error;
 mod text;
 
 pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::handler::{Body, Context, Handler, Request, Response, Wrapper};
 pub use crate::metadata::Metadata;
 pub use crate::text::Text;

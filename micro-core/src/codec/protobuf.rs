@@ -1,0 +1,34 @@
+//! `application/protobuf`: exactly the message's bytes.
+
+use ::bytes::{Bytes, BytesMut};
+
+use super::{Codec, Envelope, PROTOBUF, Payload, Role, Slot, malformed, no_view};
+use crate::{Result, Text};
+
+/// Protobuf messages as they are, without a prefix. An empty message is an empty body.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProtobufCodec;
+
+impl Codec for ProtobufCodec {
+    fn content_type(&self) -> Text {
+        PROTOBUF
+    }
+
+    fn encode(&self, payload: &dyn Payload, _: &Envelope<'_>) -> Result<Bytes> {
+        let view = payload
+            .protobuf()
+            .ok_or_else(|| no_view(&PROTOBUF, payload.type_name(), "protobuf"))?;
+        let mut buffer = BytesMut::with_capacity(view.encoded_len());
+        view.encode(&mut buffer);
+        Ok(buffer.freeze())
+    }
+
+    fn decode(&self, body: Bytes, slot: &mut dyn Slot, _: Role) -> Result<()> {
+        let type_name = slot.type_name();
+        let slot = slot
+            .protobuf()
+            .ok_or_else(|| no_view(&PROTOBUF, type_name, "protobuf"))?;
+        slot.merge(body)
+            .map_err(|problem| malformed(&PROTOBUF, type_name, problem))
+    }
+}

@@ -1,0 +1,148 @@
+//! The one shape of a call: a request goes in, a response comes out.
+//!
+//! An endpoint, the router, the balancer, a dialled peer and a proxy are all [`Handler`]s; what stands around one
+//! is a [`Wrapper`].
+
+mod body;
+mod context;
+mod limit;
+mod recover;
+mod request;
+mod response;
+mod stream;
+mod timeout;
+mod tower;
+mod trace;
+mod typed;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::Result;
+
+pub use self::body::Body;
+pub use self::context::Context;
+pub use self::limit::ConcurrencyLimit;
+pub use self::recover::Recover;
+pub use self::request::{CallKind, Peer, Request, RequestParts};
+pub use self::response::Response;
+pub use self::stream::{StreamSender, Streaming};
+pub use self::timeout::Timeout;
+pub use self::tower::{TowerLayer, TowerService};
+pub use self::trace::Trace;
+pub use self::typed::{
+    BidirectionalStreaming, ClientStreaming, Endpoint, EndpointFn, IntoEndpoints, ServerStreaming, Unary,
+    bidirectional_streaming, client_streaming, endpoint_fn, raw_endpoint, server_streaming, unary,
+};
+
+pub(crate) use self::stream::{Format, outgoing};
+
+/// Answers requests.
+///
+/// # Contract
+///
+/// - The future resolves when the head of the answer is known. A streamed body goes on after that.
+/// - Dropping the future cancels the call, here and at the far side; after it resolved, dropping the response's
+///   body does.
+/// - A handler may be called many times at once.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request.
+    ///
+    /// # Errors
+    ///
+    /// What the caller is to see.
+    async fn handle(&self, request: Request) -> Result<Response>;
+}
+
+#[async_trait]
+impl<H: Handler + ?Sized> Handler for Arc<H> {
+    async fn handle(&self, request: Request) -> Result<Response> {
+        (**self).handle(request).await
+    }
+}
+
+/// Stands around a handler: sees each request before it and each response after it.
+///
+/// Where it stands says what it wraps: around the balancer the whole call, around a dialled peer each attempt,
+/// around the router every request that a server receives. Closures from handler to handler are wrappers;
+/// [`wrapper_fn`] makes one of an async function.
+///
+/// What a wrapper holds for the length of a call must go into the response's body, which may be a stream that is
+/// still running: see [`Body::guard`].
+pub trait Wrapper: Send + Sync + 'static {
+    /// Puts this wrapper around a handler. Called when a stack is built, not for each request.
+    fn wrap(&self, inner: Arc<dyn Handler>) -> Arc<dyn Handler>;
+}
+
+impl<F> Wrapper for F
+where
+    F: Fn(Arc<dyn Handler>) -> Arc<dyn Handler> + Send + Sync + 'static,
+{
+    fn wrap(&self, inner: Arc<dyn Handler>) -> Arc<dyn Handler> {
+        self(inner)
+    }
+}
+
+/// Puts wrappers around a handler. The first is the outermost, as a request meets them.
+pub fn wrap_all(wrappers: &[Arc<dyn Wrapper>], handler: Arc<dyn Handler>) -> Arc<dyn Handler> {
+    wrappers
+        .iter()
+        .rev()
+        .fold(handler, |inner, wrapper| wrapper.wrap(inner))
+}
+
+/// Makes a handler of an async function.
+///
+/// ```
+/// use micro_core::handler::{handler_fn, Response};
+///
+/// let echo = handler_fn(|request: micro_core::Request| async move { Ok(Response::new(request.into_parts().body)) });
+/// ```
+pub fn handler_fn<F, Fut>(function: F) -> HandlerFn<F>
+where
+    F: Fn(Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response>> + Send + 'static,
+{
+    HandlerFn(function)
+}
+
+/// See [`handler_fn`].
+#[derive(Debug, Clone)]
+pub struct HandlerFn<F>(F);
+
+#[async_trait]
+impl<F, Fut> Handler for HandlerFn<F>
+where
+    F: Fn(Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response>> + Send + 'static,
+{
+    async fn handle(&self, request: Request) -> Result<Response> {
+        (self.0)(request).await
+    }
+}
+
+/// Makes a wrapper of an async function, which is given the request and the handler that comes next.
+///
+/// ```
+/// use std::sync::Arc;
+/// use micro_core::handler::{wrapper_fn, Handler, Request};
+///
+/// let log = wrapper_fn(|request: Request, next: Arc<dyn Handler>| async move {
+///     println!("calling {}", request.endpoint);
+///     next.handle(request).await
+/// });
+/// ```
+pub fn wrapper_fn<F, Fut>(function: F) -> impl Wrapper
+where
+    F: Fn(Request, Arc<dyn Handler>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response>> + Send + 'static,
+{
+    let function = Arc::new(function);
+    move |inner: Arc<dyn Handler>| -> Arc<dyn Handler> {
+        let function = function.clone();
+        Arc::new(handler_fn(move |request| function(request, inner.clone())))
+    }
+}

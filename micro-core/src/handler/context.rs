@@ -1,0 +1,99 @@
+//! What a typed handler sees of a request besides its message.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Peer, Request};
+use crate::Metadata;
+
+/// The circumstances of a request: who calls what, until when, with which metadata.
+///
+/// A client that is told to work [`within`](crate::Client::within) a context inherits its deadline and metadata,
+/// so that a chain of calls ends when its first caller stops waiting.
+pub struct Context {
+    request: Request,
+    reply: Metadata,
+}
+
+impl Context {
+    /// The circumstances of a request whose body was taken.
+    pub(crate) fn new(request: Request) -> Self {
+        Self {
+            request,
+            reply: Metadata::new(),
+        }
+    }
+
+    /// The name by which the service was called.
+    pub fn service(&self) -> &str {
+        &self.request.service
+    }
+
+    /// `Handler.Method`.
+    pub fn endpoint(&self) -> &str {
+        &self.request.endpoint
+    }
+
+    /// The format that the caller speaks.
+    pub fn content_type(&self) -> &str {
+        &self.request.content_type
+    }
+
+    /// What came with the request.
+    pub fn metadata(&self) -> &Metadata {
+        &self.request.metadata
+    }
+
+    /// What is to go with the answer of a call with one. Streamed answers carry no metadata.
+    pub fn reply_metadata(&mut self) -> &mut Metadata {
+        &mut self.reply
+    }
+
+    /// When the caller stops waiting.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.request.deadline
+    }
+
+    /// The time left until the deadline: zero when it has passed, `None` without one.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.request.remaining()
+    }
+
+    /// The addresses of the connection, where the transport has them.
+    pub fn peer(&self) -> Option<Peer> {
+        self.request.peer
+    }
+
+    /// The request, without its body: for its extensions, for instance.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// Moves the context out, for handlers that own theirs; what stays behind knows the names and the id only.
+    pub(crate) fn take(&mut self) -> Self {
+        let mut rest = Request::new(
+            self.request.service.clone(),
+            self.request.endpoint.clone(),
+            Bytes::new(),
+        );
+        rest.content_type = self.request.content_type.clone();
+        rest.id = self.request.id.clone();
+        Self {
+            request: std::mem::replace(&mut self.request, rest),
+            reply: Metadata::new(),
+        }
+    }
+
+    pub(crate) fn take_reply_metadata(&mut self) -> Metadata {
+        std::mem::take(&mut self.reply)
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Context").field(&self.request).finish()
+    }
+}

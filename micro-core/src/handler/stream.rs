@@ -1,0 +1,230 @@
+//! Typed ends of a streaming call.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tokio::sync::mpsc;
+
+use super::Body;
+use crate::codec::{Codecs, Envelope, Message, Role};
+use crate::error::CLIENT;
+use crate::{Error, Result, Text};
+
+/// How many messages may wait between the writer of a stream and the wire.
+const BUFFER: usize = 16;
+
+/// How the messages of one direction of a call are written or read.
+#[derive(Clone)]
+pub(crate) struct Format {
+    pub(crate) codecs: Codecs,
+    pub(crate) content_type: Text,
+    pub(crate) endpoint: Text,
+    pub(crate) id: Text,
+    pub(crate) role: Role,
+}
+
+impl Format {
+    pub(crate) fn encode(&self, message: &impl Message) -> Result<Bytes> {
+        let envelope = Envelope {
+            role: self.role,
+            endpoint: &self.endpoint,
+            id: &self.id,
+        };
+        self.codecs
+            .encode(&self.content_type, message, &envelope)
+            .map_err(|error| error.context(&self.endpoint))
+    }
+
+    pub(crate) fn decode<T: Message>(&self, body: Bytes) -> Result<T> {
+        let mut message = T::default();
+        match self
+            .codecs
+            .decode(&self.content_type, body, &mut message, self.role)
+        {
+            Ok(()) => Ok(message),
+            Err(error) => Err(error.context(&self.endpoint)),
+        }
+    }
+}
+
+/// The messages that come in: a stream, also to be read with [`message`](Self::message).
+///
+/// Dropping it ends the stream at the far side.
+pub struct Streaming<T> {
+    body: Body,
+    format: Format,
+    message: PhantomData<fn() -> T>,
+}
+
+impl<T: Message> Streaming<T> {
+    pub(crate) fn new(body: Body, format: Format) -> Self {
+        Self {
+            body,
+            format,
+            message: PhantomData,
+        }
+    }
+
+    /// The next message, or `None` at the end. May be cancelled; nothing is lost then.
+    ///
+    /// # Errors
+    ///
+    /// The error that the far side ended the stream with, or that the connection broke with; nothing comes after
+    /// it. A message that cannot be read is an error too.
+    pub async fn message(&mut self) -> Result<Option<T>> {
+        match self.body.message().await {
+            Some(message) => self.format.decode(message?).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+impl<T: Message> Stream for Streaming<T> {
+    type Item = Result<T>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        let streaming = self.get_mut();
+        let message = ready!(streaming.body.poll_message(context));
+        Poll::Ready(message.map(|message| streaming.format.decode(message?)))
+    }
+}
+
+impl<T> fmt::Debug for Streaming<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Streaming")
+            .field("endpoint", &self.format.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The messages that go out. Dropping it, and all its clones, ends this direction of the stream.
+pub struct StreamSender<T> {
+    messages: mpsc::Sender<Bytes>,
+    format: Format,
+    message: PhantomData<fn(T)>,
+}
+
+impl<T: Message> StreamSender<T> {
+    /// Writes a message. Waits while the far side reads too slowly.
+    ///
+    /// When cancelled, the message is not sent.
+    ///
+    /// # Errors
+    ///
+    /// When the message cannot be written in the call's format, or the far side ended the stream; its error is
+    /// then found at the receiving end of this side.
+    pub async fn send(&self, message: T) -> Result<()> {
+        let message = self.format.encode(&message)?;
+        self.messages.send(message).await.map_err(|_| self.gone())
+    }
+
+    /// Waits until the far side has ended the stream or is gone, so that it is no use to send more.
+    pub async fn closed(&self) {
+        self.messages.closed().await;
+    }
+
+    fn gone(&self) -> Error {
+        Error::new(
+            CLIENT,
+            499,
+            format!(
+                "{}: the other side ended the stream and takes no more",
+                self.format.endpoint
+            ),
+        )
+    }
+}
+
+impl<T> Clone for StreamSender<T> {
+    fn clone(&self) -> Self {
+        Self {
+            messages: self.messages.clone(),
+            format: self.format.clone(),
+            message: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for StreamSender<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("StreamSender")
+            .field("endpoint", &self.format.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A sender, and the body that its messages come out of.
+pub(crate) fn outgoing<T: Message>(format: Format) -> (StreamSender<T>, Outgoing) {
+    let (messages, receiver) = mpsc::channel(BUFFER);
+    (
+        StreamSender {
+            messages,
+            format,
+            message: PhantomData,
+        },
+        Outgoing(receiver),
+    )
+}
+
+/// The far end of a [`StreamSender`]: ends when the sender is dropped.
+pub(crate) struct Outgoing(mpsc::Receiver<Bytes>);
+
+impl Stream for Outgoing {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(context).map(|message| message.map(Ok))
+    }
+}
+
+/// The body of a streamed answer: it runs the handler and hands out what the handler sends.
+///
+/// Whoever reads the body drives the handler, and whoever drops it cancels the handler: no task is needed.
+pub(crate) struct Running {
+    work: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
+    sent: Outgoing,
+    failure: Option<Error>,
+}
+
+impl Running {
+    pub(crate) fn new(work: impl Future<Output = Result<()>> + Send + 'static, sent: Outgoing) -> Self {
+        Self {
+            work: Some(Box::pin(work)),
+            sent,
+            failure: None,
+        }
+    }
+}
+
+impl Stream for Running {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(work) = &mut self.work
+            && let Poll::Ready(result) = work.as_mut().poll(context)
+        {
+            self.work = None;
+            self.failure = result.err();
+        }
+        match self.sent.0.poll_recv(context) {
+            Poll::Ready(Some(message)) => Poll::Ready(Some(Ok(message))),
+            // What was sent before the failure has gone out; senders that outlive a failed handler do not count.
+            Poll::Pending if self.work.is_none() && self.failure.is_some() => self.end(),
+            Poll::Ready(None) if self.work.is_none() => self.end(),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl Running {
+    fn end(&mut self) -> Poll<Option<Result<Bytes>>> {
+        Poll::Ready(self.failure.take().map(Err))
+    }
+}

@@ -1,0 +1,85 @@
+//! A span around each call.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+
+use super::{Handler, Request, Response, Wrapper};
+use crate::Result;
+
+/// Opens a `tracing` span around each call, with OpenTelemetry's names for remote calls: `rpc.system`,
+/// `rpc.service`, `rpc.method`, and after a failure `rpc.micro.status_code`.
+///
+/// Costs next to nothing while nobody listens to the target `micro_core::handler::trace` at level `debug`.
+#[derive(Debug, Clone, Copy)]
+pub enum Trace {
+    /// Around what a client calls: `otel.kind` is `client`.
+    Client,
+    /// Around what a server answers: `otel.kind` is `server`.
+    Server,
+}
+
+impl Wrapper for Trace {
+    fn wrap(&self, inner: Arc<dyn Handler>) -> Arc<dyn Handler> {
+        Arc::new(Traced { inner, side: *self })
+    }
+}
+
+impl Trace {
+    pub(crate) fn is_enabled() -> bool {
+        tracing::enabled!(tracing::Level::DEBUG)
+    }
+
+    /// The span of one call.
+    pub(crate) fn span(self, request: &Request) -> Span {
+        let method = request.endpoint.as_str();
+        match self {
+            Self::Client => {
+                tracing::debug_span!("call", otel.kind = "client", otel.name = method, rpc.system = "micro",
+                rpc.service = %request.service, rpc.method = method, rpc.micro.status_code = Empty)
+            }
+            Self::Server => {
+                tracing::debug_span!("serve", otel.kind = "server", otel.name = method, rpc.system = "micro",
+                rpc.service = %request.service, rpc.method = method, rpc.micro.status_code = Empty)
+            }
+        }
+    }
+
+    /// Notes how the call went, and keeps the span open while a streamed answer runs.
+    pub(crate) fn finish(span: &Span, result: Result<Response>) -> Result<Response> {
+        match result {
+            Ok(mut response) => {
+                let kept = span.clone();
+                response.body = response.body.on_end(move |end| {
+                    if let Some(Err(error)) = end {
+                        kept.record("rpc.micro.status_code", error.code());
+                    }
+                });
+                Ok(response)
+            }
+            Err(error) => {
+                span.record("rpc.micro.status_code", error.code());
+                Err(error)
+            }
+        }
+    }
+}
+
+struct Traced {
+    inner: Arc<dyn Handler>,
+    side: Trace,
+}
+
+#[async_trait]
+impl Handler for Traced {
+    async fn handle(&self, request: Request) -> Result<Response> {
+        if !Trace::is_enabled() {
+            return self.inner.handle(request).await;
+        }
+        let span = self.side.span(&request);
+        let result = self.inner.handle(request).instrument(span.clone()).await;
+        Trace::finish(&span, result)
+    }
+}
