@@ -3,6 +3,8 @@
 pub mod handler;
 pub mod codec;
 pub mod registry;
+pub mod transport;
+pub mod wire;
 pub mod metadata;
 pub mod error;
 mod text;
@@ -10,4 +12,6 @@ mod text;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::handler::{Body, Context, Handler, Request, Response, Wrapper};
 pub use crate::metadata::Metadata;
+pub use crate::registry::Registry;
 pub use crate::text::Text;
+pub use crate::transport::Transport;

@@ -46,7 +46,6 @@ impl Text {
     ///
     /// When the bytes are not UTF-8; the error says where they stop being it.
     pub fn from_utf8(bytes: Bytes) -> Result<Self, std::str::Utf8Error> {
-        std::str::from_utf8(&bytes)?;
         ByteString::try_from(bytes).map(Self)
     }
 }

@@ -11,8 +11,8 @@ use crate::{Error, Result};
 
 /// Lets only so many calls run at once and answers 429 to those beyond.
 ///
-/// A streaming call counts until its stream has ended. What is refused surely never started, so that clients try
-/// another node.
+/// A streaming call counts until its stream has ended. Around a dialled peer, a refused attempt goes to another
+/// node, because it surely never started.
 #[derive(Debug, Clone)]
 pub struct ConcurrencyLimit {
     permits: Arc<Semaphore>,

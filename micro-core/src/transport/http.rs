@@ -1,0 +1,205 @@
+//! The default transport: Go Micro's HTTP/1.1, one exchange at a time per connection, and its unpaired streams.
+//!
+//! The framing is this crate's own, because Go Micro's streams are messages that no HTTP library offers; HTTP/2
+//! without encryption and [mounted routes](HttpConfig::routes) go to hyper on the same port.
+
+mod connection;
+mod head;
+mod listener;
+mod mount;
+mod peer;
+mod peer_stream;
+mod pool;
+mod serve;
+mod serve_stream;
+mod tls;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::peer::{HttpPeer, PeerShared};
+use self::tls::Connector;
+use super::{Listener, Transport};
+use crate::registry::Node;
+use crate::{Handler, Result};
+
+pub use self::mount::Route;
+pub use self::tls::{ClientCertificates, Identity, Tls};
+
+/// How the HTTP transport works.
+#[derive(Clone)]
+pub struct HttpConfig {
+    /// How long to connect to a node, TLS included. Default: 5 s.
+    pub connect_timeout: Duration,
+    /// How many idle connections are kept to each node. Default: 1024.
+    pub pool_size: usize,
+    /// How long an idle connection is kept. Default: 1 min.
+    pub pool_idle_timeout: Duration,
+    /// How old a connection may become before it is replaced, give or take a tenth. Default: 30 min.
+    pub pool_max_age: Duration,
+    /// What callers may ask of a listener.
+    pub limits: HttpLimits,
+    /// Encryption, of both ends. Default: none.
+    pub tls: Option<Tls>,
+    /// What else is served on the listener's port: path prefixes and what answers them.
+    pub routes: Vec<(String, Arc<dyn Route>)>,
+}
+
+/// Limits on what a peer may send. Each error that they cause names its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Bytes of a head. Default: 64 KiB. It has at most 100 headers.
+    pub head_size: usize,
+    /// Bytes of one message's body. Default: 16 MiB.
+    pub message_size: usize,
+    /// Connections that a listener serves at once; more wait to be accepted. Default: 16,384.
+    pub connections: usize,
+    /// From a head's first byte to its last. Default: 5 s.
+    pub head_timeout: Duration,
+    /// From a head's end to the end of its body, without which the connection is closed. Default: 60 s.
+    pub body_timeout: Duration,
+    /// How long a connection may be silent between requests. Default: 5 min.
+    pub idle_timeout: Duration,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            pool_size: 1024,
+            pool_idle_timeout: Duration::from_secs(60),
+            pool_max_age: Duration::from_secs(30 * 60),
+            limits: HttpLimits::default(),
+            tls: None,
+            routes: Vec::new(),
+        }
+    }
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            head_size: 64 * 1024,
+            message_size: 16 * 1024 * 1024,
+            connections: 16 * 1024,
+            head_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+impl fmt::Debug for HttpConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HttpConfig")
+            .field("connect_timeout", &self.connect_timeout)
+            .field("pool_size", &self.pool_size)
+            .field("limits", &self.limits)
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The HTTP transport. Clones share their configuration and the task that closes idle connections.
+#[derive(Clone)]
+pub struct HttpTransport(Arc<Shared>);
+
+struct Shared {
+    config: HttpConfig,
+    connector: Connector,
+    acceptor: Option<tokio_rustls::TlsAcceptor>,
+    peers: Mutex<Peers>,
+}
+
+#[derive(Default)]
+struct Peers {
+    dialled: Vec<Weak<PeerShared>>,
+    sweeper: Option<AbortOnDropHandle<()>>,
+}
+
+impl HttpTransport {
+    /// A transport.
+    ///
+    /// # Errors
+    ///
+    /// When certificates or keys of the configuration cannot be used.
+    pub fn new(config: HttpConfig) -> Result<Self> {
+        let connector = Connector::new(config.tls.as_ref())?;
+        let acceptor = config.tls.as_ref().map(Tls::acceptor).transpose()?.flatten();
+        Ok(Self(Arc::new(Shared {
+            config,
+            connector,
+            acceptor,
+            peers: Mutex::default(),
+        })))
+    }
+
+    /// Keeps a peer in view of the task that closes its idle connections.
+    fn watch_over(&self, peer: &Arc<PeerShared>) {
+        let mut peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        peers.dialled.retain(|peer| peer.strong_count() > 0);
+        peers.dialled.push(Arc::downgrade(peer));
+        if peers.sweeper.is_none() {
+            let sweep = sweep(Arc::downgrade(&self.0), self.0.config.pool_idle_timeout);
+            peers.sweeper = Some(AbortOnDropHandle::new(tokio::spawn(sweep)));
+        }
+    }
+}
+
+async fn sweep(transport: Weak<Shared>, idle_timeout: Duration) {
+    let interval = (idle_timeout / 2).max(Duration::from_millis(10));
+    loop {
+        tokio::time::sleep(interval).await;
+        let Some(transport) = transport.upgrade() else {
+            return;
+        };
+        let peers = {
+            let mut peers = transport.peers.lock().unwrap_or_else(PoisonError::into_inner);
+            peers.dialled.retain(|peer| peer.strong_count() > 0);
+            peers.dialled.clone()
+        };
+        for peer in peers.iter().filter_map(Weak::upgrade) {
+            peer.drop_expired();
+        }
+    }
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("HttpTransport")
+            .field(&self.0.config)
+            .finish()
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    fn name(&self) -> &str {
+        "http"
+    }
+
+    fn protocol(&self) -> &str {
+        crate::wire::PROTOCOL
+    }
+
+    async fn dial(&self, node: &Node) -> Result<Arc<dyn Handler>> {
+        let peer = Arc::new(PeerShared::new(
+            &node.address,
+            &self.0.config,
+            self.0.connector.clone(),
+        )?);
+        self.watch_over(&peer);
+        Ok(Arc::new(HttpPeer(peer)))
+    }
+
+    async fn listen(&self, address: &str, handler: Arc<dyn Handler>) -> Result<Box<dyn Listener>> {
+        let listener = listener::listen(address, handler, &self.0.config, self.0.acceptor.clone()).await?;
+        Ok(Box::new(listener))
+    }
+}

@@ -1,0 +1,560 @@
+//! Heads of HTTP/1.1 messages: parsed in one pass to positions, written straight into a buffer.
+
+use std::mem::MaybeUninit;
+
+use httparse::{Header, ParserConfig, Status};
+use smallvec::SmallVec;
+
+use super::HttpLimits;
+use crate::metadata::Span;
+use crate::wire::{Field, field};
+use crate::{Error, Metadata, Request, Text};
+
+/// How many headers a head may have. A constant, because they are parsed onto the stack.
+pub(super) const MAX_HEADERS: usize = 100;
+
+/// Start and end of a part of a head, in bytes. Empty where the part is absent.
+type Part = (u32, u32);
+
+/// A parsed head. Its texts are positions in the bytes that it was parsed from.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    /// How many bytes the head takes, including the empty line.
+    pub(super) length: usize,
+    pub(super) start: Start,
+    pub(super) service: Part,
+    pub(super) endpoint: Part,
+    pub(super) content_type: Part,
+    pub(super) timeout: Part,
+    pub(super) error: Part,
+    pub(super) id: Part,
+    pub(super) stream: Option<Part>,
+    pub(super) topic: bool,
+    /// Whether the peer wrote the doubles that only Go Micro's own server writes.
+    pub(super) legacy: bool,
+    pub(super) others: SmallVec<[Span; 4]>,
+    pub(super) framing: Framing,
+    /// Whether the connection stays open after this exchange.
+    pub(super) keep_alive: bool,
+    pub(super) expects_continue: bool,
+    /// Whether the peer wants another protocol on this connection.
+    pub(super) upgrade: bool,
+}
+
+/// The first line.
+#[derive(Debug, Default)]
+pub(super) enum Start {
+    #[default]
+    Unknown,
+    Request {
+        target: Part,
+    },
+    Response {
+        status: u16,
+    },
+}
+
+/// Where the body ends.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// No header says so: requests have no body then, responses one until the connection closes.
+    #[default]
+    None,
+    Length(usize),
+    Chunked,
+}
+
+/// A head that is not acceptable: the status that it is answered with, and why.
+#[derive(Debug)]
+pub(super) struct BadHead {
+    pub(super) code: i32,
+    pub(super) detail: String,
+}
+
+impl BadHead {
+    pub(super) fn new(code: i32, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+        }
+    }
+}
+
+impl From<httparse::Error> for BadHead {
+    fn from(error: httparse::Error) -> Self {
+        match error {
+            httparse::Error::TooManyHeaders => Self::new(
+                431,
+                format!("the head has more than {MAX_HEADERS} headers, the limit"),
+            ),
+            error => Self::new(400, format!("not an HTTP/1.1 head: {error}")),
+        }
+    }
+}
+
+impl From<BadHead> for Error {
+    fn from(bad: BadHead) -> Self {
+        Self::server(bad.code, bad.detail)
+    }
+}
+
+impl Head {
+    /// Parses the head of a request. `None`: it is not complete yet.
+    pub(super) fn request(bytes: &[u8], limits: &HttpLimits) -> Result<Option<Self>, BadHead> {
+        let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+        let mut request = httparse::Request::new(&mut []);
+        let parsed =
+            ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, &mut headers)?;
+        let Status::Complete(length) = parsed else {
+            return incomplete(bytes, limits);
+        };
+        let part = |text: Option<&str>| text.map_or((0, 0), |text| part_of(bytes, text.as_bytes()));
+        let start = Start::Request {
+            target: part(request.path),
+        };
+        let http11 = request.version == Some(1);
+        Self::finish(bytes, length, start, http11, request.headers, limits).map(Some)
+    }
+
+    /// Parses the head of a response. `None`: it is not complete yet.
+    pub(super) fn response(bytes: &[u8], limits: &HttpLimits) -> Result<Option<Self>, BadHead> {
+        let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+        let mut response = httparse::Response::new(&mut []);
+        let parsed =
+            ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut headers)?;
+        let Status::Complete(length) = parsed else {
+            return incomplete(bytes, limits);
+        };
+        let start = Start::Response {
+            status: response.code.unwrap_or_default(),
+        };
+        let http11 = response.version == Some(1);
+        Self::finish(bytes, length, start, http11, response.headers, limits).map(Some)
+    }
+
+    fn finish(
+        bytes: &[u8],
+        length: usize,
+        start: Start,
+        http11: bool,
+        headers: &[Header<'_>],
+        limits: &HttpLimits,
+    ) -> Result<Self, BadHead> {
+        if length > limits.head_size {
+            return Err(head_too_large(limits));
+        }
+        let mut head = Self {
+            length,
+            start,
+            keep_alive: http11,
+            ..Self::default()
+        };
+        let mut fallbacks = Fallbacks::default();
+        for header in headers {
+            head.take(bytes, header, http11, &mut fallbacks)?;
+        }
+        head.fall_back(fallbacks);
+        if let Framing::Length(length) = head.framing
+            && length > limits.message_size
+        {
+            return Err(message_too_large(limits));
+        }
+        Ok(head)
+    }
+
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        header: &Header<'_>,
+        http11: bool,
+        fallbacks: &mut Fallbacks,
+    ) -> Result<(), BadHead> {
+        let value = part_of(bytes, header.value);
+        let set = |part: &mut Part| {
+            // One value a name: the first counts.
+            if part.1 == 0 {
+                *part = value;
+            }
+        };
+        match field(header.name.as_bytes()) {
+            Field::Service => set(&mut self.service),
+            Field::Endpoint => set(&mut self.endpoint),
+            Field::ContentType => set(&mut self.content_type),
+            Field::Timeout => set(&mut self.timeout),
+            Field::Error => set(&mut self.error),
+            Field::Id => set(&mut self.id),
+            Field::Stream => self.stream = self.stream.or(Some(value)),
+            Field::Topic => {
+                self.topic = true;
+                self.keep(bytes, header, value);
+            }
+            Field::Method => set(&mut fallbacks.method),
+            Field::LegacyService => set(&mut fallbacks.service),
+            Field::LegacyEndpoint => set(&mut fallbacks.endpoint),
+            Field::LegacyMethod => set(&mut fallbacks.legacy_method),
+            Field::LegacyStream => fallbacks.stream = fallbacks.stream.or(Some(value)),
+            Field::Legacy => self.legacy = true,
+            Field::ContentLength => self.length_delimited(header.value)?,
+            Field::TransferEncoding => self.chunked(header.value, http11)?,
+            Field::Connection => self.connection(header.value),
+            Field::Expect => self.expects_continue = header.value.eq_ignore_ascii_case(b"100-continue"),
+            Field::Accept | Field::Hop => {}
+            Field::Protocol | Field::Other => self.keep(bytes, header, value),
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, bytes: &[u8], header: &Header<'_>, value: Part) {
+        self.others.push(Span {
+            name: part_of(bytes, header.name.as_bytes()),
+            value,
+        });
+    }
+
+    /// Two statements about the length are how requests are smuggled past a proxy: none is believed.
+    fn length_delimited(&mut self, value: &[u8]) -> Result<(), BadHead> {
+        if self.framing != Framing::None {
+            return Err(BadHead::new(400, "the head states the length of the body twice"));
+        }
+        let digits = std::str::from_utf8(value)
+            .ok()
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let length = digits.and_then(|digits| digits.parse().ok());
+        let length = length.ok_or_else(|| BadHead::new(400, "Content-Length is no number"))?;
+        self.framing = Framing::Length(length);
+        Ok(())
+    }
+
+    fn chunked(&mut self, value: &[u8], http11: bool) -> Result<(), BadHead> {
+        if self.framing != Framing::None {
+            return Err(BadHead::new(400, "the head states the length of the body twice"));
+        }
+        if !http11 {
+            return Err(BadHead::new(400, "Transfer-Encoding does not exist in HTTP/1.0"));
+        }
+        if !value.eq_ignore_ascii_case(b"chunked") {
+            return Err(BadHead::new(
+                501,
+                "the only Transfer-Encoding known here is chunked",
+            ));
+        }
+        self.framing = Framing::Chunked;
+        Ok(())
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.keep_alive = false;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade = true;
+            }
+        }
+    }
+
+    fn fall_back(&mut self, fallbacks: Fallbacks) {
+        let absent = |part: &Part| part.0 == part.1;
+        let Fallbacks {
+            method,
+            service,
+            endpoint,
+            legacy_method,
+            stream,
+        } = fallbacks;
+        if absent(&self.service) {
+            self.service = service;
+        }
+        for candidate in [method, endpoint, legacy_method] {
+            if absent(&self.endpoint) {
+                self.endpoint = candidate;
+            }
+        }
+        self.stream = self.stream.or(stream);
+    }
+
+    /// The headers without a meaning here, as metadata that shares the head's bytes.
+    pub(super) fn metadata(&mut self, head: &Text) -> Metadata {
+        if self.others.is_empty() {
+            return Metadata::new();
+        }
+        Metadata::from_head(head.clone(), std::mem::take(&mut self.others))
+    }
+}
+
+#[derive(Default)]
+struct Fallbacks {
+    method: Part,
+    service: Part,
+    endpoint: Part,
+    legacy_method: Part,
+    stream: Option<Part>,
+}
+
+/// A part of a head as a text of its own, sharing the head's bytes.
+pub(super) fn text(head: &Text, (start, end): Part) -> Text {
+    if start == end {
+        return Text::new();
+    }
+    head.slice(start as usize, end as usize).unwrap_or_default()
+}
+
+/// A part of a head.
+pub(super) fn str_of(head: &Text, (start, end): Part) -> &str {
+    head.get(start as usize..end as usize).unwrap_or_default()
+}
+
+fn incomplete(bytes: &[u8], limits: &HttpLimits) -> Result<Option<Head>, BadHead> {
+    if bytes.len() > limits.head_size {
+        Err(head_too_large(limits))
+    } else {
+        Ok(None)
+    }
+}
+
+pub(super) fn head_too_large(limits: &HttpLimits) -> BadHead {
+    BadHead::new(
+        431,
+        format!("the head exceeds {} bytes, the limit head_size", limits.head_size),
+    )
+}
+
+pub(super) fn message_too_large(limits: &HttpLimits) -> BadHead {
+    BadHead::new(
+        413,
+        format!(
+            "the body exceeds {} bytes, the limit message_size",
+            limits.message_size
+        ),
+    )
+}
+
+/// Where a part of the parsed bytes lies in them. Heads are far smaller than 4 GiB.
+fn part_of(whole: &[u8], part: &[u8]) -> Part {
+    let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
+    match u32::try_from(start) {
+        Ok(start) if start as usize + part.len() <= whole.len() => (start, start + part.len() as u32),
+        // An empty part may lie anywhere.
+        _ => (0, 0),
+    }
+}
+
+/// Writes a header. Line breaks in a value become spaces, as Go writes them.
+///
+/// # Errors
+///
+/// When the name cannot be a header's.
+pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) -> Result<(), Error> {
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(Error::bad_request(
+            "go.micro.transport",
+            format!(
+                "metadata {name:?} cannot travel over HTTP: a name is of letters, digits and -_.!#$%&'*+^`|~"
+            ),
+        ));
+    }
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    write_value(out, value);
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+fn write_value(out: &mut Vec<u8>, value: &str) {
+    let start = out.len();
+    out.extend_from_slice(value.as_bytes());
+    for byte in out.iter_mut().skip(start) {
+        if (*byte < b' ' && *byte != b'\t') || *byte == 0x7f {
+            *byte = b' ';
+        }
+    }
+}
+
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let character = byte as u8;
+        table[byte] = character.is_ascii_alphanumeric()
+            || matches!(
+                character,
+                b'-' | b'_'
+                    | b'.'
+                    | b'!'
+                    | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'^'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        byte += 1;
+    }
+    table
+};
+
+fn is_token(byte: u8) -> bool {
+    TOKEN[usize::from(byte)]
+}
+
+/// Writes a number as a header's value.
+pub(super) fn write_length(out: &mut Vec<u8>, length: usize) {
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head of a request, up to and with the empty line. `lead` is its first line and `Host`.
+pub(super) fn write_request(
+    out: &mut Vec<u8>,
+    lead: &[u8],
+    request: &Request,
+    id: u64,
+    stream: bool,
+    end: Option<&str>,
+    length: usize,
+) -> Result<(), Error> {
+    out.extend_from_slice(lead);
+    write_length(out, length);
+    let mut number = itoa::Buffer::new();
+    let id = number.format(id);
+    let mut refused = Ok(());
+    crate::wire::write_request(request, id, tokio::time::Instant::now(), &mut |name, value| {
+        if let Err(error) = write_header(out, name, value) {
+            refused = Err(error);
+        }
+    });
+    refused?;
+    if stream {
+        write_header(out, "Micro-Stream", id)?;
+    }
+    if let Some(end) = end {
+        write_header(out, "Micro-Error", end)?;
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(text: &str) -> Result<Option<Head>, BadHead> {
+        Head::request(text.as_bytes(), &HttpLimits::default())
+    }
+
+    fn refused(text: &str) -> i32 {
+        request(text).err().map_or(0, |bad| bad.code)
+    }
+
+    #[test]
+    fn the_fields_of_a_request_are_found() {
+        let text = "POST / HTTP/1.1\r\nHost: a\r\nMicro-Endpoint: Greeter.Hello\r\nmicro-service: greeter\r\n\
+                    Content-Type: application/json\r\nContent-Length: 3\r\nFoo: bar\r\n\r\nabc";
+        let mut head = request(text).unwrap().unwrap();
+        let bytes = Text::from(&text[..head.length]);
+        assert_eq!(&text[head.length..], "abc");
+        assert_eq!(str_of(&bytes, head.endpoint), "Greeter.Hello");
+        assert_eq!(str_of(&bytes, head.service), "greeter");
+        assert_eq!(head.framing, Framing::Length(3));
+        assert!(head.keep_alive);
+        assert_eq!(head.metadata(&bytes).iter().collect::<Vec<_>>(), [("Foo", "bar")]);
+    }
+
+    #[test]
+    fn old_names_count_where_the_new_are_absent() {
+        let text =
+            "POST / HTTP/1.1\r\nX-Micro-Service: a\r\nX-Micro-Method: B.C\r\nX-Micro-Stream: 1\r\n\r\n";
+        let head = request(text).unwrap().unwrap();
+        let bytes = Text::from(text);
+        assert_eq!(
+            (str_of(&bytes, head.service), str_of(&bytes, head.endpoint)),
+            ("a", "B.C")
+        );
+        assert!(head.stream.is_some());
+        let text = "POST / HTTP/1.1\r\nMicro-Method: B.C\r\nX-Micro-Endpoint: D.E\r\n\r\n";
+        let head = request(text).unwrap().unwrap();
+        assert_eq!(str_of(&Text::from(text), head.endpoint), "B.C");
+    }
+
+    #[test]
+    fn two_statements_about_the_length_are_refused() {
+        let head = |headers: &str| format!("POST / HTTP/1.1\r\n{headers}\r\n\r\n");
+        assert_eq!(refused(&head("Content-Length: 1\r\nContent-Length: 1")), 400);
+        assert_eq!(refused(&head("Content-Length: 1\r\nContent-Length: 2")), 400);
+        assert_eq!(refused(&head("Content-Length: 1, 1")), 400);
+        assert_eq!(refused(&head("Content-Length: +1")), 400);
+        assert_eq!(refused(&head("Content-Length: ")), 400);
+        assert_eq!(refused(&head("Content-Length: 99999999999999999999999")), 400);
+        assert_eq!(
+            refused(&head("Transfer-Encoding: chunked\r\nContent-Length: 1")),
+            400
+        );
+        assert_eq!(
+            refused(&head("Content-Length: 1\r\nTransfer-Encoding: chunked")),
+            400
+        );
+        assert_eq!(
+            refused(&head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked")),
+            400
+        );
+        assert_eq!(refused(&head("Transfer-Encoding: gzip, chunked")), 501);
+        assert_eq!(refused(&head("Transfer-Encoding: xchunked")), 501);
+        assert_eq!(refused(&head("Transfer-Encoding : chunked")), 400);
+        assert_eq!(refused(&head("Foo: a\r\n folded: b")), 400);
+        assert_eq!(
+            refused("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            400
+        );
+    }
+
+    #[test]
+    fn limits_are_named() {
+        let many = "A: 1\r\n".repeat(MAX_HEADERS + 1);
+        assert_eq!(refused(&format!("POST / HTTP/1.1\r\n{many}\r\n")), 431);
+        let long = "x".repeat(HttpLimits::default().head_size);
+        let bad = request(&format!("POST / HTTP/1.1\r\nA: {long}")).unwrap_err();
+        assert!(bad.code == 431 && bad.detail.contains("head_size"), "{bad:?}");
+        let bad = request(&format!(
+            "POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n",
+            usize::MAX
+        ))
+        .unwrap_err();
+        assert!(bad.code == 413 && bad.detail.contains("message_size"), "{bad:?}");
+    }
+
+    #[test]
+    fn a_head_cut_anywhere_is_incomplete_and_not_wrong() {
+        let text = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n";
+        for end in 0..text.len() {
+            assert!(request(&text[..end]).unwrap().is_none(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn connection_lists_are_read() {
+        let keeps = |version: &str, value: &str| {
+            request(&format!("GET / HTTP/{version}\r\nConnection: {value}\r\n\r\n"))
+                .unwrap()
+                .unwrap()
+                .keep_alive
+        };
+        assert!(!keeps("1.1", "foo, Close") && keeps("1.1", "keep-alive") && keeps("1.0", "Keep-Alive"));
+        assert!(!keeps("1.0", "foo"));
+    }
+
+    #[test]
+    fn a_value_never_breaks_the_line() {
+        let mut out = Vec::new();
+        write_header(&mut out, "A", "b\r\nEvil: c\0").unwrap();
+        assert_eq!(out, b"A: b  Evil: c \r\n");
+        assert!(write_header(&mut out, "bad name", "").is_err());
+        assert!(write_header(&mut out, "", "").is_err());
+    }
+}

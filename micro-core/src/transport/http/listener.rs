@@ -1,0 +1,221 @@
+//! The serving end: accepts connections, serves them, and lets go of them in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::connection::Io;
+use super::mount::Route;
+use super::{HttpConfig, HttpLimits, serve};
+use crate::handler::Peer;
+use crate::transport::Listener;
+use crate::{Error, Handler, Result};
+
+/// What all connections of a listener share.
+pub(super) struct Server {
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) limits: HttpLimits,
+    pub(super) routes: Vec<(String, Arc<dyn Route>)>,
+    draining: AtomicBool,
+    /// Wakes idle connections when draining begins.
+    pub(super) drain: Notify,
+}
+
+impl Server {
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    fn start_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.drain.notify_waiters();
+    }
+}
+
+pub(super) async fn listen(
+    address: &str,
+    handler: Arc<dyn Handler>,
+    config: &HttpConfig,
+    acceptor: Option<TlsAcceptor>,
+) -> Result<HttpListener> {
+    if config.tls.is_some() && acceptor.is_none() {
+        return Err(Error::bad_request(
+            "go.micro.transport",
+            format!(
+                "cannot listen at {address}: TLS is on but has no identity; give it a certificate and key"
+            ),
+        ));
+    }
+    let listener = bind(address).await?;
+    let bound = listener
+        .local_addr()
+        .map_err(|problem| cannot_listen(address, &problem))?;
+    let server = Arc::new(Server {
+        handler,
+        limits: config.limits,
+        routes: config.routes.clone(),
+        draining: AtomicBool::new(false),
+        drain: Notify::new(),
+    });
+    let (close, closing) = oneshot::channel();
+    let accept = Accept {
+        listener,
+        acceptor,
+        server,
+        slots: Arc::new(Semaphore::new(config.limits.connections)),
+    };
+    let task = AbortOnDropHandle::new(tokio::spawn(accept.run(closing)));
+    Ok(HttpListener {
+        address: bound.to_string(),
+        close,
+        task,
+    })
+}
+
+/// Binds `host:port`, `:port`, or the first free port of `host:first-last`.
+async fn bind(address: &str) -> Result<TcpListener> {
+    let wrong = |problem: &str| {
+        Error::bad_request(
+            "go.micro.transport",
+            format!("cannot listen at {address:?}: {problem}; write host:port, :0 or host:first-last"),
+        )
+    };
+    let (host, ports) = address
+        .rsplit_once(':')
+        .ok_or_else(|| wrong("there is no port"))?;
+    let host = match host.trim_matches(['[', ']']) {
+        "" => "0.0.0.0",
+        host => host,
+    };
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    let port = |text: &str| {
+        text.parse::<u16>()
+            .map_err(|_| wrong("the port is no number from 0 to 65535"))
+    };
+    let (first, last) = (port(first)?, port(last)?);
+    let mut problem = std::io::Error::other("the range of ports is empty");
+    for port in first..=last {
+        let candidates: Vec<SocketAddr> = lookup_host((host, port))
+            .await
+            .map_err(|problem| cannot_listen(address, &problem))?
+            .collect();
+        match TcpListener::bind(candidates.as_slice()).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => problem = error,
+        }
+    }
+    Err(cannot_listen(address, &problem))
+}
+
+fn cannot_listen(address: &str, problem: &std::io::Error) -> Error {
+    Error::unavailable(
+        "go.micro.transport",
+        format!("cannot listen at {address}: {problem}; is another program there? port 0 takes a free one"),
+    )
+}
+
+struct Accept {
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    server: Arc<Server>,
+    slots: Arc<Semaphore>,
+}
+
+impl Accept {
+    async fn run(self, mut closing: oneshot::Receiver<Duration>) {
+        let mut connections = JoinSet::new();
+        let grace = loop {
+            tokio::select! {
+                grace = &mut closing => break grace.unwrap_or_default(),
+                Some(connection) = self.accept() => {
+                    connections.spawn(connection);
+                }
+                Some(_) = connections.join_next() => {}
+            }
+        };
+        drop(self.listener);
+        self.server.start_draining();
+        let all_gone = async { while connections.join_next().await.is_some() {} };
+        if timeout(grace, all_gone).await.is_err() {
+            tracing::warn!(
+                cut_off = connections.len(),
+                ?grace,
+                "connections outlived the grace of a closing listener"
+            );
+        }
+        connections.shutdown().await;
+    }
+
+    /// Accepts one connection and returns what serves it. Cancelled, it has accepted none.
+    async fn accept(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let slot = self.slots.clone().acquire_owned().await.ok()?;
+        match self.listener.accept().await {
+            Ok((stream, remote)) => {
+                let server = self.server.clone();
+                let acceptor = self.acceptor.clone();
+                Some(async move {
+                    serve_connection(stream, remote, acceptor, server).await;
+                    drop(slot);
+                })
+            }
+            Err(problem) => {
+                // Out of file descriptors, usually: trying again at once would only spin.
+                tracing::warn!(%problem, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                None
+            }
+        }
+    }
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    remote: SocketAddr,
+    acceptor: Option<TlsAcceptor>,
+    server: Arc<Server>,
+) {
+    let Ok(local) = stream.local_addr() else { return };
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let io = match acceptor {
+        None => Io::Tcp(stream),
+        Some(acceptor) => match timeout(server.limits.head_timeout, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => Io::Tls(Box::new(TlsStream::Server(stream))),
+            Ok(Err(problem)) => {
+                tracing::debug!(%remote, %problem, "TLS handshake failed");
+                return;
+            }
+            Err(_) => return,
+        },
+    };
+    serve::serve(io, Peer { remote, local }, server).await;
+}
+
+/// A port that is served over HTTP.
+pub(super) struct HttpListener {
+    address: String,
+    close: oneshot::Sender<Duration>,
+    task: AbortOnDropHandle<()>,
+}
+
+#[async_trait]
+impl Listener for HttpListener {
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    async fn close(self: Box<Self>, grace: Duration) {
+        let _ = self.close.send(grace);
+        let _ = self.task.await;
+    }
+}

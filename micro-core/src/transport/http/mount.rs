@@ -1,0 +1,279 @@
+//! What hyper serves on the listener's port: HTTP/2 without encryption, and mounted routes.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, TryStreamExt};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, BodyStream, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::connection::Io;
+use super::listener::Server;
+use super::serve::http_status;
+use crate::handler::{CallKind, Peer, RequestParts};
+use crate::wire::{Field, field};
+use crate::{Body, Error, Metadata, Request, Result, Text, wire};
+
+/// Answers HTTP requests under a mounted path: a health page, a metrics page, a gateway.
+#[async_trait]
+pub trait Route: Send + Sync + 'static {
+    /// Answers one request. The body's messages are pieces of the HTTP body, in no particular sizes.
+    async fn serve(&self, request: http::Request<Body>) -> http::Response<Body>;
+}
+
+/// The route mounted at a request target: at the path itself or above it; the longest counts.
+pub(super) fn find<'a>(routes: &'a [(String, Arc<dyn Route>)], target: &str) -> Option<&'a Arc<dyn Route>> {
+    let path = target.split('?').next().unwrap_or_default();
+    let covers = |prefix: &str| {
+        let prefix = prefix.trim_end_matches('/');
+        path.strip_prefix(prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mounted = routes
+        .iter()
+        .filter(|(prefix, _)| prefix.len() > 1 && covers(prefix));
+    mounted
+        .max_by_key(|(prefix, _)| prefix.len())
+        .map(|(_, route)| route)
+}
+
+/// Serves HTTP/1.1 by hyper, from bytes on that were already read.
+pub(super) async fn serve_http1(io: Io, read: Bytes, peer: Peer, server: Arc<Server>) {
+    let service = service_fn(|request| answer(request, peer, &server));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(server.limits.head_timeout);
+    let connection = builder.serve_connection(TokioIo::new(Rewound { read, io }), service);
+    let mut connection = std::pin::pin!(connection);
+    let drain = server.drain.notified();
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = drain => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+/// Serves HTTP/2 by hyper, from bytes on that were already read.
+pub(super) async fn serve_http2(io: Io, read: Bytes, peer: Peer, server: Arc<Server>) {
+    let service = {
+        let server = server.clone();
+        service_fn(move |request| {
+            let server = server.clone();
+            async move { answer(request, peer, &server).await }
+        })
+    };
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(server.limits.idle_timeout / 4)
+        .max_header_list_size(u32::try_from(server.limits.head_size).unwrap_or(u32::MAX))
+        .max_concurrent_streams(256);
+    let connection = builder.serve_connection(TokioIo::new(Rewound { read, io }), service);
+    let mut connection = std::pin::pin!(connection);
+    let drain = server.drain.notified();
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = drain => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+type HttpResponse = http::Response<BoxBody<Bytes, Error>>;
+
+async fn answer(
+    request: http::Request<Incoming>,
+    peer: Peer,
+    server: &Server,
+) -> Result<HttpResponse, Error> {
+    if let Some(route) = find(&server.routes, request.uri().path()) {
+        let request = request.map(|body| {
+            let frames = BodyStream::new(body).try_filter_map(|frame| async { Ok(frame.into_data().ok()) });
+            Body::stream(frames.map_err(|problem| Error::bad_request("go.micro.server", problem.to_string())))
+        });
+        return Ok(route.serve(request).await.map(http_body));
+    }
+    Ok(match call(request, peer, server).await {
+        Ok(response) => response,
+        Err(error) => failure(&error),
+    })
+}
+
+/// A call that came as an ordinary HTTP request.
+async fn call(request: http::Request<Incoming>, peer: Peer, server: &Server) -> Result<HttpResponse> {
+    let (head, body) = request.into_parts();
+    let body = whole(body, server.limits.message_size).await?;
+    let request = to_request(&head.headers, body, peer);
+    let content_type = request.content_type.clone();
+    let response = server.handler.handle(request).await?;
+    let content_type = if response.content_type.is_empty() {
+        content_type
+    } else {
+        response.content_type
+    };
+    let mut answer = http::Response::new(http_body(response.body));
+    if let Ok(content_type) = HeaderValue::from_str(&content_type) {
+        answer.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    for (name, value) in response.metadata.iter() {
+        let name = http::HeaderName::from_bytes(name.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    Ok(answer)
+}
+
+async fn whole(mut body: Incoming, limit: usize) -> Result<Bytes> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|problem| Error::bad_request("go.micro.server", problem.to_string()))?;
+        if let Ok(data) = frame.into_data() {
+            if bytes.len() + data.len() > limit {
+                return Err(Error::too_large(
+                    "go.micro.server",
+                    format!("the body exceeds {limit} bytes, the limit message_size"),
+                ));
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+fn to_request(headers: &http::HeaderMap, body: Bytes, peer: Peer) -> Request {
+    let mut parts = RequestParts {
+        service: Text::new(),
+        endpoint: Text::new(),
+        content_type: Text::new(),
+        metadata: Metadata::new(),
+        deadline: None,
+        kind: CallKind::Unary,
+        id: Text::new(),
+        peer: Some(peer),
+        extensions: http::Extensions::new(),
+        body: body.into(),
+    };
+    let mut method = Text::new();
+    for (name, value) in headers {
+        let Ok(value) = value.to_str() else { continue };
+        match field(name.as_str().as_bytes()) {
+            Field::Service | Field::LegacyService => parts.service = value.into(),
+            Field::Endpoint | Field::LegacyEndpoint => parts.endpoint = value.into(),
+            Field::Method | Field::LegacyMethod => method = value.into(),
+            Field::ContentType => parts.content_type = value.into(),
+            Field::Timeout => parts.deadline = wire::deadline(value, Instant::now()),
+            Field::Id => parts.id = value.into(),
+            Field::Topic | Field::Protocol | Field::Other => parts.metadata.insert(name.as_str(), value),
+            _ => {}
+        }
+    }
+    if parts.endpoint.is_empty() {
+        parts.endpoint = method;
+    }
+    Request::from_parts(parts)
+}
+
+fn failure(error: &Error) -> HttpResponse {
+    let body = Full::new(Bytes::from(error.to_json() + "\n"))
+        .map_err(|never| match never {})
+        .boxed();
+    let mut answer = http::Response::new(body);
+    *answer.status_mut() = http_status(error);
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let text: String = wire::error_text(error)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if let Ok(text) = HeaderValue::from_str(&text) {
+        headers.insert("micro-error", text);
+    }
+    answer
+}
+
+fn http_body(body: Body) -> BoxBody<Bytes, Error> {
+    match body.as_single() {
+        Some(message) => Full::new(message.clone()).map_err(|never| match never {}).boxed(),
+        None => {
+            let frames = SyncStream(std::sync::Mutex::new(body)).map(|chunk| chunk.map(Frame::data));
+            BodyExt::boxed(StreamBody::new(frames))
+        }
+    }
+}
+
+/// A body that may be shared between threads, as hyper's boxed body must be; nobody ever does.
+struct SyncStream(std::sync::Mutex<Body>);
+
+impl futures_core::Stream for SyncStream {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0
+            .get_mut()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .poll_message(context)
+    }
+}
+
+/// A connection of which some bytes were already read.
+struct Rewound {
+    read: Bytes,
+    io: Io,
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return Pin::new(&mut self.io).poll_read(context, buffer);
+        }
+        let count = self.read.len().min(buffer.remaining());
+        buffer.put_slice(&self.read.split_to(count));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,230 @@
+//! The calling end: a node, its pooled connections, and one exchange at a time on each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::timeout;
+
+use super::connection::{Message, ReadError, Side, write_message};
+use super::head::{str_of, write_request};
+use super::pool::{Connection, Pool};
+use super::serve::GOODBYE;
+use super::tls::Connector;
+use super::{HttpConfig, HttpLimits};
+use crate::error::CLIENT;
+use crate::handler::CallKind;
+use crate::{Error, Handler, Request, Response, Result, Text};
+
+/// How long an answer is waited for that a peer may have sent before it stopped reading.
+const EARLY_ANSWER: Duration = Duration::from_millis(100);
+
+/// A node that was dialled.
+pub(super) struct HttpPeer(pub(super) Arc<PeerShared>);
+
+pub(super) struct PeerShared {
+    pub(super) address: Text,
+    /// The first line and `Host` of every request.
+    pub(super) lead: Vec<u8>,
+    pub(super) limits: HttpLimits,
+    connector: Connector,
+    connect_timeout: Duration,
+    max_age: Duration,
+    pool: Pool,
+    next_id: AtomicU64,
+}
+
+impl PeerShared {
+    pub(super) fn new(address: &str, config: &HttpConfig, connector: Connector) -> Result<Self> {
+        let port = address
+            .rsplit_once(':')
+            .filter(|(host, _)| !host.is_empty())
+            .map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(1..))) || address.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            return Err(Error::bad_request(
+                CLIENT,
+                format!("connection error: node address {address:?} is not host:port, which the http transport needs"),
+            )
+            .never_started());
+        }
+        Ok(Self {
+            address: address.into(),
+            lead: format!("POST / HTTP/1.1\r\nHost: {address}\r\n").into_bytes(),
+            limits: config.limits,
+            connector,
+            connect_timeout: config.connect_timeout,
+            max_age: config.pool_max_age,
+            pool: Pool::new(config.pool_size, config.pool_idle_timeout),
+            next_id: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn drop_expired(&self) {
+        self.pool.drop_expired();
+    }
+
+    pub(super) fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) async fn connect(&self) -> Result<Box<Connection>> {
+        match timeout(self.connect_timeout, self.connector.connect(&self.address)).await {
+            Ok(Ok(io)) => Ok(Connection::new(io, self.max_age)),
+            Ok(Err(problem)) => Err(self.unreachable(&problem.to_string()).with_source(problem)),
+            Err(_) => Err(self.unreachable(&format!("no connection within {:?}", self.connect_timeout))),
+        }
+    }
+
+    fn unreachable(&self, problem: &str) -> Error {
+        Error::unavailable(
+            CLIENT,
+            format!("connection error: cannot connect to {}: {problem}", self.address),
+        )
+        .never_started()
+    }
+
+    /// The error of a connection that broke while the answer was awaited: whether the handler ran is unknown.
+    pub(super) fn broken(&self, problem: &str) -> Error {
+        Error::unavailable(
+            CLIENT,
+            format!(
+                "connection error: {} did not answer: {problem}; whether the call was handled is unknown",
+                self.address
+            ),
+        )
+    }
+
+    async fn exchange(&self, request: Request, body: &[u8]) -> Result<Response> {
+        loop {
+            let (mut connection, is_fresh) = match self.pool.take() {
+                Some(connection) => (connection, false),
+                None => (self.connect().await?, true),
+            };
+            connection.output.clear();
+            write_request(
+                &mut connection.output,
+                &self.lead,
+                &request,
+                self.next_id(),
+                false,
+                None,
+                body.len(),
+            )?;
+            match self.try_exchange(&mut connection, body).await {
+                Ok(Answer::Received(message)) => {
+                    if message.head.keep_alive && connection.input.is_empty() {
+                        self.pool.put(connection);
+                    }
+                    return self.response(message, &request.content_type);
+                }
+                // An idle connection that the peer had given up; the pool holds finitely many of them.
+                Ok(Answer::NotTaken(_)) if !is_fresh => {}
+                Ok(Answer::NotTaken(problem)) => {
+                    return Err(self.unreachable(&format!("it took no request: {problem}")));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Sends the head that the connection holds, and a body, and waits for the answer.
+    async fn try_exchange(&self, connection: &mut Connection, body: &[u8]) -> Result<Answer> {
+        let Connection {
+            io, input, output, ..
+        } = connection;
+        if let Err(problem) = write_message(io, output, body).await {
+            // What was not sent whole was not handled. The peer may have said why before it stopped reading.
+            return match timeout(EARLY_ANSWER, input.message(Side::Responses, io, &self.limits)).await {
+                Ok(Ok(Some(message))) => Ok(Answer::Received(message)),
+                _ => Ok(Answer::NotTaken(problem.to_string())),
+            };
+        }
+        match input.message(Side::Responses, io, &self.limits).await {
+            Ok(Some(message)) if is_goodbye(&message) => Ok(Answer::NotTaken("it is going away".to_owned())),
+            Ok(Some(message)) => Ok(Answer::Received(message)),
+            Ok(None) => Err(self.broken("it closed the connection")),
+            Err(ReadError::Bad(bad)) => Err(self.malformed(&bad.detail)),
+            Err(problem) => Err(self.broken(&problem.to_string())),
+        }
+    }
+
+    pub(super) fn malformed(&self, problem: &str) -> Error {
+        Error::new(
+            "go.micro.client.transport",
+            502,
+            format!(
+                "{} answered something else than HTTP/1.1 as it is spoken here: {problem}",
+                self.address
+            ),
+        )
+    }
+
+    fn response(&self, mut message: Message, content_type: &str) -> Result<Response> {
+        if let Some(error) = self.refusal(&message, content_type) {
+            return Err(error);
+        }
+        let metadata = message.head.metadata(&message.text);
+        Ok(Response {
+            content_type: message.content_type,
+            metadata,
+            body: message.body.into(),
+        })
+    }
+
+    /// The error that a message carries, if it does.
+    pub(super) fn refusal(&self, message: &Message, content_type: &str) -> Option<Error> {
+        let error = str_of(&message.text, message.head.error);
+        if !error.is_empty() {
+            return Some(Error::from_wire(error));
+        }
+        let said = || {
+            String::from_utf8_lossy(message.body.get(..512).unwrap_or(&message.body))
+                .trim()
+                .to_owned()
+        };
+        if message.status() != 200 {
+            let status = message.status();
+            let detail = format!("{} answered HTTP status {status}: {}", self.address, said());
+            return Some(Error::new("go.micro.client.transport", i32::from(status), detail));
+        }
+        // How Go Micro answers a content type that it does not know.
+        if message.content_type.starts_with("text/plain") && !content_type.starts_with("text/plain") {
+            return Some(Error::new(
+                "go.micro.client.codec",
+                415,
+                format!("{} answered: {}", self.address, said()),
+            ));
+        }
+        None
+    }
+}
+
+enum Answer {
+    Received(Message),
+    /// The peer surely did not begin to handle the request.
+    NotTaken(String),
+}
+
+fn is_goodbye(message: &Message) -> bool {
+    message.status() == 503
+        && message
+            .head
+            .others
+            .iter()
+            .any(|span| str_of(&message.text, span.name).eq_ignore_ascii_case(GOODBYE))
+}
+
+#[async_trait]
+impl Handler for HttpPeer {
+    async fn handle(&self, request: Request) -> Result<Response> {
+        match request.body.as_single() {
+            Some(body) if request.kind == CallKind::Unary => {
+                // Counted, not copied: the request stays whole for another attempt on another connection.
+                let body = body.clone();
+                self.0.exchange(request, &body).await
+            }
+            _ => super::peer_stream::open(self.0.clone(), request).await,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The calling end of a stream: a connection of its own, on which both sides send messages as they like.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::connection::{Io, Message, ReadBuffer, ReadError, Side, write_message};
+use super::head::{str_of, write_request};
+use super::peer::PeerShared;
+use crate::handler::CallKind;
+use crate::wire::END_OF_STREAM;
+use crate::{Body, Error, Metadata, Request, Response, Result, Text};
+
+/// Opens a stream. The response is there once the stream is open: this wire has no head of an answer.
+pub(super) async fn open(peer: Arc<PeerShared>, mut request: Request) -> Result<Response> {
+    let connection = peer.connect().await?;
+    let (mut io, input, mut output) = (connection.io, connection.input, connection.output);
+    let id = peer.next_id();
+    let body = request.take_body();
+    request.kind = CallKind::Stream;
+    // The far side discards the body of the message that opens the stream.
+    write_request(&mut output, &peer.lead, &request, id, true, None, 0)?;
+    let whole = body.as_single().cloned();
+    if let Some(message) = &whole {
+        write_request(&mut output, &peer.lead, &request, id, true, None, message.len())?;
+    }
+    write_message(&mut io, &mut output, whole.as_deref().unwrap_or_default())
+        .await
+        .map_err(|problem| peer.broken(&problem.to_string()).never_started())?;
+    let (read, write) = tokio::io::split(io);
+    let content_type = request.content_type.clone();
+    let writer = whole.is_none().then(|| {
+        let writer = Writer {
+            peer: peer.clone(),
+            request,
+            id,
+            output,
+        };
+        AbortOnDropHandle::new(tokio::spawn(writer.run(body, write)))
+    });
+    let reader = Reader {
+        peer,
+        content_type: content_type.clone(),
+        read,
+        input,
+        writer,
+        seen: Seen::Nothing,
+    };
+    let messages = stream::unfold(Some(reader), |reader| async {
+        let mut reader = reader?;
+        match reader.next().await {
+            Ok(Some(message)) => Some((Ok(message), Some(reader))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    Ok(Response {
+        content_type,
+        metadata: Metadata::new(),
+        body: Body::stream(messages),
+    })
+}
+
+/// Sends what the caller has to say.
+struct Writer {
+    peer: Arc<PeerShared>,
+    request: Request,
+    id: u64,
+    output: Vec<u8>,
+}
+
+impl Writer {
+    /// True when the caller's messages ended and the far side was told so.
+    async fn run(mut self, mut body: Body, mut write: WriteHalf<Io>) -> bool {
+        loop {
+            let sent = match body.message().await {
+                Some(Ok(message)) => self.send(&mut write, None, message).await,
+                Some(Err(error)) => {
+                    let _ = self
+                        .send(&mut write, Some(&crate::wire::error_text(&error)), Bytes::new())
+                        .await;
+                    return false;
+                }
+                None => return self.send(&mut write, Some(END_OF_STREAM), Bytes::new()).await,
+            };
+            // A broken connection is the reader's to report.
+            if !sent {
+                return false;
+            }
+        }
+    }
+
+    async fn send(&mut self, write: &mut WriteHalf<Io>, end: Option<&str>, message: Bytes) -> bool {
+        self.output.clear();
+        let head = write_request(
+            &mut self.output,
+            &self.peer.lead,
+            &self.request,
+            self.id,
+            true,
+            end,
+            message.len(),
+        );
+        head.is_ok() && write_message(write, &mut self.output, &message).await.is_ok()
+    }
+}
+
+/// What the far side is known to be, by what it sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    /// A Go server, which says nothing at the end when its handler saw the caller's `EOS`.
+    SilentAtEnd,
+    /// A server that always ends a stream with `EOS`.
+    Explicit,
+}
+
+/// Receives what the far side has to say. Dropping it closes the connection and ends the writer.
+struct Reader {
+    peer: Arc<PeerShared>,
+    content_type: Text,
+    read: ReadHalf<Io>,
+    input: ReadBuffer,
+    writer: Option<AbortOnDropHandle<bool>>,
+    seen: Seen,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        match self
+            .input
+            .message(Side::Responses, &mut self.read, &self.peer.limits)
+            .await
+        {
+            Ok(Some(message)) => self.take(message),
+            Ok(None) => self.closed().await,
+            Err(ReadError::Bad(bad)) => Err(self.peer.malformed(&bad.detail)),
+            Err(problem) => Err(self.cut(&problem.to_string())),
+        }
+    }
+
+    fn take(&mut self, message: Message) -> Result<Option<Bytes>> {
+        if str_of(&message.text, message.head.error) == END_OF_STREAM {
+            return Ok(None);
+        }
+        if let Some(error) = self.peer.refusal(&message, &self.content_type) {
+            return Err(error);
+        }
+        self.seen = if message.head.legacy {
+            Seen::SilentAtEnd
+        } else {
+            Seen::Explicit
+        };
+        Ok(Some(message.body))
+    }
+
+    /// The connection ended without `EOS`: the end of the stream only where the far side is known to end so.
+    async fn closed(&mut self) -> Result<Option<Bytes>> {
+        let caller_ended = match self.writer.take() {
+            Some(writer) if self.seen == Seen::SilentAtEnd => writer.await.unwrap_or(false),
+            _ => false,
+        };
+        if caller_ended {
+            Ok(None)
+        } else {
+            Err(self.cut("the connection was closed"))
+        }
+    }
+
+    fn cut(&self, problem: &str) -> Error {
+        Error::unavailable(
+            crate::error::CLIENT,
+            format!(
+                "connection error: the stream from {} was cut: {problem}",
+                self.peer.address
+            ),
+        )
+    }
+}

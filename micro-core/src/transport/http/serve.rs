@@ -1,0 +1,486 @@
+//! One connection of a listener: requests one after the other, until it becomes a stream or another protocol.
+
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use super::connection::{Io, Message, ReadBuffer, ReadError, Side, write_message};
+use super::head::{BadHead, Framing, Head, Start, str_of, text, write_header, write_length};
+use super::listener::Server;
+use super::{mount, serve_stream};
+use crate::handler::{CallKind, Peer, RequestParts};
+use crate::{Body, Error, Metadata, Request, Response, Result, Text, wire};
+
+/// Marks the answer that a connection gives before it closes while idle: whoever reads it as the answer to a
+/// request that crossed it knows that the request was not handled.
+pub(super) const GOODBYE: &str = "Micro-Goodbye";
+
+/// What HTTP/2 begins with where the client knows that the server speaks it.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a peer may take to notice that the connection is closing.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much is discarded meanwhile, in bytes.
+const LINGER_BYTES: u64 = 1024 * 1024;
+
+pub(super) async fn serve(io: Io, peer: Peer, server: Arc<Server>) {
+    let connection = Connection {
+        io,
+        input: ReadBuffer::default(),
+        output: Vec::new(),
+        peer,
+        server,
+    };
+    connection.run().await;
+}
+
+struct Connection {
+    io: Io,
+    input: ReadBuffer,
+    output: Vec<u8>,
+    peer: Peer,
+    server: Arc<Server>,
+}
+
+/// What came while the connection waited for a request.
+enum Waited {
+    Bytes,
+    Closed,
+    /// Nothing for too long, or the server is going away.
+    Enough,
+}
+
+/// What to do with a connection on which a head has arrived.
+enum Next {
+    Exchange(Box<Message>),
+    /// A path that is mounted, or a wish for another protocol: hyper's, from the head on.
+    Mounted,
+}
+
+impl Connection {
+    async fn run(mut self) {
+        let server = self.server.clone();
+        let mut drain = pin!(server.drain.notified());
+        let mut idle = pin!(sleep(server.limits.idle_timeout));
+        // Registered once: from now on both wake this connection's task, and are asked only by looking at a flag.
+        drain.as_mut().enable();
+        std::future::poll_fn(|context| {
+            let _ = drain.as_mut().poll(context);
+            let _ = idle.as_mut().poll(context);
+            Poll::Ready(())
+        })
+        .await;
+        let mut since = Instant::now();
+        let mut is_first = true;
+        loop {
+            if self.input.is_empty() {
+                match self.wait(idle.as_mut(), &mut since).await {
+                    Waited::Bytes => {}
+                    Waited::Closed => return,
+                    Waited::Enough => return self.say_goodbye().await,
+                }
+            }
+            if is_first && self.begins_http2().await {
+                return mount::serve_http2(self.io, self.input.take(), self.peer, self.server).await;
+            }
+            is_first = false;
+            let message = match self.receive().await {
+                Ok(Some(Next::Exchange(message))) => message,
+                Ok(Some(Next::Mounted)) => {
+                    return mount::serve_http1(self.io, self.input.take(), self.peer, self.server).await;
+                }
+                Ok(None) => return,
+                Err(bad) => return self.refuse(bad).await,
+            };
+            if message.head.stream.is_some() {
+                let (request, stream) = self.stream_request(*message);
+                return serve_stream::serve(self.io, self.input, request, stream, self.server).await;
+            }
+            since = Instant::now();
+            if self.exchange(*message, since).await.is_break() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for the next request's first bytes. Costs no timer and no registration a request.
+    async fn wait(&mut self, mut idle: Pin<&mut Sleep>, since: &mut Instant) -> Waited {
+        let Self {
+            io, input, server, ..
+        } = self;
+        std::future::poll_fn(|context| {
+            match input.poll_fill(io, context) {
+                Poll::Ready(Ok(1..)) => return Poll::Ready(Waited::Bytes),
+                Poll::Ready(_) => return Poll::Ready(Waited::Closed),
+                Poll::Pending if server.is_draining() => return Poll::Ready(Waited::Enough),
+                Poll::Pending => {}
+            }
+            while idle.is_elapsed() {
+                let until = *since + server.limits.idle_timeout;
+                if Instant::now() >= until {
+                    return Poll::Ready(Waited::Enough);
+                }
+                idle.as_mut().reset(until);
+                let _ = idle.as_mut().poll(context);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn begins_http2(&mut self) -> bool {
+        if !self.input.unread().starts_with(b"PRI ") {
+            return false;
+        }
+        let read = async {
+            while self.input.unread().len() < HTTP2_PREFACE.len()
+                && HTTP2_PREFACE.starts_with(self.input.unread())
+            {
+                if !matches!(self.input.fill(&mut self.io).await, Ok(1..)) {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(self.server.limits.head_timeout, read).await;
+        self.input.unread().starts_with(HTTP2_PREFACE)
+    }
+
+    /// The next request. `None`: the peer is gone.
+    async fn receive(&mut self) -> Result<Option<Next>, BadHead> {
+        let limits = self.server.limits;
+        let head = match self.input.head(Side::Requests, &limits)? {
+            Some(head) => head,
+            None => match timeout(limits.head_timeout, self.dribbling_head()).await {
+                Ok(head) => match head? {
+                    Some(head) => head,
+                    None => return Ok(None),
+                },
+                Err(_) => {
+                    let limit = limits.head_timeout;
+                    return Err(BadHead::new(
+                        408,
+                        format!("the head took longer than {limit:?}, the limit head_timeout"),
+                    ));
+                }
+            },
+        };
+        if self.is_mounted(&head) {
+            return Ok(Some(Next::Mounted));
+        }
+        let expects_continue = head.expects_continue;
+        let head = match self.input.whole(head, Side::Requests)? {
+            Ok(message) => return Ok(Some(Next::Exchange(Box::new(message)))),
+            Err(head) => head,
+        };
+        if expects_continue && head.framing != Framing::None {
+            let _ = self.io.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
+        }
+        match timeout(
+            limits.body_timeout,
+            self.input.rest(head, Side::Requests, &mut self.io, &limits),
+        )
+        .await
+        {
+            Ok(Ok(message)) => Ok(Some(Next::Exchange(Box::new(message)))),
+            Ok(Err(ReadError::Bad(bad))) => Err(bad),
+            Ok(Err(ReadError::Io(_) | ReadError::Cut)) => Ok(None),
+            Err(_) => {
+                let limit = limits.body_timeout;
+                Err(BadHead::new(
+                    408,
+                    format!("the body took longer than {limit:?}, the limit body_timeout"),
+                ))
+            }
+        }
+    }
+
+    async fn dribbling_head(&mut self) -> Result<Option<Head>, BadHead> {
+        let limits = self.server.limits;
+        while matches!(self.input.fill(&mut self.io).await, Ok(1..)) {
+            if let Some(head) = self.input.head(Side::Requests, &limits)? {
+                return Ok(Some(head));
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_mounted(&self, head: &Head) -> bool {
+        if self.server.routes.is_empty() {
+            return false;
+        }
+        let Start::Request { target: (start, end) } = head.start else {
+            return false;
+        };
+        let target = self
+            .input
+            .unread()
+            .get(start as usize..end as usize)
+            .unwrap_or_default();
+        std::str::from_utf8(target).is_ok_and(|target| mount::find(&self.server.routes, target).is_some())
+    }
+
+    fn stream_request(&mut self, mut message: Message) -> (Request, Text) {
+        let stream = message
+            .head
+            .stream
+            .map(|part| text(&message.text, part))
+            .unwrap_or_default();
+        let mut request = request(&mut message, Some(self.peer), Instant::now());
+        request.kind = CallKind::Stream;
+        // What opens a stream has no meaning beyond that.
+        request.body = Body::empty();
+        (request, stream)
+    }
+
+    async fn exchange(&mut self, mut message: Message, now: Instant) -> ControlFlow<()> {
+        let request = request(&mut message, Some(self.peer), now);
+        let caller = Caller::of(&message.head, &request);
+        let keep_alive = message.head.keep_alive;
+        drop(message);
+        let server = self.server.clone();
+        let mut call = server.handler.handle(request);
+        let Some(result) = self.until_gone(call.as_mut()).await else {
+            return ControlFlow::Break(());
+        };
+        let keep_alive = keep_alive && !self.server.is_draining();
+        let sent = match result {
+            Ok(response) if response.body.is_stream() => return self.flow(response, &caller).await,
+            Ok(response) => {
+                let body = response.body.as_single().cloned().unwrap_or_default();
+                self.answer(
+                    &caller,
+                    &response.content_type,
+                    &response.metadata,
+                    body,
+                    keep_alive,
+                )
+                .await
+            }
+            Err(error) => self.fail(&caller, &error, keep_alive).await,
+        };
+        match sent && keep_alive {
+            true => ControlFlow::Continue(()),
+            false => {
+                self.close().await;
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// Runs a call until it is done or the caller is gone. What the caller sends meanwhile is kept, up to a bound.
+    async fn until_gone<T>(&mut self, mut call: Pin<&mut (dyn Future<Output = T> + Send)>) -> Option<T> {
+        let Self { io, input, .. } = self;
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(result) = call.as_mut().poll(context) {
+                return Poll::Ready(Some(result));
+            }
+            while !input.is_full() {
+                match input.poll_fill(io, context) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) => return Poll::Ready(None),
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn answer(
+        &mut self,
+        caller: &Caller,
+        content_type: &Text,
+        metadata: &Metadata,
+        body: Bytes,
+        keep_alive: bool,
+    ) -> bool {
+        self.output.clear();
+        self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        write_length(&mut self.output, body.len());
+        let content_type = if content_type.is_empty() {
+            &caller.content_type
+        } else {
+            content_type
+        };
+        if let Err(error) = write_rest(&mut self.output, content_type, metadata, keep_alive) {
+            return self.fail(caller, &error, keep_alive).await;
+        }
+        write_message(&mut self.io, &mut self.output, &body).await.is_ok()
+    }
+
+    /// Answers with an error: in its header alone where a framework calls, and so that a person can read it else.
+    async fn fail(&mut self, caller: &Caller, error: &Error, keep_alive: bool) -> bool {
+        self.output.clear();
+        write_error(&mut self.output, caller, error, keep_alive);
+        write_message(&mut self.io, &mut self.output, &[]).await.is_ok()
+    }
+
+    /// Answers a plain request with a stream: chunks for a person, an error for a framework.
+    async fn flow(&mut self, response: Response, caller: &Caller) -> ControlFlow<()> {
+        if caller.is_framework {
+            let error = Error::bad_request(
+                "go.micro.server",
+                "the endpoint answers with a stream; call it as one",
+            );
+            self.fail(caller, &error, false).await;
+            self.close().await;
+            return ControlFlow::Break(());
+        }
+        self.output.clear();
+        self.output
+            .extend_from_slice(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n");
+        let _ = write_rest(&mut self.output, &caller.content_type, &response.metadata, false);
+        let mut body = response.body;
+        loop {
+            if self.io.write_all(&self.output).await.is_err() {
+                return ControlFlow::Break(());
+            }
+            self.output.clear();
+            let mut next = Box::pin(body.message());
+            let Some(message) = self.until_gone(next.as_mut()).await else {
+                return ControlFlow::Break(());
+            };
+            drop(next);
+            let chunk = match message {
+                // An empty chunk would be the end.
+                Some(Ok(message)) if message.is_empty() => continue,
+                Some(Ok(message)) => message,
+                Some(Err(error)) => Bytes::from(error.to_json() + "\n"),
+                None => {
+                    let _ = self.io.write_all(b"0\r\n\r\n").await;
+                    self.close().await;
+                    return ControlFlow::Break(());
+                }
+            };
+            self.output
+                .extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            self.output.extend_from_slice(&chunk);
+            self.output.extend_from_slice(b"\r\n");
+        }
+    }
+
+    async fn refuse(mut self, bad: BadHead) {
+        let caller = Caller {
+            content_type: Text::new(),
+            is_framework: false,
+        };
+        self.fail(&caller, &bad.into(), false).await;
+        self.close().await;
+    }
+
+    /// Closes an idle connection so that a request that crosses the end is known not to have been handled.
+    async fn say_goodbye(mut self) {
+        let farewell = format!(
+            "HTTP/1.1 503 Service Unavailable\r\n{GOODBYE}: idle\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
+        if self.io.write_all(farewell.as_bytes()).await.is_ok() {
+            self.close().await;
+        }
+    }
+
+    /// Ends this direction and waits a little for the peer to end its own: closing at once could destroy what is
+    /// still on its way to it.
+    async fn close(&mut self) {
+        let _ = self.io.shutdown().await;
+        let mut rest = [0; 4096];
+        let discard = async {
+            let mut left = LINGER_BYTES;
+            while let Ok(count @ 1..) = self.io.read(&mut rest).await {
+                left = left.saturating_sub(count as u64);
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(LINGER, discard).await;
+    }
+}
+
+/// What an answer must know of its request.
+pub(super) struct Caller {
+    pub(super) content_type: Text,
+    /// Whether a framework calls, which reads errors from the header, rather than a person with curl.
+    pub(super) is_framework: bool,
+}
+
+impl Caller {
+    pub(super) fn of(head: &Head, request: &Request) -> Self {
+        let is_framework = head.id.1 != 0 || head.timeout.1 != 0 || head.topic || !request.service.is_empty();
+        Self {
+            content_type: request.content_type.clone(),
+            is_framework,
+        }
+    }
+}
+
+/// A request from a message that was read whole. Its body is moved out of the message.
+pub(super) fn request(message: &mut Message, peer: Option<Peer>, now: Instant) -> Request {
+    let Message {
+        head,
+        text: bytes,
+        content_type,
+        body,
+    } = message;
+    Request::from_parts(RequestParts {
+        service: text(bytes, head.service),
+        endpoint: text(bytes, head.endpoint),
+        content_type: content_type.clone(),
+        metadata: head.metadata(bytes),
+        deadline: wire::deadline(str_of(bytes, head.timeout), now),
+        kind: CallKind::Unary,
+        id: text(bytes, head.id),
+        peer,
+        extensions: http::Extensions::new(),
+        body: std::mem::take(body).into(),
+    })
+}
+
+fn write_rest(out: &mut Vec<u8>, content_type: &str, metadata: &Metadata, keep_alive: bool) -> Result<()> {
+    if !content_type.is_empty() {
+        write_header(out, "Content-Type", content_type)?;
+    }
+    for (name, value) in metadata.iter() {
+        if wire::field(name.as_bytes()) == wire::Field::Other {
+            write_header(out, name, value)?;
+        }
+    }
+    if !keep_alive {
+        out.extend_from_slice(b"Connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+pub(super) fn write_error(out: &mut Vec<u8>, caller: &Caller, error: &Error, keep_alive: bool) {
+    let metadata = Metadata::new();
+    if caller.is_framework {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n");
+        let _ = write_header(out, "Micro-Error", &wire::error_text(error));
+        let _ = write_rest(out, &caller.content_type, &metadata, keep_alive);
+        return;
+    }
+    let body = error.to_json() + "\n";
+    let status = http_status(error);
+    let reason = status.canonical_reason().unwrap_or("Error");
+    out.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
+    write_length(out, body.len());
+    let _ = write_header(out, "Micro-Error", &wire::error_text(error));
+    let _ = write_rest(out, "application/json", &metadata, keep_alive);
+    out.extend_from_slice(body.as_bytes());
+}
+
+/// The HTTP status for an error, for those who read statuses.
+pub(super) fn http_status(error: &Error) -> http::StatusCode {
+    u16::try_from(error.code())
+        .ok()
+        .filter(|code| (400..600).contains(code))
+        .and_then(|code| http::StatusCode::from_u16(code).ok())
+        .unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR)
+}

@@ -1,0 +1,242 @@
+//! Encryption of the HTTP transport, by rustls on ring.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use super::connection::Io;
+use crate::{Error, Result};
+
+/// Certificates and keys, as PEM.
+#[derive(Clone, Default)]
+pub struct Tls {
+    /// What this side shows: needed to listen, and to dial listeners that ask for it.
+    pub identity: Option<Identity>,
+    /// The authorities whose servers are believed when dialling. None: no server is.
+    pub authorities: Vec<u8>,
+    /// Whether callers must show a certificate.
+    pub client_certificates: ClientCertificates,
+    /// The name that servers must prove, when it is not the host of their address. Registries know nodes by IP
+    /// address, which certificates often do not name.
+    pub server_name: Option<String>,
+    /// Believes every server. Encrypted, but anybody may be at the other end: for trials only.
+    pub accept_any_server: bool,
+}
+
+/// A certificate chain and its key, as PEM.
+#[derive(Clone)]
+pub struct Identity {
+    /// The certificate, then those that lead to its authority.
+    pub certificates: Vec<u8>,
+    /// The key, unencrypted.
+    pub key: Vec<u8>,
+}
+
+/// Whether a listener wants certificates of its callers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// It does not ask.
+    #[default]
+    None,
+    /// It refuses callers without a certificate of one of these authorities (PEM): mutual TLS.
+    Required(Vec<u8>),
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Tls")
+            .field("identity", &self.identity)
+            .field("server_name", &self.server_name)
+            .field("accept_any_server", &self.accept_any_server)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Identity")
+    }
+}
+
+fn wrong(what: &str, problem: impl fmt::Display) -> Error {
+    Error::bad_request(
+        "go.micro.transport",
+        format!("TLS: {what} cannot be used: {problem}"),
+    )
+}
+
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>> {
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|problem| wrong(what, problem))?;
+    if found.is_empty() {
+        Err(wrong(what, "it holds no certificate in PEM"))
+    } else {
+        Ok(found)
+    }
+}
+
+fn authorities(pem: &[u8], what: &str) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem, what)? {
+        roots.add(certificate).map_err(|problem| wrong(what, problem))?;
+    }
+    Ok(roots)
+}
+
+impl Identity {
+    fn parse(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|problem| wrong("the key", problem))?;
+        Ok((certificates(&self.certificates, "the certificate")?, key))
+    }
+}
+
+impl Tls {
+    fn provider() -> Arc<CryptoProvider> {
+        Arc::new(ring::default_provider())
+    }
+
+    /// What encrypts accepted connections; `None` without an identity, with which one can only dial.
+    pub(super) fn acceptor(&self) -> Result<Option<TlsAcceptor>> {
+        let Some(identity) = &self.identity else {
+            return Ok(None);
+        };
+        let (chain, key) = identity.parse()?;
+        let builder = ServerConfig::builder_with_provider(Self::provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|problem| wrong("the versions", problem))?;
+        let builder = match &self.client_certificates {
+            ClientCertificates::None => builder.with_no_client_auth(),
+            ClientCertificates::Required(pem) => {
+                let roots = Arc::new(authorities(pem, "the callers' authorities")?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, Self::provider())
+                    .build()
+                    .map_err(|problem| wrong("the callers' authorities", problem))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let mut config = builder
+            .with_single_cert(chain, key)
+            .map_err(|problem| wrong("the certificate", problem))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    fn connector(&self) -> Result<TlsConnector> {
+        let builder = ClientConfig::builder_with_provider(Self::provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|problem| wrong("the versions", problem))?;
+        let builder = if self.accept_any_server {
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyServer(Self::provider())))
+        } else if self.authorities.is_empty() {
+            builder.with_root_certificates(RootCertStore::empty())
+        } else {
+            builder.with_root_certificates(authorities(&self.authorities, "the authorities")?)
+        };
+        let mut config = match &self.identity {
+            Some(identity) => {
+                let (chain, key) = identity.parse()?;
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|problem| wrong("the certificate", problem))?
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+}
+
+/// Makes connections, encrypted or not.
+#[derive(Clone)]
+pub(super) struct Connector(Option<(TlsConnector, Option<ServerName<'static>>)>);
+
+impl Connector {
+    pub(super) fn new(tls: Option<&Tls>) -> Result<Self> {
+        let Some(tls) = tls else { return Ok(Self(None)) };
+        let name = tls.server_name.clone().map(ServerName::try_from).transpose();
+        let name = name.map_err(|problem| wrong("server_name", problem))?;
+        Ok(Self(Some((tls.connector()?, name))))
+    }
+
+    pub(super) async fn connect(&self, address: &str) -> io::Result<Io> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let Some((connector, name)) = &self.0 else {
+            return Ok(Io::Tcp(stream));
+        };
+        let name = match name {
+            Some(name) => name.clone(),
+            None => {
+                let host = address
+                    .rsplit_once(':')
+                    .map_or(address, |(host, _)| host)
+                    .trim_matches(['[', ']']);
+                ServerName::try_from(host.to_owned()).map_err(io::Error::other)?
+            }
+        };
+        let stream = connector.connect(name, stream).await?;
+        Ok(Io::Tls(Box::new(TlsStream::Client(stream))))
+    }
+}
+
+/// Believes every server.
+#[derive(Debug)]
+struct AnyServer(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

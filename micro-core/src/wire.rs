@@ -1,0 +1,203 @@
+//! Requests and responses as names and values: the `Micro-*` headers that all of Go Micro's carriers share.
+//!
+//! This is the one place that knows them. Service, endpoint, content type and deadline are fields of a
+//! [`Request`](crate::Request); they become headers while it is written and are picked out while it is read,
+//! without a map in between.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{Error, Request, Text};
+
+/// Name of the native protocol, as nodes state it in their metadata.
+pub const PROTOCOL: &str = "mucp";
+
+/// The text of `Micro-Error` that ends a stream.
+pub const END_OF_STREAM: &str = "EOS";
+
+/// A header that the framework or its carriers give a meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Field {
+    /// `Micro-Service`: the name of the service called.
+    Service,
+    /// `Micro-Endpoint`: `Handler.Method`.
+    Endpoint,
+    /// `Micro-Method`: the same text, for old peers.
+    Method,
+    /// `Micro-Id`: the caller's id of the request.
+    Id,
+    /// `Micro-Stream`: the id of a stream; its presence marks a message of one.
+    Stream,
+    /// `Micro-Error`: the text of an error, or `EOS`.
+    Error,
+    /// `Micro-Topic`: its presence marks an event.
+    Topic,
+    /// `Micro-Protocol` and `Micro-Target`: switches of old protocols.
+    Protocol,
+    /// `Content-Type`: names the codec.
+    ContentType,
+    /// `Accept`: what the caller reads; always equal to the content type.
+    Accept,
+    /// `Timeout`: what is left for the call, in nanoseconds.
+    Timeout,
+    /// `X-Micro-Service`, read where the plain name is absent.
+    LegacyService,
+    /// `X-Micro-Endpoint`, read where the plain name is absent.
+    LegacyEndpoint,
+    /// `X-Micro-Method`, read where the plain name is absent.
+    LegacyMethod,
+    /// `X-Micro-Stream`, read where the plain name is absent.
+    LegacyStream,
+    /// Other doubles that Go Micro writes for its first version; ignored.
+    Legacy,
+    /// `Content-Length`.
+    ContentLength,
+    /// `Transfer-Encoding`.
+    TransferEncoding,
+    /// `Connection`.
+    Connection,
+    /// `Expect`.
+    Expect,
+    /// `Host`, `Keep-Alive`, `Date` and others that concern one connection only.
+    Hop,
+    /// Anything else: metadata.
+    Other,
+}
+
+/// What a header means. Names are compared without regard to case.
+#[inline]
+pub fn field(name: &[u8]) -> Field {
+    let known: &[(&[u8], Field)] = match name.len() {
+        4 => &[(b"host", Field::Hop), (b"date", Field::Hop)],
+        6 => &[(b"accept", Field::Accept), (b"expect", Field::Expect)],
+        7 => &[(b"timeout", Field::Timeout)],
+        8 => &[(b"micro-id", Field::Id)],
+        10 => &[
+            (b"connection", Field::Connection),
+            (b"keep-alive", Field::Hop),
+            (b"x-micro-id", Field::Legacy),
+        ],
+        11 => &[(b"micro-error", Field::Error), (b"micro-topic", Field::Topic)],
+        12 => &[
+            (b"content-type", Field::ContentType),
+            (b"micro-method", Field::Method),
+            (b"micro-stream", Field::Stream),
+            (b"micro-target", Field::Protocol),
+        ],
+        13 => &[
+            (b"micro-service", Field::Service),
+            (b"x-micro-error", Field::Legacy),
+        ],
+        14 => &[
+            (b"content-length", Field::ContentLength),
+            (b"micro-endpoint", Field::Endpoint),
+            (b"micro-protocol", Field::Protocol),
+            (b"x-micro-method", Field::LegacyMethod),
+            (b"x-micro-stream", Field::LegacyStream),
+        ],
+        15 => &[(b"x-micro-service", Field::LegacyService)],
+        16 => &[(b"x-micro-endpoint", Field::LegacyEndpoint)],
+        17 => &[(b"transfer-encoding", Field::TransferEncoding)],
+        _ => &[],
+    };
+    known
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map_or(Field::Other, |(_, field)| *field)
+}
+
+/// Writes the headers of a request: what Go Micro's client sends, and the request's metadata.
+///
+/// `id` is the number of the request on its carrier. Metadata under a name that means something here is left out:
+/// the field counts.
+pub fn write_request(request: &Request, id: &str, now: Instant, header: &mut impl FnMut(&str, &str)) {
+    header("Accept", &request.content_type);
+    header("Content-Type", &request.content_type);
+    header("Micro-Endpoint", &request.endpoint);
+    header("Micro-Id", id);
+    header("Micro-Method", &request.endpoint);
+    header("Micro-Service", &request.service);
+    if let Some(deadline) = request.deadline {
+        let nanoseconds = deadline.saturating_duration_since(now).as_nanos();
+        header("Timeout", itoa::Buffer::new().format(nanoseconds));
+    }
+    for (name, value) in request.metadata.iter() {
+        if field(name.as_bytes()) == Field::Other {
+            header(name, value);
+        }
+    }
+}
+
+/// When a caller that sent this `Timeout` stops waiting. `None` when it is no number.
+pub fn deadline(timeout: &str, now: Instant) -> Option<Instant> {
+    let nanoseconds: u64 = timeout.trim().parse().ok()?;
+    now.checked_add(Duration::from_nanos(nanoseconds))
+}
+
+/// A known content type as a constant, which costs nothing to clone; any other as it is.
+pub(crate) fn content_type(text: &str) -> Option<Text> {
+    use crate::codec::{JSON, JSON_RPC, OCTET_STREAM, PROTO_RPC, PROTOBUF};
+    [PROTOBUF, JSON, PROTO_RPC, JSON_RPC, OCTET_STREAM]
+        .into_iter()
+        .find(|known| *known == text)
+}
+
+/// The text of `Micro-Error` for an error: its JSON, or the bare text of one that has nothing but a detail.
+pub fn error_text(error: &Error) -> String {
+    if error.id().is_empty() && error.code() == 0 {
+        error.detail().to_owned()
+    } else {
+        error.to_json()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_known_whatever_their_case() {
+        assert_eq!(field(b"MICRO-ENDPOINT"), Field::Endpoint);
+        assert_eq!(field(b"Micro-ID"), Field::Id);
+        assert_eq!(field(b"x-Micro-Service"), Field::LegacyService);
+        assert_eq!(field(b"Foo"), Field::Other);
+        assert_eq!(field(b""), Field::Other);
+    }
+
+    #[test]
+    fn a_request_is_written_as_gos_client_does() {
+        let now = Instant::now();
+        let mut request = Request::new("interop.greeter", "Greeter.Hello", "");
+        request.deadline = Some(now + Duration::from_secs(5));
+        request.metadata.insert("Foo", "bar");
+        request.metadata.insert("Micro-Service", "forged");
+        let mut written = Vec::new();
+        write_request(&request, "0", now, &mut |name, value| {
+            written.push(format!("{name}: {value}"))
+        });
+        assert_eq!(
+            written,
+            [
+                "Accept: application/protobuf",
+                "Content-Type: application/protobuf",
+                "Micro-Endpoint: Greeter.Hello",
+                "Micro-Id: 0",
+                "Micro-Method: Greeter.Hello",
+                "Micro-Service: interop.greeter",
+                "Timeout: 5000000000",
+                "Foo: bar",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_timeout_that_is_no_number_is_none() {
+        let now = Instant::now();
+        assert_eq!(deadline("5000000000", now), Some(now + Duration::from_secs(5)));
+        assert_eq!(deadline("5s", now), None);
+        assert_eq!(deadline("-1", now), None);
+        assert!(deadline("18446744073709551615", now).is_some_and(|deadline| deadline > now));
+    }
+}
