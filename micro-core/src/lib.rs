@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod selector;
 pub mod registry;
 pub mod metadata;
 pub mod error;
