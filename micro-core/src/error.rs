@@ -60,8 +60,18 @@ struct Inner {
     code: i32,
     detail: Cow<'static, str>,
     status: Text,
-    never_started: bool,
+    reached: Reached,
     source: Option<Source>,
+}
+
+/// What this side knows of whether the far handler ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    /// It ran, or the question does not arise.
+    Answered,
+    NeverStarted,
+    /// The connection broke before the answer.
+    Unanswered,
 }
 
 /// Id of errors that the calling side makes.
@@ -77,7 +87,7 @@ impl Error {
             code,
             detail: detail.into(),
             status: status_text(code),
-            never_started: false,
+            reached: Reached::Answered,
             source: None,
         }))
     }
@@ -164,7 +174,14 @@ impl Error {
     /// States that the far handler surely never ran, so that the same request may go to another node.
     #[must_use]
     pub fn never_started(mut self) -> Self {
-        self.0.never_started = true;
+        self.0.reached = Reached::NeverStarted;
+        self
+    }
+
+    /// States that the connection broke before the answer, so that nobody here knows whether the handler ran.
+    #[must_use]
+    pub fn unanswered(mut self) -> Self {
+        self.0.reached = Reached::Unanswered;
         self
     }
 
@@ -173,7 +190,13 @@ impl Error {
     /// Only such a failure is tried again elsewhere by default. It is a statement of this side: it does not
     /// travel, and an error that a peer answered never has it.
     pub fn is_never_started(&self) -> bool {
-        self.0.never_started
+        self.0.reached == Reached::NeverStarted
+    }
+
+    /// Whether the connection broke before the answer. As with [`is_never_started`](Self::is_never_started), this
+    /// does not travel.
+    pub fn is_unanswered(&self) -> bool {
+        self.0.reached == Reached::Unanswered
     }
 
     /// Where the error was made: a service, or `go.micro.client`, `go.micro.server` …
@@ -239,7 +262,7 @@ impl Error {
                 id: wire.id.into(),
                 code: wire.code,
                 detail: Cow::Owned(wire.detail.into_owned()),
-                never_started: false,
+                reached: Reached::Answered,
                 source: None,
             })),
             Err(_) => Self::new(Text::new(), 0, text.to_owned()),
@@ -296,7 +319,7 @@ impl fmt::Debug for Error {
             .field("code", &self.0.code)
             .field("detail", &self.0.detail)
             .field("status", &self.0.status)
-            .field("never_started", &self.0.never_started)
+            .field("reached", &self.0.reached)
             .field("source", &self.0.source)
             .finish()
     }

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod client;
 pub mod handler;
 pub mod codec;
+pub mod selector;
 pub mod registry;
 pub mod transport;
 pub mod wire;
@@ -9,6 +11,7 @@ pub mod metadata;
 pub mod error;
 mod text;
 
+pub use crate::client::Client;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::handler::{Body, Context, Handler, Request, Response, Wrapper};
 pub use crate::metadata::Metadata;

@@ -32,6 +32,8 @@ pub struct RequestParts {
     pub deadline: Option<Instant>,
     /// Whether one message is exchanged for one, or streams.
     pub kind: CallKind,
+    /// Whether the far handler may safely run more than once for it, so that a failed attempt may be repeated.
+    pub idempotent: bool,
     /// The caller's id for the request, where its protocol has one; repeated in the answer.
     pub id: Text,
     /// Who asks: set by the server's transport.
@@ -73,6 +75,7 @@ impl Request {
             metadata: Metadata::new(),
             deadline: None,
             kind: CallKind::Unary,
+            idempotent: false,
             id: Text::new(),
             peer: None,
             extensions: Extensions::new(),
@@ -101,8 +104,7 @@ impl Request {
         std::mem::take(&mut self.0.body)
     }
 
-    /// A copy without the caller's [extensions](RequestParts::extensions); `None` when the body is a stream, of
-    /// which there is only one.
+    /// A copy; `None` when the body is a stream, of which there is only one.
     pub fn try_clone(&self) -> Option<Self> {
         let body = self.body.as_single()?.clone();
         Some(Self(Box::new(RequestParts {
@@ -112,9 +114,10 @@ impl Request {
             metadata: self.metadata.clone(),
             deadline: self.deadline,
             kind: self.kind,
+            idempotent: self.idempotent,
             id: self.id.clone(),
             peer: self.peer,
-            extensions: Extensions::new(),
+            extensions: self.extensions.clone(),
             body: body.into(),
         })))
     }

@@ -140,6 +140,7 @@ impl Peer {
             "go.micro.client",
             format!("connection error: {} went away during the call", self.address),
         )
+        .unanswered()
     }
 }
 

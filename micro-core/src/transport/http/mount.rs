@@ -160,6 +160,7 @@ fn to_request(headers: &http::HeaderMap, body: Bytes, peer: Peer) -> Request {
         metadata: Metadata::new(),
         deadline: None,
         kind: CallKind::Unary,
+        idempotent: false,
         id: Text::new(),
         peer: Some(peer),
         extensions: http::Extensions::new(),

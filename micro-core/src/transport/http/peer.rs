@@ -93,6 +93,7 @@ impl PeerShared {
                 self.address
             ),
         )
+        .unanswered()
     }
 
     async fn exchange(&self, request: Request, body: &[u8]) -> Result<Response> {

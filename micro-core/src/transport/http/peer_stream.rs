@@ -178,5 +178,6 @@ impl Reader {
                 self.peer.address
             ),
         )
+        .unanswered()
     }
 }

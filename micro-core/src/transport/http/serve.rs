@@ -435,6 +435,7 @@ pub(super) fn request(message: &mut Message, peer: Option<Peer>, now: Instant) -
         metadata: head.metadata(bytes),
         deadline: wire::deadline(str_of(bytes, head.timeout), now),
         kind: CallKind::Unary,
+        idempotent: false,
         id: text(bytes, head.id),
         peer,
         extensions: http::Extensions::new(),

@@ -1,0 +1,392 @@
+//! A whole call: its deadline, its span, the choice of a node, and another node where one fails.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument;
+
+use super::budget::Budget;
+use super::scope::Route;
+use super::{ClientOptions, RetryOptions};
+use crate::error::CLIENT;
+use crate::handler::{CallKind, Trace, wrap_all};
+use crate::registry::Node;
+use crate::selector::{Candidate, Candidates, Criteria, Filter, Filters, InFlight, Outcome, Selector};
+use crate::{Body, Error, ErrorKind, Handler, Request, Response, Result, Text, Transport, Wrapper};
+
+/// How many addresses given by callers are remembered, with their connections.
+const FIXED_ADDRESSES: usize = 1024;
+
+/// The inner end of a client's stack: what all calls share.
+pub(super) struct Calls {
+    /// Tells this client's dialled peers from those of others, where candidates are shared.
+    owner: u64,
+    selector: Arc<dyn Selector>,
+    transport: Arc<dyn Transport>,
+    wrappers: Vec<Arc<dyn Wrapper>>,
+    options: ClientOptions,
+    /// What every node must meet: that this transport reaches it.
+    criteria: Criteria,
+    budget: Budget,
+    fixed: Mutex<HashMap<String, Arc<Candidate>>>,
+}
+
+/// What a candidate keeps for a client.
+struct Dialled(Arc<dyn Handler>);
+
+impl Calls {
+    pub(super) fn new(
+        selector: Arc<dyn Selector>,
+        transport: Arc<dyn Transport>,
+        wrappers: Vec<Arc<dyn Wrapper>>,
+        options: ClientOptions,
+    ) -> Self {
+        static OWNERS: AtomicU64 = AtomicU64::new(0);
+        let reachable = Filters::none().and(Filter::transport(transport.protocol(), transport.name()));
+        Self {
+            owner: OWNERS.fetch_add(1, Ordering::Relaxed),
+            selector,
+            transport,
+            wrappers,
+            options,
+            criteria: Criteria {
+                filters: reachable,
+                key: None,
+            },
+            budget: Budget::new(options.retry.budget),
+            fixed: Mutex::default(),
+        }
+    }
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        let started = Instant::now();
+        let limited = request.deadline.is_some();
+        if request.kind == CallKind::Unary && !limited {
+            request.deadline = Some(started + self.options.request_timeout);
+        }
+        self.budget.earn();
+        let deadline = request.deadline;
+        let response = self.attempts(request, started).await;
+        match (deadline, response) {
+            (Some(deadline), Ok(mut response)) if response.body.is_stream() => {
+                response.body = until(response.body, deadline);
+                Ok(response)
+            }
+            (_, response) => response,
+        }
+    }
+
+    /// Tries nodes until one answers, or no further try is allowed.
+    async fn attempts(&self, request: Request, started: Instant) -> Result<Response> {
+        let names = (request.service.clone(), request.endpoint.clone());
+        let deadline = request.deadline;
+        let idempotent = request.idempotent;
+        let route = request.extensions.get::<Route>().cloned();
+        let retries = route
+            .as_ref()
+            .and_then(|route| route.retries)
+            .unwrap_or(self.options.retry.retries);
+        let mut candidates = self
+            .candidates(&request.service, route.as_ref(), deadline)
+            .await?;
+        let mut attempt = 0;
+        let (mut next, mut spare) = Spare::of(request, retries > 0);
+        let mut since = started;
+        loop {
+            let candidate = candidates.next().ok_or_else(|| {
+                Error::unavailable(CLIENT, format!("service {}: no node to call", names.0)).never_started()
+            })?;
+            let (result, outcome) = self.attempt(&candidate, next, deadline, since).await;
+            self.selector.mark(&names.0, &candidate, outcome);
+            let error = match result {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            let may_repeat = attempt < retries && self.may_repeat(&error, idempotent);
+            next = match spare.take(may_repeat && attempt + 1 < retries) {
+                Some(request) if may_repeat => request,
+                _ => return Err(located(error, &names, &candidate, attempt)),
+            };
+            attempt += 1;
+            let pause = self.options.retry.pause(attempt, candidates.len() > 1);
+            tracing::debug!(service = %names.0, endpoint = %names.1, address = %candidate.address(), %error, ?pause,
+                "attempt failed; trying again");
+            if deadline.is_some_and(|deadline| Instant::now() + pause >= deadline) {
+                return Err(located(error, &names, &candidate, attempt));
+            }
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
+            since = Instant::now();
+        }
+    }
+
+    async fn attempt(
+        &self,
+        candidate: &Arc<Candidate>,
+        request: Request,
+        deadline: Option<Instant>,
+        since: Instant,
+    ) -> (Result<Response>, Outcome) {
+        let in_flight = candidate.start();
+        let peer = match candidate
+            .peer(self.owner)
+            .and_then(|peer| peer.downcast::<Dialled>().ok())
+        {
+            Some(peer) => peer,
+            None => match self.dial(candidate).await {
+                Ok(peer) => peer,
+                Err(error) => return (Err(error), Outcome::Unreachable),
+            },
+        };
+        let call = peer.0.handle(request);
+        let result = match deadline {
+            Some(deadline) => timeout_at(deadline, call)
+                .await
+                .unwrap_or_else(|_| Err(too_late(since))),
+            None => call.await,
+        };
+        match result {
+            Ok(response) => {
+                let outcome = Outcome::Success {
+                    latency: since.elapsed(),
+                };
+                (Ok(accounted(response, in_flight)), outcome)
+            }
+            Err(error) => {
+                let outcome = match error.kind() {
+                    _ if error.is_never_started() => Outcome::Unreachable,
+                    _ if error.is_unanswered() => Outcome::Failed,
+                    _ => Outcome::Success {
+                        latency: since.elapsed(),
+                    },
+                };
+                (Err(error), outcome)
+            }
+        }
+    }
+
+    async fn dial(&self, candidate: &Arc<Candidate>) -> Result<Arc<Dialled>> {
+        let peer = self.transport.dial(&candidate.node()).await?;
+        let peer = Arc::new(Dialled(wrap_all(&self.wrappers, peer)));
+        candidate.set_peer(self.owner, peer.clone());
+        Ok(peer)
+    }
+
+    async fn candidates(
+        &self,
+        service: &Text,
+        route: Option<&Route>,
+        deadline: Option<Instant>,
+    ) -> Result<Candidates> {
+        match route {
+            Some(route) if !route.addresses.is_empty() => Ok(self.fixed(&route.addresses)),
+            Some(route) => {
+                let filters = self
+                    .criteria
+                    .filters
+                    .iter()
+                    .chain(route.filters.iter())
+                    .cloned()
+                    .collect();
+                self.select(
+                    service,
+                    &Criteria {
+                        filters,
+                        key: route.key.clone(),
+                    },
+                    deadline,
+                )
+                .await
+            }
+            None => self.select(service, &self.criteria, deadline).await,
+        }
+    }
+
+    async fn select(
+        &self,
+        service: &Text,
+        criteria: &Criteria,
+        deadline: Option<Instant>,
+    ) -> Result<Candidates> {
+        if let Some(candidates) = self.selector.select_now(service, criteria) {
+            return Ok(candidates);
+        }
+        let select = self.selector.select(service, criteria);
+        match deadline {
+            Some(deadline) => timeout_at(deadline, select).await.unwrap_or_else(|_| {
+                Err(Error::timeout(
+                    CLIENT,
+                    format!("service {service}: the registry did not answer within the call's deadline"),
+                ))
+            }),
+            None => select.await,
+        }
+    }
+
+    fn fixed(&self, addresses: &[String]) -> Candidates {
+        let mut known = self.fixed.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() + addresses.len() > FIXED_ADDRESSES {
+            known.clear();
+        }
+        let candidate = |address: &String| {
+            let make = || Arc::new(Candidate::new(Node::new(address, address), ""));
+            known.entry(address.clone()).or_insert_with(make).clone()
+        };
+        Candidates::fixed(addresses.iter().map(candidate).collect::<Vec<_>>())
+    }
+
+    fn may_repeat(&self, error: &Error, idempotent: bool) -> bool {
+        if error.is_never_started() {
+            // A request that is wrong stays wrong at every node.
+            return error.kind() != ErrorKind::BadRequest;
+        }
+        let transient = matches!(
+            error.kind(),
+            ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::Internal
+        ) || matches!(error.kind(), ErrorKind::TooManyRequests);
+        idempotent && transient && self.budget.spend()
+    }
+}
+
+#[async_trait]
+impl Handler for Calls {
+    async fn handle(&self, request: Request) -> Result<Response> {
+        if !Trace::is_enabled() {
+            return self.call(request).await;
+        }
+        let span = Trace::Client.span(&request);
+        let result = self.call(request).instrument(span.clone()).await;
+        Trace::finish(&span, result)
+    }
+}
+
+impl RetryOptions {
+    fn pause(&self, attempt: u32, elsewhere: bool) -> Duration {
+        let doublings = match (attempt, elsewhere) {
+            (..=1, true) => return Duration::ZERO,
+            (_, true) => attempt - 2,
+            (_, false) => attempt - 1,
+        };
+        let whole = self
+            .backoff
+            .saturating_mul(1 << doublings.min(16))
+            .min(self.max_backoff);
+        whole.mul_f64(0.5 + 0.5 * fastrand::f64())
+    }
+}
+
+/// What is kept for another attempt.
+enum Spare {
+    Nothing,
+    /// A request of one message: a copy shares its bytes.
+    Copy(Request),
+    /// A request whose body is a stream: it is still there if no attempt has begun to read it.
+    Stream(Box<(Request, Arc<Mutex<Option<Body>>>)>),
+}
+
+impl Spare {
+    /// Splits a request into one to send and what is kept.
+    fn of(mut request: Request, keep: bool) -> (Request, Self) {
+        if !keep {
+            return (request, Self::Nothing);
+        }
+        if let Some(copy) = request.try_clone() {
+            return (request, Self::Copy(copy));
+        }
+        let body = Arc::new(Mutex::new(Some(request.take_body())));
+        let Some(mut first) = request.try_clone() else {
+            return (request, Self::Nothing);
+        };
+        first.body = stand_in(body.clone());
+        (first, Self::Stream(Box::new((request, body))))
+    }
+
+    /// The request for the next attempt, while there may be `another` after it keeping what that needs.
+    fn take(&mut self, another: bool) -> Option<Request> {
+        match self {
+            Self::Nothing => None,
+            Self::Copy(copy) if another => copy.try_clone(),
+            Self::Copy(_) => match std::mem::replace(self, Self::Nothing) {
+                Self::Copy(copy) => Some(copy),
+                _ => None,
+            },
+            Self::Stream(kept) => {
+                let (request, body) = &**kept;
+                let untouched = body.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+                let mut next = request.try_clone().filter(|_| untouched)?;
+                next.body = stand_in(body.clone());
+                Some(next)
+            }
+        }
+    }
+}
+
+/// A stream that takes the real one's place until it is read for the first time.
+fn stand_in(body: Arc<Mutex<Option<Body>>>) -> Body {
+    let mut real = None;
+    Body::stream(stream::poll_fn(move |context| {
+        if real.is_none() {
+            real = body.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+        match &mut real {
+            Some(real) => real.poll_message(context),
+            None => std::task::Poll::Ready(None),
+        }
+    }))
+}
+
+fn accounted(mut response: Response, in_flight: InFlight) -> Response {
+    if response.body.is_stream() {
+        response.body = response.body.guard(in_flight);
+    }
+    response
+}
+
+/// Ends a stream with an error when its time is up.
+fn until(body: Body, deadline: Instant) -> Body {
+    Body::stream(stream::unfold(Some(body), move |body| async move {
+        let mut body = body?;
+        match timeout_at(deadline, body.message()).await {
+            Ok(Some(message)) => Some((message, Some(body))),
+            Ok(None) => None,
+            Err(_) => Some((
+                Err(Error::timeout(
+                    CLIENT,
+                    "call timeout: the stream outlived its deadline",
+                )),
+                None,
+            )),
+        }
+    }))
+}
+
+fn too_late(since: Instant) -> Error {
+    Error::timeout(
+        CLIENT,
+        format!("call timeout: no answer after {:?}", since.elapsed()),
+    )
+    .unanswered()
+}
+
+/// An error of this side says where it happened; what a peer answered speaks for itself.
+fn located(error: Error, (service, endpoint): &(Text, Text), candidate: &Candidate, retries: u32) -> Error {
+    if !error.is_never_started() && !error.is_unanswered() {
+        return error;
+    }
+    let tried = if retries == 0 {
+        String::new()
+    } else {
+        format!(", attempt {}", retries + 1)
+    };
+    error.context(format_args!(
+        "{service} {endpoint} at node {} ({}){tried}",
+        candidate.id(),
+        candidate.address()
+    ))
+}
