@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::peers::PeerName;
 use crate::statistics::{median, median_ratio};
 use crate::suite::{progress, remark};
-use crate::syscalls::Counter;
+
 use crate::table::{Table, microseconds, precise, size, thousands};
 
 /// What all peers are measured with at one time.
@@ -39,11 +39,11 @@ struct Series {
 pub(crate) async fn measure(options: &Options, fleet: &mut Fleet) -> Result<String> {
     let mut series = all_series(options);
     for round in 0..options.rounds() {
-        for peer in &options.peers {
-            fleet.start(*peer, false).await?;
+        for peer in options.peers() {
+            fleet.start(peer, false).await?;
         }
         // Another peer begins in each round, so that none always follows the same one.
-        for cell in series.chunks_mut(options.peers.len()) {
+        for cell in series.chunks_mut(options.peers().len()) {
             let first = round % cell.len();
             let (before, after) = cell.split_at_mut(first);
             for one in after.iter_mut().chain(before) {
@@ -62,6 +62,7 @@ pub(crate) async fn measure(options: &Options, fleet: &mut Fleet) -> Result<Stri
         && let Err(error) = count_syscalls(&mut series, options, fleet).await
     {
         remark(&format!("system calls are not counted: {error:#}"));
+        fleet.stop().await;
     }
     Ok(table(&series, options))
 }
@@ -78,7 +79,7 @@ fn all_series(options: &Options) -> Vec<Series> {
                 samples: Vec::new(),
                 syscalls_per_call: None,
             };
-            series.extend(options.peers.iter().map(of));
+            series.extend(options.peers().iter().map(of));
         }
     }
     series
@@ -86,8 +87,8 @@ fn all_series(options: &Options) -> Vec<Series> {
 
 /// A round of its own, since counting costs time in every system call.
 async fn count_syscalls(series: &mut [Series], options: &Options, fleet: &mut Fleet) -> Result<()> {
-    for peer in &options.peers {
-        fleet.start(*peer, false).await?;
+    for peer in options.peers() {
+        fleet.start(peer, false).await?;
     }
     for one in series {
         progress(&format!("system calls: {}", one.name()));
@@ -131,10 +132,9 @@ impl Series {
         })
         .await?;
         pair.call(self.cell.size, options.warm_up()).await?;
-        let mut counter = Counter::attach(&pair.ids()).await?;
-        counter.enable().await?;
+        pair.start_counting().await?;
         let result = pair.call(self.cell.size, options.measured()).await?;
-        let count = counter.finish().await?;
+        let count = pair.finish_counting().await?;
         pair.obey(Command::Close).await?;
         Ok(count as f64 / result.calls as f64)
     }
@@ -160,13 +160,13 @@ fn table(series: &[Series], options: &Options) -> String {
     ]
     .map(str::to_owned)
     .into();
-    heads.extend(options.peers.iter().map(|peer| format!("CPU ÷ {peer}")));
+    heads.extend(options.peers().iter().map(|peer| format!("CPU ÷ {peer}")));
     let counted = series.iter().any(|one| one.syscalls_per_call.is_some());
     if counted {
         heads.push("system calls/call".to_owned());
     }
     let mut table = Table::new(heads);
-    for cell in series.chunks(options.peers.len()) {
+    for cell in series.chunks(options.peers().len()) {
         for one in cell {
             let mut row = vec![
                 size(one.cell.size),

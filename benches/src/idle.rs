@@ -20,15 +20,15 @@ const ROUNDS: usize = 3;
 pub(crate) async fn measure(options: &Options, fleet: &mut Fleet) -> Result<String> {
     let heads = ["peer", "server KiB/connection", "client KiB/connection"].map(str::to_owned);
     let mut table = Table::new(heads.into());
-    for peer in &options.peers {
+    for peer in options.peers() {
         let mut growths = Vec::new();
         for round in 0..ROUNDS {
             progress(&format!(
                 "idle connections: round {} of {ROUNDS}: {peer}",
                 round + 1
             ));
-            fleet.start(*peer, true).await?;
-            growths.push(growth(fleet.of(*peer)?, options.connections()).await?);
+            fleet.start(peer, true).await?;
+            growths.push(growth(fleet.of(peer)?, options.connections()).await?);
             fleet.stop().await;
         }
         let [server, client] = [0, 1].map(|which| median(growths.iter().map(|growth| growth[which])));
@@ -50,6 +50,6 @@ async fn growth(pair: &mut Pair, connections: usize) -> Result<[f64; 2]> {
 }
 
 fn resident(pair: &Pair) -> Result<[f64; 2]> {
-    let [server, client] = pair.ids();
+    let [server, client] = pair.ids()?;
     Ok([resident_bytes(server)? as f64, resident_bytes(client)? as f64])
 }

@@ -38,8 +38,13 @@ fn obey<P: Peer>(runtime: &Runtime, address: SocketAddr) -> Result<()> {
         let answer = line?
             .parse()
             .and_then(|command| runtime.block_on(load.patiently(command)));
-        writeln!(output, "{}", answer_line(&answer))?;
-        output.flush()?;
+        // Whoever does not read the answer has gone, and standard input ends as well.
+        if writeln!(output, "{}", answer_line(&answer))
+            .and_then(|()| output.flush())
+            .is_err()
+        {
+            break;
+        }
     }
     runtime.block_on(async { drop(load) });
     Ok(())

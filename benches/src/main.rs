@@ -17,6 +17,7 @@ mod statistics;
 mod table;
 mod machine;
 
+use std::process::ExitCode;
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -25,12 +26,21 @@ use tokio::runtime::{Builder, Runtime};
 
 use options::{Options, Role};
 
-fn main() -> Result<()> {
-    let options = Options::parse();
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
     match options.role {
         Some(Role::Serve { peer }) => server::run(&measured_runtime()?, peer),
         Some(Role::Load { peer, address }) => load::run(&measured_runtime()?, peer, address),
-        None => suite_runtime()?.block_on(suite::run(&options)),
+        None => suite_runtime()?.block_on(suite::run(options)),
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Options {
         value_name = "NAMES",
         default_value = "hyper,tonic"
     )]
-    pub(crate) peers: Vec<PeerName>,
+    peers: Vec<PeerName>,
 
     /// Message sizes, with or without KiB [default: 16,1KiB,64KiB; quick: 16,64KiB]
     #[arg(long, value_delimiter = ',', value_name = "SIZES", value_parser = size)]
@@ -96,6 +96,17 @@ impl Options {
     /// Whether calls are to be measured, which is so unless something else is asked for alone.
     pub(crate) fn wants_calls(&self) -> bool {
         self.calls || !(self.streams || self.idle)
+    }
+
+    /// The peers, each once.
+    pub(crate) fn peers(&self) -> Vec<PeerName> {
+        let mut peers = Vec::new();
+        for peer in &self.peers {
+            if !peers.contains(peer) {
+                peers.push(*peer);
+            }
+        }
+        peers
     }
 
     pub(crate) fn sizes(&self) -> Vec<usize> {
@@ -185,6 +196,12 @@ mod tests {
             (options.rounds(), options.sizes(), options.callers()),
             (5, vec![16, 2048], vec![1, 16])
         );
+    }
+
+    #[test]
+    fn a_peer_takes_part_once() {
+        let peers = parse(&["--peers", "tonic,hyper,tonic"]).peers();
+        assert_eq!(peers, [PeerName::Tonic, PeerName::Hyper]);
     }
 
     #[test]

@@ -96,11 +96,16 @@ impl Process {
             .with_context(|| format!("`kill` cannot be started to interrupt {}", self.what))
     }
 
+    /// Kills the process and waits until it is gone.
+    pub(crate) async fn kill(mut self) {
+        // It may just have ended by itself, which is as good.
+        let _ = self.child.kill().await;
+    }
+
     /// Ends the standard input, at which each role ends, and waits until the process is gone; kills it if it stays.
     pub(crate) async fn stop(mut self) {
         drop(self.input);
         if timeout(LAST_WORDS, self.child.wait()).await.is_err() {
-            // It may just have ended by itself, which is as good.
             let _ = self.child.kill().await;
         }
     }

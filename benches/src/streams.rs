@@ -24,7 +24,7 @@ struct Series {
 
 /// Measures streams of the peers that have them, and gives the table.
 pub(crate) async fn measure(options: &Options, fleet: &mut Fleet) -> Result<String> {
-    let (peers, without): (Vec<_>, Vec<_>) = options.peers.iter().partition(|peer| peer.has_streams());
+    let (peers, without): (Vec<_>, Vec<_>) = options.peers().into_iter().partition(|peer| peer.has_streams());
     for peer in without {
         remark(&format!("{peer} has no streams and is left out of that table"));
     }

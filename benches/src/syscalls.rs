@@ -13,12 +13,12 @@ const EVENT: &str = "raw_syscalls:sys_enter";
 pub(crate) struct Counter(Process);
 
 impl Counter {
-    /// Attaches to processes and their threads, switched off.
+    /// Starts `perf` for processes and their threads, switched off.
     ///
     /// # Errors
     ///
-    /// Fails if there is no `perf`, or it may not trace.
-    pub(crate) async fn attach(processes: &[u32]) -> Result<Self> {
+    /// Fails if there is no `perf`.
+    pub(crate) fn start(processes: &[u32]) -> Result<Self> {
         let processes: Vec<String> = processes.iter().map(u32::to_string).collect();
         let mut perf = Command::new("perf");
         perf.args([
@@ -32,13 +32,19 @@ impl Counter {
             "-p",
         ]);
         perf.arg(processes.join(",")).stderr(Stdio::null());
-        let mut counter = Self(Process::start("`perf stat`".to_owned(), perf)?);
-        // This is answered as soon as it is attached.
-        let attached = counter.switch("disable").await;
+        Ok(Self(Process::start("`perf stat`".to_owned(), perf)?))
+    }
+
+    /// Waits until it is attached, which is when it answers.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `perf` may not trace.
+    pub(crate) async fn attach(&mut self) -> Result<()> {
+        let attached = self.switch("disable").await;
         attached.with_context(|| {
             format!("`perf` is there but does not count; `perf stat -e {EVENT} true` shows why")
-        })?;
-        Ok(counter)
+        })
     }
 
     /// Counts from now on.
@@ -46,13 +52,17 @@ impl Counter {
         self.switch("enable").await
     }
 
-    /// Counts no more, detaches, and gives the number.
-    pub(crate) async fn finish(mut self) -> Result<u64> {
+    /// Counts no more and gives the number.
+    pub(crate) async fn finish(&mut self) -> Result<u64> {
         self.switch("disable").await?;
         self.0.interrupt().await?;
-        let line = self.0.hear().await?;
-        self.0.stop().await;
-        count(&line)
+        count(&self.0.hear().await?)
+    }
+
+    /// Ends `perf` and waits until it is gone.
+    pub(crate) async fn stop(self) {
+        // The end of its standard input does not make it end. Since nothing is read any more, killing it loses nothing.
+        self.0.kill().await;
     }
 
     async fn switch(&mut self, command: &str) -> Result<()> {
