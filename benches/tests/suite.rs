@@ -1,4 +1,8 @@
 //! The suite as its user starts it: it measures, it explains what is wrong, and it leaves no process behind.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy does not know that functions beside tests are tests, too"
+)]
 
 use std::fs;
 use std::process::{Output, Stdio};
