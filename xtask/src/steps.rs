@@ -46,7 +46,8 @@ impl Steps {
     pub(crate) fn finish(self) -> Result<(), String> {
         let took = seconds(self.began.elapsed());
         if self.failed.is_empty() {
-            line(GREEN, "passed", &format!("{} steps in {took}", self.done));
+            let steps = if self.done == 1 { "step" } else { "steps" };
+            line(GREEN, "passed", &format!("{} {steps} in {took}", self.done));
             return Ok(());
         }
         Err(format!(

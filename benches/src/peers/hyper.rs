@@ -1,6 +1,5 @@
 //! Raw hyper: HTTP/1.1 with the headers of a Go Micro call, and nothing above it.
 
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
@@ -70,7 +69,7 @@ pub(crate) struct HyperCaller {
     sender: SendRequest<Full<Bytes>>,
     headers: HeaderMap,
     /// The connection's task, which ends with the caller.
-    _connection: JoinSet<Result<(), Infallible>>,
+    _connection: JoinSet<()>,
 }
 
 impl HyperCaller {
@@ -85,7 +84,6 @@ impl HyperCaller {
         task.spawn(async move {
             // The call that is under way fails with the same error and reports it.
             let _ = connection.await;
-            Ok(())
         });
         Ok(Self {
             sender,

@@ -6,8 +6,7 @@ use std::task::{self, Poll};
 
 use bytes::Bytes;
 use tonic::body::Body;
-use tonic::codegen::Service;
-use tonic::codegen::{BoxFuture, http};
+use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
