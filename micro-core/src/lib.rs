@@ -2,6 +2,7 @@
 
 pub mod handler;
 pub mod codec;
+pub mod selector;
 pub mod registry;
 pub mod transport;
 pub mod wire;

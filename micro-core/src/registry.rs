@@ -1,5 +1,6 @@
 //! Who is where: the registry's contract and its records.
 
+mod cache;
 mod known;
 mod memory;
 mod record;
@@ -14,6 +15,7 @@ use futures_core::Stream;
 
 use crate::{Error, Result};
 
+pub use self::cache::{CachedService, RegistryCache, RegistryCacheOptions, Snapshot};
 pub use self::known::KnownNodes;
 pub use self::memory::MemoryRegistry;
 pub use self::record::{Endpoint, Node, ServiceRecord, Value};

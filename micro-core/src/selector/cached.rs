@@ -1,0 +1,222 @@
+//! The selector over a watched cache of the registry.
+
+mod view;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+
+use self::view::View;
+use super::{Blacklist, Candidate, Candidates, Criteria, Outcome, Selector, Strategy};
+use crate::registry::{CachedService, RegistryCache, Snapshot};
+use crate::{Error, ErrorKind, Result, Text};
+
+/// How a [`CachedSelector`] keeps and leaves out nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SelectorOptions {
+    /// When a failing node is left out, and for how long.
+    pub blacklist: Blacklist,
+    /// How many different lists of filters are kept ready for a service; the oldest makes room for a new one.
+    /// Default 16; 0 counts as 1.
+    pub max_views: usize,
+}
+
+impl Default for SelectorOptions {
+    fn default() -> Self {
+        Self {
+            blacklist: Blacklist::default(),
+            max_views: 16,
+        }
+    }
+}
+
+/// Chooses by a [`Strategy`] among the nodes that a [`RegistryCache`] knows, and leaves failing ones out.
+///
+/// For a service that was asked for before, a choice costs two hash look-ups at most, takes no lock, and does not
+/// depend on the number of nodes.
+pub struct CachedSelector {
+    cache: Arc<RegistryCache>,
+    strategy: Arc<dyn Strategy>,
+    options: SelectorOptions,
+    services: ArcSwap<HashMap<Text, Arc<Service>>>,
+}
+
+struct Service {
+    cached: Arc<CachedService>,
+    view: ArcSwap<View>,
+    renewing: Mutex<()>,
+}
+
+impl CachedSelector {
+    /// A selector over a cache, which it may share with others.
+    pub fn new(cache: Arc<RegistryCache>, strategy: Arc<dyn Strategy>, options: SelectorOptions) -> Self {
+        Self {
+            cache,
+            strategy,
+            options,
+            services: ArcSwap::default(),
+        }
+    }
+
+    /// The cache behind it.
+    pub fn cache(&self) -> &Arc<RegistryCache> {
+        &self.cache
+    }
+
+    /// The newest view of a service that can be had without waiting.
+    fn ready(&self, service: &str) -> Option<Arc<View>> {
+        let services = self.services.load();
+        let service = services.get(service)?;
+        let view = service.view.load();
+        if view.is_usable() && view.generation == service.cached.generation() {
+            return Some(Arc::clone(&view));
+        }
+        Some(self.renew(service, &service.cached.known()?))
+    }
+
+    async fn found(&self, service: &str) -> Result<Arc<View>> {
+        let snapshot = self
+            .cache
+            .snapshot(service)
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => self.not_found(service),
+                _ => error,
+            })?;
+        Ok(self.renew(&self.entry(service), &snapshot))
+    }
+
+    /// The service's entry, with the handle that the cache holds now.
+    fn entry(&self, name: &str) -> Arc<Service> {
+        let cached = self.cache.follow(name);
+        if let Some(known) = self.services.load().get(name)
+            && Arc::ptr_eq(&known.cached, &cached)
+        {
+            return known.clone();
+        }
+        let add = |services: &Arc<HashMap<Text, Arc<Service>>>| {
+            // Who was first to add it, while we wait, stays.
+            if let Some(known) = services.get(name)
+                && Arc::ptr_eq(&known.cached, &cached)
+            {
+                return services.clone();
+            }
+            // What is known of the nodes outlives a follower that ended because nobody asked.
+            let view = services.get(name).map(|known| known.view.load_full().outdated());
+            let service = Arc::new(Service {
+                cached: cached.clone(),
+                view: ArcSwap::from_pointee(view.unwrap_or_else(|| View::empty(&*self.strategy))),
+                renewing: Mutex::new(()),
+            });
+            let followed = services.iter().filter(|(_, service)| !service.cached.is_ended());
+            let kept = followed.map(|(name, service)| (name.clone(), service.clone()));
+            Arc::new(kept.chain([(cached.name().clone(), service)]).collect())
+        };
+        self.services.rcu(add);
+        let services = self.services.load();
+        let known = services.get(name).cloned();
+        // Only another task that found the follower ended can have taken it out again.
+        known.unwrap_or_else(|| {
+            Arc::new(Service {
+                cached,
+                view: ArcSwap::from_pointee(View::empty(&*self.strategy)),
+                renewing: Mutex::new(()),
+            })
+        })
+    }
+
+    /// Makes the view of a snapshot, once for all who ask; meanwhile the others work with the one before.
+    fn renew(&self, service: &Service, snapshot: &Snapshot) -> Arc<View> {
+        let before = service.view.load_full();
+        let Some(_renewing) = lock(&service.renewing, before.is_usable()) else {
+            return before;
+        };
+        let before = service.view.load_full();
+        // Numbers grow: another may have made a newer one meanwhile.
+        if before.generation >= snapshot.generation {
+            return before;
+        }
+        let view = Arc::new(View::new(snapshot, &before, &*self.strategy, &self.options));
+        service.view.store(view.clone());
+        view
+    }
+
+    fn candidates(&self, service: &str, view: &View, criteria: &Criteria) -> Result<Candidates> {
+        let pool = view.pool(&criteria.filters, &*self.strategy, &self.options);
+        if pool.nodes().is_empty() {
+            return Err(none_available(service, view, criteria));
+        }
+        Ok(Candidates::new(pool, criteria.key.clone()))
+    }
+
+    fn not_found(&self, service: &str) -> Error {
+        let registry = crate::registry::Registry::name(&*self.cache);
+        Error::client(
+            404,
+            format!("service {service}: not found; is it running and registered in the registry {registry}?"),
+        )
+    }
+}
+
+fn none_available(service: &str, view: &View, criteria: &Criteria) -> Error {
+    let (filters, nodes) = (&criteria.filters, view.all().nodes().len());
+    Error::client(
+        503,
+        format!("service {service}: none available; none of its {nodes} nodes passes the filters: {filters}"),
+    )
+}
+
+/// The lock, or nothing where another has it and that is no harm.
+fn lock(mutex: &Mutex<()>, may_fail: bool) -> Option<MutexGuard<'_, ()>> {
+    match mutex.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(guard)) => Some(guard.into_inner()),
+        Err(TryLockError::WouldBlock) if may_fail => None,
+        Err(TryLockError::WouldBlock) => Some(mutex.lock().unwrap_or_else(PoisonError::into_inner)),
+    }
+}
+
+#[async_trait]
+impl Selector for CachedSelector {
+    fn name(&self) -> &str {
+        self.strategy.name()
+    }
+
+    async fn select(&self, service: &str, criteria: &Criteria) -> Result<Candidates> {
+        let view = match self.ready(service) {
+            Some(view) => view,
+            None => self.found(service).await?,
+        };
+        self.candidates(service, &view, criteria)
+    }
+
+    fn select_now(&self, service: &str, criteria: &Criteria) -> Option<Candidates> {
+        let view = self.ready(service)?;
+        self.candidates(service, &view, criteria).ok()
+    }
+
+    fn mark(&self, _: &str, candidate: &Candidate, outcome: Outcome) {
+        candidate.mark(outcome, &self.options.blacklist);
+    }
+
+    fn reset(&self, service: &str) {
+        if let Some(service) = self.services.load().get(service) {
+            let view = service.view.load();
+            view.all().nodes().iter().for_each(|node| node.reset());
+        }
+    }
+}
+
+impl fmt::Debug for CachedSelector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("CachedSelector")
+            .field("strategy", &self.strategy.name())
+            .field("options", &self.options)
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}
