@@ -15,11 +15,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::follower::Follower;
 use super::{RegisterOptions, Registry, ServiceRecord, Watcher};
-use crate::{Result, Text};
+use crate::{Error, Result, Text};
 
 pub use self::service::{CachedService, Snapshot};
 
-/// How a [`RegistryCache`] keeps its records.
+/// How a [`RegistryCache`] keeps its records. Times below 10 ms count as 10 ms, those above a year as a year.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegistryCacheOptions {
     /// How often a service is listed again although its watch is well, give or take a tenth. Default 1 min.
@@ -52,6 +52,21 @@ impl Default for RegistryCacheOptions {
     }
 }
 
+impl RegistryCacheOptions {
+    /// No time so short that a task would spin, none so long that the clock cannot hold it.
+    fn bounded(self) -> Self {
+        let bounded = |time: Duration| time.clamp(Duration::from_millis(10), Duration::from_secs(31_536_000));
+        Self {
+            refresh_interval: bounded(self.refresh_interval),
+            doubt: bounded(self.doubt),
+            negative_ttl: bounded(self.negative_ttl),
+            idle: bounded(self.idle),
+            max_services: self.max_services.max(1),
+            timeout: bounded(self.timeout),
+        }
+    }
+}
+
 /// A registry's records kept at hand.
 ///
 /// Each service that is asked for is followed by one task: it watches, lists, and keeps what is known. However
@@ -74,6 +89,9 @@ struct Followed {
     _task: AbortOnDropHandle<()>,
 }
 
+/// How often a lookup begins anew because its follower ended: idle just then, or the table was full.
+const FOLLOWED_ANEW: usize = 3;
+
 /// No two snapshots in a process have the same number, even of a service that is followed anew.
 static GENERATIONS: AtomicU64 = AtomicU64::new(1);
 
@@ -82,7 +100,7 @@ impl RegistryCache {
     pub fn new(registry: Arc<dyn Registry>, options: RegistryCacheOptions) -> Self {
         Self {
             registry,
-            options,
+            options: options.bounded(),
             services: Arc::default(),
         }
     }
@@ -99,7 +117,8 @@ impl RegistryCache {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) when no node is known. When the registry cannot be
-    /// asked and nothing is known from before, the registry's error.
+    /// asked and nothing is known from before, the registry's error. `Unavailable` when more services than
+    /// [`max_services`](RegistryCacheOptions::max_services) are looked up at the same time.
     pub async fn records(&self, name: &str) -> Result<Arc<Vec<ServiceRecord>>> {
         Ok(self.snapshot(name).await?.records)
     }
@@ -110,12 +129,19 @@ impl RegistryCache {
     ///
     /// As [`records`](Self::records).
     pub async fn snapshot(&self, name: &str) -> Result<Snapshot> {
-        loop {
-            // Ends: a follower ends only when it was not asked for, or when the table was full.
+        for _ in 0..FOLLOWED_ANEW {
             if let Some(answer) = self.follow(name).snapshot().await {
                 return answer;
             }
         }
+        Err(Error::unavailable(
+            "go.micro.registry",
+            format!(
+                "service {name}: gave way to other services again and again while it was looked up; at most {} are \
+                 followed: raise max_services, unless the runtime is shutting down",
+                self.options.max_services
+            ),
+        ))
     }
 
     /// The handle of a service: what is known of it now and later. Begins to follow the service if nobody did.
@@ -129,7 +155,7 @@ impl RegistryCache {
             followed.service.touch();
             return followed.service.clone();
         }
-        let made_room = (services.len() >= self.options.max_services.max(1))
+        let made_room = (services.len() >= self.options.max_services)
             .then(|| longest_unasked(&services))
             .flatten()
             .and_then(|name| services.remove(&name));

@@ -35,8 +35,8 @@ impl Default for SelectorOptions {
 
 /// Chooses by a [`Strategy`] among the nodes that a [`RegistryCache`] knows, and leaves failing ones out.
 ///
-/// For a service that was asked for before, a choice costs two hash look-ups at most, takes no lock, and does not
-/// depend on the number of nodes.
+/// For a service that was asked for before, a choice costs one hash look-up, takes no lock, and does not depend on
+/// the number of nodes.
 pub struct CachedSelector {
     cache: Arc<RegistryCache>,
     strategy: Arc<dyn Strategy>,

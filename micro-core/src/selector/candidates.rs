@@ -45,7 +45,7 @@ impl fmt::Debug for Pool {
 pub struct Candidates {
     pool: Arc<Pool>,
     key: Option<Text>,
-    tried: SmallVec<[usize; 6]>,
+    tried: Tried,
 }
 
 impl Candidates {
@@ -54,7 +54,7 @@ impl Candidates {
         Self {
             pool,
             key,
-            tried: SmallVec::new(),
+            tried: Tried::default(),
         }
     }
 
@@ -91,11 +91,11 @@ impl Candidates {
         if count == 0 {
             return None;
         }
-        if self.tried.len() >= count {
-            self.tried.clear();
+        if self.tried.count >= count {
+            self.tried = Tried::default();
         }
         let at = self.choose();
-        self.tried.push(at);
+        self.tried.add(at);
         Some(self.pool.nodes[at].clone())
     }
 
@@ -103,7 +103,7 @@ impl Candidates {
         let mut unwell = None;
         for attempt in 0..TRIES {
             let at = self.pick(attempt);
-            if self.tried.contains(&at) {
+            if self.tried.has(at) {
                 continue;
             }
             if self.admits(at) {
@@ -112,7 +112,7 @@ impl Candidates {
             unwell.get_or_insert(at);
         }
         let start = self.pick(TRIES);
-        let untried = || self.walk(start).filter(|at| !self.tried.contains(at));
+        let untried = || self.walk(start).filter(|at| !self.tried.has(*at));
         // The last resort is a node that is out: the strategy's own choice, so that the calls spread.
         untried()
             .find(|at| self.admits(*at))
@@ -133,5 +133,38 @@ impl Candidates {
 
     fn walk(&self, start: usize) -> impl Iterator<Item = usize> {
         (start..self.pool.nodes.len()).chain(0..start)
+    }
+}
+
+/// Positions that were given already. Most calls need a few; who walks ten thousand nodes needs a set.
+#[derive(Debug, Default)]
+struct Tried {
+    count: usize,
+    few: SmallVec<[usize; FEW]>,
+    /// One bit a position, once there are more than a few.
+    bits: Vec<u64>,
+}
+
+const FEW: usize = 6;
+
+impl Tried {
+    fn has(&self, at: usize) -> bool {
+        let set = self
+            .bits
+            .get(at / 64)
+            .is_some_and(|word| word & (1 << (at % 64)) != 0);
+        set || self.few.contains(&at)
+    }
+
+    fn add(&mut self, at: usize) {
+        self.count += 1;
+        if self.few.len() < FEW {
+            self.few.push(at);
+            return;
+        }
+        if self.bits.len() <= at / 64 {
+            self.bits.resize(at / 64 + 1, 0);
+        }
+        self.bits[at / 64] |= 1 << (at % 64);
     }
 }

@@ -28,8 +28,9 @@ impl Default for Blacklist {
 
 impl Blacklist {
     fn millis(&self, level: u64) -> u64 {
-        let shortest = (self.shortest.as_millis() as u64).max(1);
-        let longest = (self.longest.as_millis() as u64).max(shortest);
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let shortest = millis(self.shortest).clamp(1, MAX_MILLIS);
+        let longest = millis(self.longest).clamp(shortest, MAX_MILLIS);
         shortest.saturating_mul(1 << level.min(MAX_LEVEL)).min(longest)
     }
 }
@@ -37,6 +38,8 @@ impl Blacklist {
 /// Far beyond what any sensible pair of limits can tell apart, and small enough for the shift.
 const MAX_LEVEL: u64 = 40;
 const LEVEL_BITS: u32 = 8;
+/// Some 35 years: what is added to the time of a process must fit beside the level.
+const MAX_MILLIS: u64 = 1 << 40;
 
 /// The failure state of one node. Time is in milliseconds since an instant of the owner's choice.
 #[derive(Debug, Default)]
@@ -136,6 +139,18 @@ mod tests {
             health.unreachable(now, &limits);
         }
         assert_eq!(health.out_until(), Some(100));
+    }
+
+    #[test]
+    fn limits_beyond_measure_are_no_harm() {
+        let limits = Blacklist {
+            failures: 0,
+            shortest: Duration::MAX,
+            longest: Duration::ZERO,
+        };
+        let health = Health::default();
+        health.failed(5, &limits);
+        assert_eq!(health.out_until(), Some(5 + MAX_MILLIS));
     }
 
     #[test]

@@ -210,7 +210,7 @@ impl Follower {
 
     fn accept(&mut self, listing: Vec<ServiceRecord>) {
         let now = Instant::now();
-        if std::mem::take(&mut self.troubled) {
+        if std::mem::take(&mut self.troubled) && !self.nodes.is_empty() {
             self.settled = Some(now + self.options.doubt);
         }
         let missing = match self.settled {

@@ -1,0 +1,130 @@
+//! A registry made for tests: it counts, fails, hangs and forgets on command.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use micro_core::registry::{MemoryRegistry, Node, RegisterOptions, Registry, ServiceRecord, Watcher};
+use micro_core::{Error, Result};
+use tokio::sync::{Mutex, Notify};
+
+/// A memory registry behind a connection that can break.
+#[derive(Default)]
+pub(crate) struct Moody {
+    inner: Mutex<MemoryRegistry>,
+    pub(crate) down: AtomicBool,
+    pub(crate) blind: AtomicBool,
+    pub(crate) slow: AtomicBool,
+    pub(crate) lookups: AtomicUsize,
+    pub(crate) watches: AtomicUsize,
+    pub(crate) watchers: Arc<AtomicUsize>,
+    broken: Arc<Notify>,
+}
+
+impl Moody {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    pub(crate) async fn add(&self, version: &str, id: &str) {
+        let node = Node::new(id, format!("127.0.0.1:{}", 1000 + id.len()));
+        let record = ServiceRecord::new("greeter", version).with_nodes(vec![node]);
+        self.put(&record).await;
+    }
+
+    pub(crate) async fn put(&self, record: &ServiceRecord) {
+        let inner = self.inner.lock().await.clone();
+        inner.register(record, RegisterOptions::default()).await.unwrap();
+    }
+
+    pub(crate) async fn remove(&self, version: &str, id: &str) {
+        let record = ServiceRecord::new("greeter", version).with_nodes(vec![Node::new(id, "")]);
+        self.inner.lock().await.clone().deregister(&record).await.unwrap();
+    }
+
+    /// Every watcher reports an error, and nothing is answered until `come_back`.
+    pub(crate) fn go_down(&self) {
+        self.down.store(true, SeqCst);
+        self.broken.notify_waiters();
+    }
+
+    pub(crate) fn come_back(&self) {
+        self.down.store(false, SeqCst);
+    }
+
+    /// Comes back as a registry that was restarted and has forgotten everything.
+    pub(crate) async fn come_back_empty(&self) {
+        *self.inner.lock().await = MemoryRegistry::new();
+        self.come_back();
+    }
+
+    pub(crate) fn lookups(&self) -> usize {
+        self.lookups.load(SeqCst)
+    }
+
+    async fn answer(&self) -> Result<MemoryRegistry> {
+        if self.slow.load(SeqCst) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        if self.down.load(SeqCst) {
+            return Err(Error::unavailable("moody", "connection refused"));
+        }
+        Ok(self.inner.lock().await.clone())
+    }
+}
+
+/// Counts the watchers that live.
+struct Alive(Arc<AtomicUsize>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}
+
+#[async_trait]
+impl Registry for Moody {
+    fn name(&self) -> &str {
+        "moody"
+    }
+
+    async fn register(&self, service: &ServiceRecord, options: RegisterOptions) -> Result<()> {
+        self.answer().await?.register(service, options).await
+    }
+
+    async fn deregister(&self, service: &ServiceRecord) -> Result<()> {
+        self.answer().await?.deregister(service).await
+    }
+
+    async fn get_service(&self, name: &str) -> Result<Vec<ServiceRecord>> {
+        self.lookups.fetch_add(1, SeqCst);
+        self.answer().await?.get_service(name).await
+    }
+
+    async fn list_services(&self) -> Result<Vec<ServiceRecord>> {
+        self.answer().await?.list_services().await
+    }
+
+    async fn watch(&self, service: Option<&str>) -> Result<Watcher> {
+        self.watches.fetch_add(1, SeqCst);
+        let changes = self.answer().await?.watch(service).await?;
+        if self.blind.load(SeqCst) {
+            return Ok(Watcher::new(futures_util::stream::pending()));
+        }
+        self.watchers.fetch_add(1, SeqCst);
+        let alive = Alive(self.watchers.clone());
+        let broken = self.broken.clone();
+        let trouble = futures_util::stream::once(async move {
+            let _alive = alive;
+            broken.notified().await;
+            Err(Error::unavailable("moody", "connection lost"))
+        });
+        Ok(Watcher::new(futures_util::stream::select(
+            changes,
+            trouble.boxed(),
+        )))
+    }
+}
