@@ -43,7 +43,35 @@ async fn main() -> Result<()> {
     }
     row("random, by the boxed future", "random", &plain, Way::Boxed).await?;
     row("random, 10 of the nodes out", "random", &plain, Way::TenOut).await?;
-    row("p2c, with start and mark", "p2c", &plain, Way::Whole).await
+    row("p2c, with start and mark", "p2c", &plain, Way::Whole).await?;
+    println!();
+    changes("random").await?;
+    changes("hash").await
+}
+
+/// What a change of one node costs, from the registry to the first choice after it.
+async fn changes(strategy: &str) -> Result<()> {
+    print!("{:<34}", format!("us per change, {strategy}"));
+    for size in SIZES {
+        let registry = MemoryRegistry::new();
+        let selector = selector(registry.clone(), strategy, size).await?;
+        let criteria = Criteria::default();
+        let mut count = selector.select("greeter", &criteria).await?.len();
+        const CHANGES: u32 = 20;
+        let began = Instant::now();
+        for number in 0..CHANGES {
+            let node = Node::new(format!("other-{number}"), "10.1.0.1:80");
+            let service = ServiceRecord::new("greeter", "latest").with_nodes(vec![node]);
+            registry.register(&service, RegisterOptions::default()).await?;
+            count += 1;
+            while ready(&selector, &criteria).len() < count {
+                tokio::task::yield_now().await;
+            }
+        }
+        print!("{:>8.0}", began.elapsed().as_micros() as f64 / f64::from(CHANGES));
+    }
+    println!();
+    Ok(())
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -57,7 +85,7 @@ enum Way {
 async fn row(title: &str, strategy: &str, criteria: &Criteria, way: Way) -> Result<()> {
     print!("{title:<34}");
     for size in SIZES {
-        let selector = selector(strategy, size).await?;
+        let selector = selector(MemoryRegistry::new(), strategy, size).await?;
         warm(&selector, criteria, size, way).await?;
         let began = Instant::now();
         for _ in 0..ROUNDS {
@@ -79,8 +107,7 @@ async fn row(title: &str, strategy: &str, criteria: &Criteria, way: Way) -> Resu
     Ok(())
 }
 
-async fn selector(strategy: &str, size: usize) -> Result<CachedSelector> {
-    let registry = MemoryRegistry::new();
+async fn selector(registry: MemoryRegistry, strategy: &str, size: usize) -> Result<CachedSelector> {
     let nodes = (0..size).map(|number| {
         let node = Node::new(
             format!("greeter-{number}"),

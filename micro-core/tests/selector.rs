@@ -340,6 +340,26 @@ async fn a_candidate_stays_the_same_while_its_node_is_registered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn candidates_stay_while_other_nodes_and_versions_come_and_go() {
+    let (selector, registry) = selector("random", 50).await;
+    let before = all(&selector).await;
+    registry.deregister(&service((0..50).step_by(3))).await.unwrap();
+    register(&registry, &service(50..80)).await;
+    for version in ["a", "z"] {
+        let twin = ServiceRecord::new(SERVICE, version).with_nodes(vec![node(1)]);
+        register(&registry, &twin).await;
+    }
+    settle().await;
+    let after = all(&selector).await;
+    assert_eq!(after.len(), 33 + 30 + 2);
+    for old in &before {
+        let number: usize = old.id()["greeter-".len()..].parse().unwrap();
+        let same = after.iter().filter(|new| Arc::ptr_eq(old, new)).count();
+        assert_eq!(same, usize::from(number % 3 != 0), "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_known_of_a_node_outlives_an_idle_follower() {
     let (selector, _registry) = selector("random", 1).await;
     let before = first(&selector).await;

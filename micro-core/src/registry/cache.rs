@@ -120,10 +120,10 @@ impl RegistryCache {
     /// asked and nothing is known from before, the registry's error. `Unavailable` when more services than
     /// [`max_services`](RegistryCacheOptions::max_services) are looked up at the same time.
     pub async fn records(&self, name: &str) -> Result<Arc<Vec<ServiceRecord>>> {
-        Ok(self.snapshot(name).await?.records)
+        Ok(self.snapshot(name).await?.records())
     }
 
-    /// The same with the snapshot's generation.
+    /// The same as a snapshot, which shares its nodes and knows its generation.
     ///
     /// # Errors
     ///

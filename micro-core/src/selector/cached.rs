@@ -71,7 +71,7 @@ impl CachedSelector {
         let services = self.services.load();
         let service = services.get(service)?;
         let view = service.view.load();
-        if view.is_usable() && view.generation == service.cached.generation() {
+        if view.is_usable() && view.generation() == service.cached.generation() {
             return Some(Arc::clone(&view));
         }
         Some(self.renew(service, &service.cached.known()?))
@@ -136,7 +136,7 @@ impl CachedSelector {
         };
         let before = service.view.load_full();
         // Numbers grow: another may have made a newer one meanwhile.
-        if before.generation >= snapshot.generation {
+        if before.generation() >= snapshot.generation() {
             return before;
         }
         let view = Arc::new(View::new(snapshot, &before, &*self.strategy, &self.options));

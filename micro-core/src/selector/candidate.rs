@@ -36,12 +36,13 @@ pub struct Candidate {
 
 impl Candidate {
     /// A node of which nothing is known yet. `version` is that of its service.
-    pub fn new(node: Node, version: impl Into<Text>) -> Self {
+    pub fn new(node: impl Into<Arc<Node>>, version: impl Into<Text>) -> Self {
+        let node = node.into();
         Self {
             id: Text::from(&node.id),
             address: Text::from(&node.address),
             version: version.into(),
-            node: ArcSwap::from_pointee(node),
+            node: ArcSwap::new(node),
             made: Instant::now(),
             in_flight: AtomicU32::new(0),
             latency: Latency::default(),
@@ -70,10 +71,8 @@ impl Candidate {
         self.node.load_full()
     }
 
-    pub(super) fn set_node(&self, node: &Node) {
-        if **self.node.load() != *node {
-            self.node.store(Arc::new(node.clone()));
-        }
+    pub(super) fn set_node(&self, node: Arc<Node>) {
+        self.node.store(node);
     }
 
     /// Counts a call as in flight until the guard is dropped.

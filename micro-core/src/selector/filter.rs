@@ -52,7 +52,8 @@ impl Filter {
 
     /// Nodes for which a closure says yes. The name is for error messages.
     ///
-    /// The closure runs once for each node when the nodes change, not at calls.
+    /// The closure gets the record of the node's version (without nodes) and the node. It runs once for each node
+    /// when the nodes change, not at calls.
     pub fn custom(
         name: impl Into<Text>,
         keeps: impl Fn(&ServiceRecord, &Node) -> bool + Send + Sync + 'static,

@@ -231,7 +231,7 @@ impl Follower {
             let until = Instant::now() + self.options.negative_ttl;
             self.service.set(State::Absent { until });
         } else {
-            self.service.publish(self.nodes.records());
+            self.service.publish(self.nodes.versions());
         }
     }
 

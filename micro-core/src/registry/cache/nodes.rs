@@ -1,7 +1,9 @@
 //! The nodes of one service as its follower knows them, doubtful ones included.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
+use super::service::VersionNodes;
 use crate::registry::{Action, Change, Node, ServiceRecord};
 
 #[derive(Debug, Default)]
@@ -10,13 +12,13 @@ pub(super) struct Nodes(BTreeMap<String, Version>);
 #[derive(Debug, Default)]
 struct Version {
     /// The record without its nodes.
-    head: ServiceRecord,
+    head: Arc<ServiceRecord>,
     nodes: BTreeMap<String, Known>,
 }
 
 #[derive(Debug)]
 struct Known {
-    node: Node,
+    node: Arc<Node>,
     /// Missing or deleted at a time when that may not mean much.
     doubtful: bool,
 }
@@ -76,11 +78,11 @@ impl Nodes {
         self.0.is_empty()
     }
 
-    /// One record a version.
-    pub(super) fn records(&self) -> Vec<ServiceRecord> {
-        let versions = self.0.values().map(|version| {
-            let nodes = version.nodes.values().map(|known| known.node.clone());
-            version.head.with_nodes(nodes.collect())
+    /// What is known now, sorted by version and id.
+    pub(super) fn versions(&self) -> Vec<VersionNodes> {
+        let versions = self.0.values().map(|version| VersionNodes {
+            head: version.head.clone(),
+            nodes: version.nodes.values().map(|known| known.node.clone()).collect(),
         });
         versions.collect()
     }
@@ -91,23 +93,12 @@ impl Nodes {
             return false;
         }
         let version = self.0.entry(record.version.clone()).or_default();
-        let mut different = version.head != record;
+        let mut different = *version.head != record;
         if different {
-            version.head = record;
+            version.head = Arc::new(record);
         }
         for node in nodes {
-            match version.nodes.get_mut(&node.id) {
-                Some(known) => {
-                    known.doubtful = false;
-                    different |= known.node != node;
-                    known.node = node;
-                }
-                None => {
-                    let doubtful = false;
-                    version.nodes.insert(node.id.clone(), Known { node, doubtful });
-                    different = true;
-                }
-            }
+            different |= version.add(node);
         }
         different
     }
@@ -154,7 +145,7 @@ impl Nodes {
     }
 
     /// Version and id of the doubtful ones.
-    fn doubtful(&self) -> std::collections::HashSet<(String, String)> {
+    fn doubtful(&self) -> HashSet<(String, String)> {
         let nodes = self.0.iter().flat_map(|(version, known)| {
             let nodes = known.nodes.iter();
             nodes.map(move |(id, known)| (version, id, known.doubtful))
@@ -163,6 +154,25 @@ impl Nodes {
             .filter(|(_, _, doubtful)| *doubtful)
             .map(|(version, id, _)| (version.clone(), id.clone()))
             .collect()
+    }
+}
+
+impl Version {
+    /// A node that is known and the same stays the same `Arc`.
+    fn add(&mut self, node: Node) -> bool {
+        if let Some(known) = self.nodes.get_mut(&node.id) {
+            known.doubtful = false;
+            if *known.node == node {
+                return false;
+            }
+        }
+        let id = node.id.clone();
+        let known = Known {
+            node: Arc::new(node),
+            doubtful: false,
+        };
+        self.nodes.insert(id, known);
+        true
     }
 }
 
@@ -176,8 +186,8 @@ mod tests {
     }
 
     fn ids(nodes: &Nodes) -> Vec<String> {
-        let records = nodes.records().into_iter().flat_map(|record| record.nodes);
-        records.map(|node| node.id).collect()
+        let all = nodes.versions().into_iter().flat_map(|version| version.nodes);
+        all.map(|node| node.id.clone()).collect()
     }
 
     #[test]

@@ -1,23 +1,80 @@
 //! What is known of one service, for everybody who asks.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::GENERATIONS;
-use crate::registry::{ServiceRecord, service_not_found};
+use crate::registry::{Node, ServiceRecord, service_not_found};
 use crate::{Error, Result, Text};
 
-/// The records of a service at one time.
+/// The nodes of a service at one time. Clones share them, and so do later snapshots as far as nothing changed.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Differs between any two snapshots of this process. Never 0.
-    pub generation: u64,
-    /// One record a version, each with at least one node.
-    pub records: Arc<Vec<ServiceRecord>>,
+    generation: u64,
+    contents: Arc<Contents>,
+}
+
+#[derive(Debug)]
+struct Contents {
+    versions: Vec<VersionNodes>,
+    /// Made when somebody asks for it: choosing a node does not.
+    records: OnceLock<Arc<Vec<ServiceRecord>>>,
+}
+
+/// The nodes of one version.
+#[derive(Debug)]
+pub(super) struct VersionNodes {
+    /// The record without its nodes.
+    pub(super) head: Arc<ServiceRecord>,
+    pub(super) nodes: Vec<Arc<Node>>,
+}
+
+impl Snapshot {
+    /// Of no node, for those who have not asked yet. Its generation is 0.
+    pub(crate) fn empty() -> Self {
+        Self::new(0, Vec::new())
+    }
+
+    fn new(generation: u64, versions: Vec<VersionNodes>) -> Self {
+        let records = OnceLock::new();
+        let contents = Arc::new(Contents { versions, records });
+        Self { generation, contents }
+    }
+
+    /// Differs between any two snapshots of this process, and grows. Never 0.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// All nodes, each with the record of its version (which is without nodes here), sorted by version and id. A
+    /// node that did not change is the same `Arc` in the next snapshot.
+    pub fn nodes(&self) -> impl Iterator<Item = (&ServiceRecord, &Arc<Node>)> {
+        let versions = self.contents.versions.iter();
+        versions.flat_map(|version| version.nodes.iter().map(|node| (&*version.head, node)))
+    }
+
+    /// One record a version, each with at least one node. Copied together when asked for the first time.
+    pub fn records(&self) -> Arc<Vec<ServiceRecord>> {
+        let versions = self.contents.versions.iter();
+        let record = |version: &VersionNodes| {
+            let nodes = version.nodes.iter().map(|node| Node::clone(node));
+            version.head.with_nodes(nodes.collect())
+        };
+        let records = || Arc::new(versions.map(record).collect());
+        self.contents.records.get_or_init(records).clone()
+    }
+
+    /// As [`generation`](Self::generation) 0, so that it is never taken for what holds now.
+    pub(crate) fn outdated(&self) -> Self {
+        Self {
+            generation: 0,
+            contents: self.contents.clone(),
+        }
+    }
 }
 
 /// What is known of one service, kept up to date by its follower.
@@ -159,11 +216,10 @@ impl CachedService {
         self.wanted.notified().await;
     }
 
-    pub(super) fn publish(&self, records: Vec<ServiceRecord>) {
+    pub(super) fn publish(&self, versions: Vec<VersionNodes>) {
         let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
-        let records = Arc::new(records);
-        self.state
-            .send_replace(State::Known(Snapshot { generation, records }));
+        let snapshot = Snapshot::new(generation, versions);
+        self.state.send_replace(State::Known(snapshot));
         self.generation.store(generation, Ordering::Release);
     }
 

@@ -1,32 +1,26 @@
 //! The nodes of one snapshot as candidates, whole and filtered.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use super::SelectorOptions;
-use crate::registry::{ServiceRecord, Snapshot};
+use crate::registry::{Node, ServiceRecord, Snapshot};
 use crate::selector::{Blacklist, Candidate, Filters, Pool, Strategy};
 
 /// The nodes of one snapshot as candidates, whole and filtered. It is replaced when the nodes change.
 pub(super) struct View {
-    /// Of the snapshot; 0 before the first one.
-    pub(super) generation: u64,
+    snapshot: Snapshot,
+    /// In the order of the snapshot's nodes.
     all: Arc<Pool>,
-    records: Arc<Vec<ServiceRecord>>,
     /// Oldest first. Few enough to be walked.
     filtered: ArcSwap<Vec<(Filters, Arc<Pool>)>>,
 }
 
 impl View {
     pub(super) fn empty(strategy: &dyn Strategy) -> Self {
-        Self {
-            generation: 0,
-            all: Arc::new(Pool::new(Vec::new(), strategy, Blacklist::default())),
-            records: Arc::default(),
-            filtered: ArcSwap::default(),
-        }
+        let all = Arc::new(Pool::new(Vec::new(), strategy, Blacklist::default()));
+        Self::of(Snapshot::empty(), all)
     }
 
     /// The view of a snapshot, with the candidates of the view before it wherever a node is still the same.
@@ -36,46 +30,57 @@ impl View {
         strategy: &dyn Strategy,
         options: &SelectorOptions,
     ) -> Self {
-        let known: HashMap<Identity<'_>, &Arc<Candidate>> = before
-            .all
-            .nodes()
-            .iter()
-            .map(|known| ((&**known.version(), &**known.id(), &**known.address()), known))
-            .collect();
-        let mut nodes = Vec::new();
-        for record in snapshot.records.iter() {
-            for node in &record.nodes {
-                let identity = (record.version.as_str(), node.id.as_str(), node.address.as_str());
-                nodes.push(match known.get(&identity) {
-                    Some(known) => {
-                        known.set_node(node);
-                        Arc::clone(known)
-                    }
-                    None => Arc::new(Candidate::new(node.clone(), &record.version)),
-                });
-            }
-        }
-        Self {
-            generation: snapshot.generation,
-            all: Arc::new(Pool::new(nodes, strategy, options.blacklist)),
-            records: snapshot.records.clone(),
-            filtered: ArcSwap::default(),
-        }
+        let nodes = before.carried_over(snapshot);
+        let all = Arc::new(Pool::new(nodes, strategy, options.blacklist));
+        Self::of(snapshot.clone(), all)
     }
 
     /// The same nodes, of no snapshot: to be renewed at the first use.
     pub(super) fn outdated(&self) -> Self {
+        Self::of(self.snapshot.outdated(), self.all.clone())
+    }
+
+    fn of(snapshot: Snapshot, all: Arc<Pool>) -> Self {
         Self {
-            generation: 0,
-            all: self.all.clone(),
-            records: self.records.clone(),
+            snapshot,
+            all,
             filtered: ArcSwap::default(),
         }
     }
 
+    /// The snapshot's; 0 before the first one.
+    pub(super) fn generation(&self) -> u64 {
+        self.snapshot.generation()
+    }
+
+    /// The candidates for another snapshot. Both are sorted, so they are walked side by side; what did not change
+    /// is told by its pointer, without a look at the node.
+    fn carried_over(&self, snapshot: &Snapshot) -> Vec<Arc<Candidate>> {
+        let mut known = self.snapshot.nodes().zip(self.all.nodes()).peekable();
+        let candidate = |(version, node): (&ServiceRecord, &Arc<Node>)| {
+            let same = |old: &Arc<Node>| Arc::ptr_eq(old, node);
+            while let Some(_gone) = known
+                .next_if(|((of, old), _)| !same(old) && (&of.version, &old.id) < (&version.version, &node.id))
+            {
+            }
+            let still = known.next_if(|((of, old), _)| {
+                let identity = (&of.version, &old.id, &old.address);
+                same(old) || identity == (&version.version, &node.id, &node.address)
+            });
+            let Some(((_, old), candidate)) = still else {
+                return Arc::new(Candidate::new(node.clone(), &version.version));
+            };
+            if !same(old) {
+                candidate.set_node(node.clone());
+            }
+            candidate.clone()
+        };
+        snapshot.nodes().map(candidate).collect()
+    }
+
     /// Whether it stands for a snapshot, be it an old one.
     pub(super) fn is_usable(&self) -> bool {
-        self.generation != 0
+        self.generation() != 0
     }
 
     /// All nodes.
@@ -107,15 +112,9 @@ impl View {
     }
 
     fn passing(&self, filters: &Filters) -> Vec<Arc<Candidate>> {
-        let records = self.records.iter();
-        let nodes = records.flat_map(|record| record.nodes.iter().map(move |node| (record, node)));
-        // Candidates were made in the order of the records.
-        let both = nodes.zip(self.all.nodes());
+        let both = self.snapshot.nodes().zip(self.all.nodes());
         both.filter(|((record, node), _)| filters.keep(record, node))
             .map(|(_, candidate)| candidate.clone())
             .collect()
     }
 }
-
-/// Version, id, address.
-type Identity<'a> = (&'a str, &'a str, &'a str);
