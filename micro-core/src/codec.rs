@@ -68,6 +68,24 @@ pub trait Codec: Send + Sync + 'static {
     }
 }
 
+impl Codec for Arc<dyn Codec> {
+    fn content_type(&self) -> Text {
+        (**self).content_type()
+    }
+
+    fn encode(&self, payload: &dyn Payload, envelope: &Envelope<'_>) -> Result<Bytes> {
+        (**self).encode(payload, envelope)
+    }
+
+    fn decode(&self, body: Bytes, slot: &mut dyn Slot, role: Role) -> Result<()> {
+        (**self).decode(body, slot, role)
+    }
+
+    fn open(&self, body: &Bytes) -> Result<Option<Opening>> {
+        (**self).open(body)
+    }
+}
+
 /// Which way a body goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {

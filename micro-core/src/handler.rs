@@ -86,6 +86,12 @@ where
     }
 }
 
+impl Wrapper for Arc<dyn Wrapper> {
+    fn wrap(&self, inner: Arc<dyn Handler>) -> Arc<dyn Handler> {
+        (**self).wrap(inner)
+    }
+}
+
 /// Puts wrappers around a handler. The first is the outermost, as a request meets them.
 pub fn wrap_all(wrappers: &[Arc<dyn Wrapper>], handler: Arc<dyn Handler>) -> Arc<dyn Handler> {
     wrappers

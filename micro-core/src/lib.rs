@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+pub mod service;
 pub mod client;
 pub mod handler;
 pub mod codec;
 pub mod selector;
 pub mod registry;
 pub mod transport;
+pub mod server;
 pub mod wire;
 pub mod metadata;
 pub mod error;
@@ -16,5 +18,6 @@ pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::handler::{Body, Context, Handler, Request, Response, Wrapper};
 pub use crate::metadata::Metadata;
 pub use crate::registry::Registry;
+pub use crate::service::{Service, ServiceBuilder};
 pub use crate::text::Text;
 pub use crate::transport::Transport;

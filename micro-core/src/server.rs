@@ -1,0 +1,139 @@
+//! Receives requests, finds the endpoint, answers.
+
+mod router;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::codec::{Codec, Codecs};
+use crate::handler::{Endpoint, IntoEndpoints, Recover, Trace, wrap_all};
+use crate::registry;
+use crate::{Error, Handler, Result, Wrapper};
+
+pub use self::router::Router;
+
+/// Puts together what a server answers with: endpoints, codecs and wrappers.
+#[derive(Default)]
+pub struct ServerBuilder {
+    codecs: Codecs,
+    endpoints: Vec<MakeEndpoints>,
+    wrappers: Vec<Arc<dyn Wrapper>>,
+}
+
+type MakeEndpoints = Box<dyn FnOnce(&Codecs) -> Vec<Endpoint> + Send>;
+
+impl ServerBuilder {
+    /// Nothing to answer yet; the standard codecs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds an endpoint or a set of them, such as a generated server.
+    #[must_use]
+    pub fn handler(mut self, endpoints: impl IntoEndpoints + Send + 'static) -> Self {
+        self.endpoints
+            .push(Box::new(move |codecs| endpoints.into_endpoints(codecs)));
+        self
+    }
+
+    /// Adds a codec, or another for a content type that is known.
+    #[must_use]
+    pub fn codec(mut self, codec: impl Codec) -> Self {
+        self.codecs = self.codecs.with(codec);
+        self
+    }
+
+    /// Adds a wrapper around every request. The first is the outermost.
+    #[must_use]
+    pub fn wrap(mut self, wrapper: impl Wrapper) -> Self {
+        self.wrappers.push(Arc::new(wrapper));
+        self
+    }
+
+    /// The server.
+    ///
+    /// # Errors
+    ///
+    /// When two endpoints have one name, or a name is not `Handler.Method`.
+    pub fn build(self) -> Result<Server> {
+        let codecs = self.codecs;
+        let endpoints: Vec<Endpoint> = self
+            .endpoints
+            .into_iter()
+            .flat_map(|make| make(&codecs))
+            .collect();
+        let mut records = BTreeMap::new();
+        let mut handlers = Vec::with_capacity(endpoints.len());
+        for endpoint in endpoints {
+            let name = endpoint.name;
+            if !is_well_formed(&name) {
+                return Err(Error::bad_request(
+                    "go.micro.server",
+                    format!("endpoint {name:?} is not of the form Handler.Method, with one dot"),
+                ));
+            }
+            let record = registry::Endpoint {
+                name: name.to_string(),
+                ..endpoint.record
+            };
+            if records.insert(name.clone(), record).is_some() {
+                return Err(Error::conflict(
+                    "go.micro.server",
+                    format!("endpoint {name} is registered twice"),
+                ));
+            }
+            handlers.push((name, endpoint.handler));
+        }
+        let router = Arc::new(Router::new(handlers, codecs));
+        // What is always there stands outside, so that it sees the user's wrappers too.
+        let handler = Trace::Server.wrap(Recover.wrap(wrap_all(&self.wrappers, router)));
+        Ok(Server {
+            handler,
+            endpoints: records.into_values().collect(),
+        })
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ServerBuilder")
+            .field("codecs", &self.codecs)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handler for all of a service's endpoints, and their records.
+pub struct Server {
+    handler: Arc<dyn Handler>,
+    endpoints: Vec<registry::Endpoint>,
+}
+
+impl Server {
+    /// What answers every request.
+    pub fn handler(&self) -> &Arc<dyn Handler> {
+        &self.handler
+    }
+
+    /// What the registry is told, sorted by name.
+    pub fn endpoints(&self) -> &[registry::Endpoint] {
+        &self.endpoints
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.endpoints.iter().map(|endpoint| &endpoint.name);
+        formatter.debug_list().entries(names).finish()
+    }
+}
+
+fn is_well_formed(endpoint: &str) -> bool {
+    endpoint.split_once('.').is_some_and(|(handler, method)| {
+        !handler.is_empty()
+            && !method.is_empty()
+            && !method.contains('.')
+            && endpoint.bytes().all(|byte| byte > b' ')
+    })
+}

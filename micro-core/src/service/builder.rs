@@ -1,0 +1,257 @@
+//! Puts a service together. Every choice has a default; they are filled in here.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::{RegistrationOptions, Service, ServiceOptions};
+use crate::client::ClientOptions;
+use crate::codec::Codec;
+use crate::handler::IntoEndpoints;
+use crate::registry::MemoryRegistry;
+use crate::selector::{Random, Strategy};
+use crate::server::ServerBuilder;
+use crate::transport::HttpTransport;
+use crate::transport::http::HttpConfig;
+use crate::{Client, Registry, Result, Transport, Wrapper};
+
+type Hook = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>;
+
+/// What runs at the turns of a service's life, in the order in which it was given.
+#[derive(Default)]
+pub(super) struct Hooks {
+    pub(super) before_start: Vec<Hook>,
+    pub(super) after_start: Vec<Hook>,
+    pub(super) before_stop: Vec<Hook>,
+    pub(super) after_stop: Vec<Hook>,
+}
+
+/// Runs hooks one after the other; the first error ends it.
+pub(super) async fn run_hooks(hooks: Vec<Hook>) -> Result<()> {
+    for hook in hooks {
+        hook().await?;
+    }
+    Ok(())
+}
+
+/// Puts a [`Service`] together.
+pub struct ServiceBuilder {
+    options: ServiceOptions,
+    registry: Option<Arc<dyn Registry>>,
+    transport: Option<Arc<dyn Transport>>,
+    strategy: Arc<dyn Strategy>,
+    client_options: ClientOptions,
+    call_wrappers: Vec<Arc<dyn Wrapper>>,
+    attempt_wrappers: Vec<Arc<dyn Wrapper>>,
+    codecs: Vec<Arc<dyn Codec>>,
+    server: ServerBuilder,
+    hooks: Hooks,
+}
+
+impl ServiceBuilder {
+    pub(super) fn new(name: impl Into<String>) -> Self {
+        Self {
+            options: ServiceOptions::new(name),
+            registry: None,
+            transport: None,
+            strategy: Arc::new(Random),
+            client_options: ClientOptions::default(),
+            call_wrappers: Vec::new(),
+            attempt_wrappers: Vec::new(),
+            codecs: Vec::new(),
+            server: ServerBuilder::new(),
+            hooks: Hooks::default(),
+        }
+    }
+
+    /// Answers with these endpoints too: a generated server, a function, a handler.
+    #[must_use]
+    pub fn handler(mut self, endpoints: impl IntoEndpoints + Send + 'static) -> Self {
+        self.server = self.server.handler(endpoints);
+        self
+    }
+
+    /// Finds and is found here. Default: a [`MemoryRegistry`] of its own.
+    #[must_use]
+    pub fn registry(mut self, registry: Arc<dyn Registry>) -> Self {
+        self.registry = Some(registry);
+        self
+    }
+
+    /// Is reached, and reaches others, over this. Default: [`HttpTransport`] without encryption.
+    #[must_use]
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// How the client chooses nodes. Default: [`Random`].
+    #[must_use]
+    pub fn strategy(mut self, strategy: Arc<dyn Strategy>) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Time-outs and retries of the client.
+    #[must_use]
+    pub fn client_options(mut self, options: ClientOptions) -> Self {
+        self.client_options = options;
+        self
+    }
+
+    /// One more codec for both server and client, or another for a content type that is known.
+    #[must_use]
+    pub fn codec(mut self, codec: impl Codec) -> Self {
+        self.codecs.push(Arc::new(codec));
+        self
+    }
+
+    /// A wrapper around every request that the server receives. The first is the outermost.
+    #[must_use]
+    pub fn wrap_server(mut self, wrapper: impl Wrapper) -> Self {
+        self.server = self.server.wrap(wrapper);
+        self
+    }
+
+    /// A wrapper around each whole call of the client, retries included. The first is the outermost.
+    #[must_use]
+    pub fn wrap_call(mut self, wrapper: impl Wrapper) -> Self {
+        self.call_wrappers.push(Arc::new(wrapper));
+        self
+    }
+
+    /// A wrapper around each attempt of the client at a node. The first is the outermost.
+    #[must_use]
+    pub fn wrap_attempt(mut self, wrapper: impl Wrapper) -> Self {
+        self.attempt_wrappers.push(Arc::new(wrapper));
+        self
+    }
+
+    /// The version that is registered. Default: `latest`.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.options.version = version.into();
+        self
+    }
+
+    /// Where to listen. Default: `:0`.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.options.address = address.into();
+        self
+    }
+
+    /// A label of the node.
+    #[must_use]
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.metadata.push((key.into(), value.into()));
+        self
+    }
+
+    /// How the service is registered.
+    #[must_use]
+    pub fn registration(mut self, registration: RegistrationOptions) -> Self {
+        self.options.registration = registration;
+        self
+    }
+
+    /// All of who the service is and how it lives, to be changed in place.
+    pub fn options_mut(&mut self) -> &mut ServiceOptions {
+        &mut self.options
+    }
+
+    /// Runs before the service listens. An error keeps it from starting.
+    #[must_use]
+    pub fn before_start<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: FnOnce() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.hooks.before_start.push(Box::new(move || Box::pin(hook())));
+        self
+    }
+
+    /// Runs when the service is registered. An error stops it again.
+    #[must_use]
+    pub fn after_start<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: FnOnce() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.hooks.after_start.push(Box::new(move || Box::pin(hook())));
+        self
+    }
+
+    /// Runs before the service is taken out of the registry.
+    #[must_use]
+    pub fn before_stop<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: FnOnce() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.hooks.before_stop.push(Box::new(move || Box::pin(hook())));
+        self
+    }
+
+    /// Runs when the last call is over.
+    #[must_use]
+    pub fn after_stop<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: FnOnce() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.hooks.after_stop.push(Box::new(move || Box::pin(hook())));
+        self
+    }
+
+    /// The service, ready to start.
+    ///
+    /// # Errors
+    ///
+    /// When endpoints collide or are misnamed, or the service has no name.
+    pub fn build(self) -> Result<Service> {
+        if self.options.name.is_empty() {
+            return Err(crate::Error::bad_request(
+                "go.micro.server",
+                "a service needs a name",
+            ));
+        }
+        let registry = self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::new()));
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => Arc::new(HttpTransport::new(HttpConfig::default())?),
+        };
+        let mut server = self.server;
+        let mut client = Client::builder(registry.clone(), transport.clone())
+            .strategy(self.strategy)
+            .options(self.client_options);
+        for codec in self.codecs {
+            server = server.codec(codec.clone());
+            client = client.codec(codec);
+        }
+        for wrapper in self.call_wrappers {
+            client = client.wrap_call(wrapper);
+        }
+        for wrapper in self.attempt_wrappers {
+            client = client.wrap_attempt(wrapper);
+        }
+        Ok(Service {
+            options: self.options,
+            registry,
+            transport,
+            server: server.build()?,
+            client: client.build(),
+            hooks: self.hooks,
+        })
+    }
+}
+
+impl fmt::Debug for ServiceBuilder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ServiceBuilder")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

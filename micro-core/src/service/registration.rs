@@ -1,0 +1,133 @@
+//! Registers a service and never gives up keeping it registered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::RegistrationOptions;
+use crate::registry::{RegisterOptions, ServiceRecord};
+use crate::{Error, Registry, Result};
+
+/// How often registering is tried before starting fails.
+const FIRST_TRIES: u32 = 3;
+/// The first pause after a failure; it doubles up to the interval.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How long one request to the registry may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A record that is kept registered until it is taken out, or this is dropped.
+pub(super) struct Registration {
+    registry: Arc<dyn Registry>,
+    record: Arc<ServiceRecord>,
+    refresh: AbortOnDropHandle<()>,
+}
+
+impl Registration {
+    pub(super) async fn start(
+        registry: Arc<dyn Registry>,
+        record: ServiceRecord,
+        options: RegistrationOptions,
+    ) -> Result<Self> {
+        let record = Arc::new(record);
+        let mut failures = 0;
+        while let Err(error) = register(&*registry, &record, options).await {
+            failures += 1;
+            tracing::warn!(service = %record.name, registry = registry.name(), %error, "cannot register");
+            if options.start_without_registry {
+                break;
+            }
+            if failures >= FIRST_TRIES {
+                return Err(error.context(format_args!(
+                    "service {} cannot be registered in {}; is the registry running?",
+                    record.name,
+                    registry.name()
+                )));
+            }
+            sleep(FIRST_PAUSE * 2_u32.pow(failures)).await;
+        }
+        let is_registered = failures == 0 || !options.start_without_registry;
+        let refresh = refresh(registry.clone(), record.clone(), options, is_registered);
+        Ok(Self {
+            registry,
+            record,
+            refresh: AbortOnDropHandle::new(tokio::spawn(refresh)),
+        })
+    }
+
+    /// Takes the record out. Failure is only told: the record will lapse.
+    pub(super) async fn stop(self) {
+        self.refresh.abort();
+        // Awaited, so that no refresh under way comes after the deregistration.
+        let _ = self.refresh.await;
+        for node in &self.record.nodes {
+            tracing::info!(service = %self.record.name, node = %node.id, "deregistering node");
+        }
+        let result = timeout(TIMEOUT, self.registry.deregister(&self.record))
+            .await
+            .unwrap_or_else(|_| Err(too_slow()));
+        if let Err(error) = result {
+            tracing::warn!(service = %self.record.name, registry = self.registry.name(), %error,
+                "cannot deregister; the record will lapse by its time to live");
+        }
+    }
+}
+
+async fn refresh(
+    registry: Arc<dyn Registry>,
+    record: Arc<ServiceRecord>,
+    options: RegistrationOptions,
+    mut is_registered: bool,
+) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        // Nodes that started together shall not all come at once, and after an outage even less.
+        let wait = if is_registered {
+            options.interval.mul_f64(0.9 + 0.1 * fastrand::f64())
+        } else {
+            jittered(pause)
+        };
+        sleep(wait).await;
+        match register(&*registry, &record, options).await {
+            Ok(()) => {
+                if !is_registered {
+                    tracing::info!(service = %record.name, registry = registry.name(), "registered again");
+                }
+                (is_registered, pause) = (true, FIRST_PAUSE);
+            }
+            Err(error) => {
+                tracing::warn!(service = %record.name, registry = registry.name(), %error, "cannot register; trying on");
+                is_registered = false;
+                pause = (pause * 2).min(options.interval);
+            }
+        }
+    }
+}
+
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + 0.5 * fastrand::f64())
+}
+
+async fn register(
+    registry: &dyn Registry,
+    record: &ServiceRecord,
+    options: RegistrationOptions,
+) -> Result<()> {
+    let register = registry.register(
+        record,
+        RegisterOptions {
+            ttl: Some(options.ttl),
+        },
+    );
+    timeout(TIMEOUT, register)
+        .await
+        .unwrap_or_else(|_| Err(too_slow()))
+}
+
+fn too_slow() -> Error {
+    Error::timeout(
+        "go.micro.registry",
+        format!("the registry did not answer within {TIMEOUT:?}"),
+    )
+}

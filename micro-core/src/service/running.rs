@@ -1,0 +1,104 @@
+//! A service while it serves, and how it stops.
+
+use std::fmt;
+
+use super::builder::{Hooks, run_hooks};
+use super::registration::Registration;
+use super::{Service, ServiceOptions};
+use crate::registry::ServiceRecord;
+use crate::transport::Listener;
+use crate::{Client, Result};
+
+/// A service that serves. Dropping it cuts everything off at once; [`stop`](Self::stop) ends it well.
+pub struct RunningService {
+    options: ServiceOptions,
+    record: ServiceRecord,
+    // Declared before the listener, so that dropping ends the registering before the serving.
+    registration: Registration,
+    listener: Box<dyn Listener>,
+    client: Client,
+    hooks: Hooks,
+}
+
+impl RunningService {
+    pub(super) async fn start(mut service: Service) -> Result<Self> {
+        run_hooks(std::mem::take(&mut service.hooks.before_start)).await?;
+        let handler = service.server.handler().clone();
+        let listener = service
+            .transport
+            .listen(&service.options.address, handler)
+            .await?;
+        tracing::info!(service = %service.options.name, transport = service.transport.name(),
+            "listening on {}", listener.address());
+        let record = service.record(listener.address())?;
+        for node in &record.nodes {
+            tracing::info!(service = %record.name, registry = service.registry.name(), address = %node.address,
+                "registering node {}", node.id);
+        }
+        let registry = service.registry.clone();
+        let registration =
+            Registration::start(registry, record.clone(), service.options.registration).await?;
+        let after_start = std::mem::take(&mut service.hooks.after_start);
+        let running = Self {
+            options: service.options,
+            record,
+            registration,
+            listener,
+            client: service.client,
+            hooks: service.hooks,
+        };
+        match run_hooks(after_start).await {
+            Ok(()) => Ok(running),
+            Err(error) => {
+                if let Err(also) = running.stop().await {
+                    tracing::warn!(error = %also, "a hook failed while stopping after a failed start");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Where the service listens.
+    pub fn address(&self) -> &str {
+        self.listener.address()
+    }
+
+    /// What the registry was told.
+    pub fn record(&self) -> &ServiceRecord {
+        &self.record
+    }
+
+    /// The service's client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Stops well: leaves the registry, serves on until callers can have noticed, accepts no more, lets running
+    /// calls end, and closes.
+    ///
+    /// Takes [`notice`](ServiceOptions::notice) and at most [`grace`](ServiceOptions::grace) more. Dropping the
+    /// future cuts off what still runs.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a hook; the service has stopped all the same.
+    pub async fn stop(self) -> Result<()> {
+        let before = run_hooks(self.hooks.before_stop).await;
+        self.registration.stop().await;
+        tokio::time::sleep(self.options.notice).await;
+        self.listener.close(self.options.grace).await;
+        tracing::info!(service = %self.options.name, "stopped");
+        let after = run_hooks(self.hooks.after_stop).await;
+        before.and(after)
+    }
+}
+
+impl fmt::Debug for RunningService {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RunningService")
+            .field("options", &self.options)
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}
