@@ -92,40 +92,41 @@ impl CachedSelector {
     /// The service's entry, with the handle that the cache holds now.
     fn entry(&self, name: &str) -> Arc<Service> {
         let cached = self.cache.follow(name);
-        if let Some(known) = self.services.load().get(name)
-            && Arc::ptr_eq(&known.cached, &cached)
-        {
+        let is_current = |known: &&Arc<Service>| Arc::ptr_eq(&known.cached, &cached);
+        if let Some(known) = self.services.load().get(name).filter(is_current) {
             return known.clone();
         }
-        let add = |services: &Arc<HashMap<Text, Arc<Service>>>| {
-            // Who was first to add it, while we wait, stays.
-            if let Some(known) = services.get(name)
-                && Arc::ptr_eq(&known.cached, &cached)
-            {
+        let service = Arc::new(Service {
+            cached: cached.clone(),
+            view: ArcSwap::from_pointee(View::empty(&*self.strategy)),
+            renewing: Mutex::new(()),
+        });
+        self.services.rcu(|services| {
+            // Who was first to add it stays.
+            if services.get(name).is_some_and(|known| is_current(&known)) {
                 return services.clone();
             }
-            // What is known of the nodes outlives a follower that ended because nobody asked.
-            let view = services.get(name).map(|known| known.view.load_full().outdated());
-            let service = Arc::new(Service {
-                cached: cached.clone(),
-                view: ArcSwap::from_pointee(view.unwrap_or_else(|| View::empty(&*self.strategy))),
-                renewing: Mutex::new(()),
-            });
             let followed = services.iter().filter(|(_, service)| !service.cached.is_ended());
             let kept = followed.map(|(name, service)| (name.clone(), service.clone()));
-            Arc::new(kept.chain([(cached.name().clone(), service)]).collect())
-        };
-        self.services.rcu(add);
-        let services = self.services.load();
-        let known = services.get(name).cloned();
-        // Only another task that found the follower ended can have taken it out again.
-        known.unwrap_or_else(|| {
-            Arc::new(Service {
-                cached,
-                view: ArcSwap::from_pointee(View::empty(&*self.strategy)),
-                renewing: Mutex::new(()),
-            })
-        })
+            Arc::new(kept.chain([(cached.name().clone(), service.clone())]).collect())
+        });
+        // If another task found the follower ended just now, ours serves this one call.
+        let known = self.services.load().get(name).filter(is_current).cloned();
+        let known = known.unwrap_or_else(|| service.clone());
+        if Arc::ptr_eq(&known, &service) {
+            self.empty_at_end(&service);
+        }
+        known
+    }
+
+    /// What is known of the nodes, and what is dialled, goes with the follower.
+    fn empty_at_end(&self, service: &Arc<Service>) {
+        let (empty, ended) = (Arc::new(View::empty(&*self.strategy)), Arc::downgrade(service));
+        service.cached.at_end(move || {
+            if let Some(service) = ended.upgrade() {
+                service.view.store(empty);
+            }
+        });
     }
 
     /// Makes the view of a snapshot, once for all who ask; meanwhile the others work with the one before.

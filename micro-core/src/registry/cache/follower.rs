@@ -162,23 +162,22 @@ impl Follower {
         now >= self.idle_check && self.is_idle(now)
     }
 
-    /// Ends the following when nobody asked for long enough. Who asks in that moment waits for the lock, and
-    /// finds that the service is to be followed anew.
+    /// Ends the following when nobody asked for long enough. Whoever asks waits for the lock, and then either was
+    /// noticed or follows anew.
     fn is_idle(&mut self, now: Instant) -> bool {
         self.idle_check = now + self.options.idle / 4;
         let Some(services) = self.services.upgrade() else {
             return true;
         };
         let mut followed = lock(&services);
-        let idle = now.saturating_duration_since(self.service.last_asked()) >= self.options.idle;
-        if idle {
-            self.service.set(State::Ended);
-            let own = followed.get(self.service.name());
-            if own.is_some_and(|own| Arc::ptr_eq(&own.service, &self.service)) {
-                followed.remove(self.service.name());
-            }
+        if now.saturating_duration_since(self.service.last_asked()) < self.options.idle {
+            return false;
         }
-        idle
+        let own = followed.get(self.service.name());
+        if own.is_some_and(|own| Arc::ptr_eq(&own.service, &self.service)) {
+            followed.remove(self.service.name());
+        }
+        true
     }
 
     /// Somebody asks, and the last answer, that there is nothing, has become too old.
@@ -283,7 +282,7 @@ impl Follower {
 /// However it ends, nobody goes on waiting for it.
 impl Drop for Follower {
     fn drop(&mut self) {
-        self.service.set(State::Ended);
+        self.service.end();
     }
 }
 

@@ -1,7 +1,8 @@
 //! What is known of one service, for everybody who asks.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -67,18 +68,9 @@ impl Snapshot {
         let records = || Arc::new(versions.map(record).collect());
         self.contents.records.get_or_init(records).clone()
     }
-
-    /// As [`generation`](Self::generation) 0, so that it is never taken for what holds now.
-    pub(crate) fn outdated(&self) -> Self {
-        Self {
-            generation: 0,
-            contents: self.contents.clone(),
-        }
-    }
 }
 
 /// What is known of one service, kept up to date by its follower.
-#[derive(Debug)]
 pub struct CachedService {
     name: Text,
     state: watch::Sender<State>,
@@ -88,7 +80,10 @@ pub struct CachedService {
     last_asked: AtomicU64,
     wanted: Notify,
     made: Instant,
+    at_end: Mutex<Vec<AtEnd>>,
 }
+
+type AtEnd = Box<dyn FnOnce() + Send>;
 
 #[derive(Debug, Clone)]
 pub(super) enum State {
@@ -118,6 +113,7 @@ impl CachedService {
             last_asked: AtomicU64::new(0),
             wanted: Notify::new(),
             made: Instant::now(),
+            at_end: Mutex::default(),
         }
     }
 
@@ -148,6 +144,21 @@ impl CachedService {
     /// Whether the service is no longer followed. It must be [followed](super::RegistryCache::follow) anew then.
     pub fn is_ended(&self) -> bool {
         matches!(*self.state.borrow(), State::Ended)
+    }
+
+    /// Does something, such as freeing memory, when the service is no longer followed; at once if it is not now.
+    pub(crate) fn at_end(&self, then: impl FnOnce() + Send + 'static) {
+        let mut at_end = self.lock();
+        if !self.is_ended() {
+            at_end.push(Box::new(then));
+            return;
+        }
+        drop(at_end);
+        then();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<AtEnd>> {
+        self.at_end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for an answer; `None` when the follower has ended. May be cancelled.
@@ -227,6 +238,23 @@ impl CachedService {
     pub(super) fn set(&self, state: State) {
         self.state.send_replace(state);
         self.generation.store(0, Ordering::Release);
+    }
+
+    /// Must not be called with a lock held: what is done at the end is not ours.
+    pub(super) fn end(&self) {
+        self.set(State::Ended);
+        let at_end = std::mem::take(&mut *self.lock());
+        at_end.into_iter().for_each(|then| then());
+    }
+}
+
+impl fmt::Debug for CachedService {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("CachedService")
+            .field("name", &self.name)
+            .field("state", &*self.state.borrow())
+            .finish_non_exhaustive()
     }
 }
 

@@ -35,11 +35,6 @@ impl View {
         Self::of(snapshot.clone(), all)
     }
 
-    /// The same nodes, of no snapshot: to be renewed at the first use.
-    pub(super) fn outdated(&self) -> Self {
-        Self::of(self.snapshot.outdated(), self.all.clone())
-    }
-
     fn of(snapshot: Snapshot, all: Arc<Pool>) -> Self {
         Self {
             snapshot,
