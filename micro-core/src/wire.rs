@@ -1,7 +1,7 @@
 //! Requests and responses as names and values: the `Micro-*` headers that all of Go Micro's carriers share.
 //!
 //! This is the one place that knows them. Service, endpoint, content type and deadline are fields of a
-//! [`Request`](crate::Request); they become headers while it is written and are picked out while it is read,
+//! [`Request`]; they become headers while it is written and are picked out while it is read,
 //! without a map in between.
 
 use std::time::Duration;

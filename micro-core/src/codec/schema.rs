@@ -87,7 +87,7 @@ impl MessageSchema {
 }
 
 impl FieldSchema {
-    fn to_value(&self, depth: usize) -> Value {
+    fn to_value(self, depth: usize) -> Value {
         let (kind, values) = match self.kind {
             FieldKind::Scalar(kind) | FieldKind::Long(kind) => (kind, Vec::new()),
             FieldKind::Enum(schema) => (schema.name, Vec::new()),

@@ -48,8 +48,14 @@ impl Connection {
     }
 }
 
+#[expect(
+    clippy::vec_box,
+    reason = "a connection is some 200 bytes and moves at every call"
+)]
+type Idle = Vec<Box<Connection>>;
+
 pub(super) struct Pool {
-    idle: Mutex<Vec<Box<Connection>>>,
+    idle: Mutex<Idle>,
     size: usize,
     idle_timeout: Duration,
 }
@@ -63,7 +69,7 @@ impl Pool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Box<Connection>>> {
+    fn lock(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -99,10 +105,5 @@ impl Pool {
             .extract_if(.., |connection| connection.is_expired(now, self.idle_timeout))
             .collect();
         drop(expired);
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.lock().len()
     }
 }

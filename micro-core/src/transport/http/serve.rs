@@ -26,7 +26,7 @@ pub(super) const GOODBYE: &str = "Micro-Goodbye";
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long a peer may take to notice that the connection is closing.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_millis(500);
 /// How much is discarded meanwhile, in bytes.
 const LINGER_BYTES: u64 = 1024 * 1024;
 

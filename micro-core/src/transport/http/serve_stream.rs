@@ -22,7 +22,7 @@ const BUFFER: usize = 8;
 /// How many bytes of messages that are ready together go out in one write.
 const BATCH: usize = 32 * 1024;
 /// How long the caller may take to notice the end before the connection is closed.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER: Duration = Duration::from_millis(500);
 
 pub(super) async fn serve(
     io: Io,
