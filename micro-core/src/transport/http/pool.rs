@@ -48,10 +48,7 @@ impl Connection {
     }
 }
 
-#[expect(
-    clippy::vec_box,
-    reason = "a connection is some 200 bytes and moves at every call"
-)]
+// Boxed, because a connection is some 200 bytes and moves at every call.
 type Idle = Vec<Box<Connection>>;
 
 pub(super) struct Pool {
