@@ -1,5 +1,7 @@
 //! A service and its callers, with their neighbours in memory or on loopback.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
