@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::command::{Answer, CallResult, Command, StreamResult, answer_line};
-use crate::peers::{Caller, Hyper, Peer, PeerName, Tonic};
+use crate::peers::{Caller, Hyper, Micro, Peer, PeerName, Tonic};
 use crate::statistics::percentile;
 
 /// How long a command may take beyond the time that it states.
@@ -25,6 +25,7 @@ pub(crate) fn run(runtime: &Runtime, peer: PeerName, address: SocketAddr) -> Res
     match peer {
         PeerName::Hyper => obey::<Hyper>(runtime, address),
         PeerName::Tonic => obey::<Tonic>(runtime, address),
+        PeerName::Micro => obey::<Micro>(runtime, address),
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) struct Options {
         long,
         value_delimiter = ',',
         value_name = "NAMES",
-        default_value = "hyper,tonic"
+        default_value = "hyper,tonic,micro"
     )]
     peers: Vec<PeerName>,
 

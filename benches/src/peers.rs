@@ -13,6 +13,7 @@ use clap::ValueEnum;
 use futures_util::Stream;
 
 pub(crate) use self::hyper::Hyper;
+pub(crate) use self::micro::Micro;
 pub(crate) use self::tonic::Tonic;
 
 /// A peer's name: on the command line, in the tables, and for choosing its implementation.
@@ -22,6 +23,8 @@ pub(crate) enum PeerName {
     Hyper,
     /// Bare tonic, gRPC, one channel
     Tonic,
+    /// This framework: typed client, selector, pool, HTTP/1.1, router, typed handler
+    Micro,
 }
 
 impl PeerName {
@@ -29,7 +32,7 @@ impl PeerName {
     pub(crate) fn has_streams(self) -> bool {
         match self {
             Self::Hyper => false,
-            Self::Tonic => true,
+            Self::Tonic | Self::Micro => true,
         }
     }
 }
@@ -39,6 +42,7 @@ impl fmt::Display for PeerName {
         formatter.write_str(match self {
             Self::Hyper => "hyper",
             Self::Tonic => "tonic",
+            Self::Micro => "micro",
         })
     }
 }

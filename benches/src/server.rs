@@ -7,13 +7,14 @@ use anyhow::{Result, anyhow};
 use tokio::runtime::Runtime;
 use tokio::task::spawn_blocking;
 
-use crate::peers::{Hyper, Peer, PeerName, Tonic};
+use crate::peers::{Hyper, Micro, Peer, PeerName, Tonic};
 
 /// Serves until standard input ends, so that no server outlives the suite, however that ends.
 pub(crate) fn run(runtime: &Runtime, peer: PeerName) -> Result<()> {
     match peer {
         PeerName::Hyper => serve::<Hyper>(runtime),
         PeerName::Tonic => serve::<Tonic>(runtime),
+        PeerName::Micro => serve::<Micro>(runtime),
     }
 }
 

@@ -1,9 +1,82 @@
-//! The framework's own stack: the place for it.
-//!
-//! Its typed client, selector, pool, transport, router and typed handler make one peer here: implement
-//! [`Peer`](super::Peer) and [`Caller`](super::Caller) for it, and add `Micro` to [`PeerName`](super::PeerName).
-//!
-//! - `serve` starts a service with one handler that echoes a message with one `bytes` field, and one that echoes a stream,
-//!   on port 0, and announces the node's address.
-//! - `connect` makes one client over a registry that knows that node alone; its callers are clones of the client.
-//! - `call` and `exchange` go through the generated, typed methods, as a user's would.
+//! The framework's own stack, as a user has it: typed client, selector, pool, HTTP, router, typed handler.
+
+mod echo;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use micro_core::client::Method;
+use micro_core::registry::{MemoryRegistry, Node, RegisterOptions, ServiceRecord};
+use micro_core::transport::HttpTransport;
+use micro_core::transport::http::HttpConfig;
+use micro_core::{Client, Registry, Service, Text};
+
+use self::echo::{EchoServer, Payload};
+use super::{Caller, Peer};
+
+const SERVICE: Text = Text::from_static("bench.echo");
+const CALL: Method = Method::new("Echo.Call");
+const STREAM: Method = Method::new("Echo.Stream");
+
+pub(crate) struct Micro;
+
+impl Peer for Micro {
+    type Caller = MicroCaller;
+
+    async fn serve(announce: fn(SocketAddr)) -> Result<()> {
+        let service = Service::builder("bench.echo")
+            .address("127.0.0.1:0")
+            .handler(EchoServer)
+            .build()?;
+        let running = service.start().await.context("micro cannot start")?;
+        announce(running.address().parse()?);
+        std::future::pending().await
+    }
+
+    async fn connect(address: SocketAddr, callers: usize) -> Result<Vec<MicroCaller>> {
+        let registry = Arc::new(MemoryRegistry::new());
+        let node = Node::new("bench.echo-1", address.to_string())
+            .with_metadata("protocol", "mucp")
+            .with_metadata("transport", "http");
+        let record = ServiceRecord::new("bench.echo", "latest").with_nodes(vec![node]);
+        registry.register(&record, RegisterOptions::default()).await?;
+        let transport = Arc::new(HttpTransport::new(HttpConfig::default())?);
+        let client = Client::new(registry, transport);
+        Ok((0..callers).map(|_| MicroCaller(client.clone())).collect())
+    }
+}
+
+/// A caller on a client that it shares.
+pub(crate) struct MicroCaller(Client);
+
+impl Caller for MicroCaller {
+    async fn call(&mut self, payload: Bytes) -> Result<Bytes> {
+        let reply: Payload = self.0.unary(&SERVICE, CALL, &Payload { data: payload }).await?;
+        Ok(reply.data)
+    }
+
+    async fn exchange(&mut self, outgoing: impl Stream<Item = Bytes> + Send + 'static) -> Result<u64> {
+        let (sender, mut replies) = self
+            .0
+            .bidirectional_streaming::<Payload, Payload>(&SERVICE, STREAM)?;
+        let send = async move {
+            let mut outgoing = std::pin::pin!(outgoing);
+            while let Some(data) = outgoing.next().await {
+                sender.send(Payload { data }).await?;
+            }
+            Ok::<_, micro_core::Error>(())
+        };
+        let receive = async {
+            let mut messages = 0;
+            while replies.message().await?.is_some() {
+                messages += 1;
+            }
+            Ok(messages)
+        };
+        let ((), messages) = tokio::try_join!(send, receive)?;
+        Ok(messages)
+    }
+}
