@@ -8,7 +8,8 @@ use micro_core::registry::{Action, Change, ServiceRecord};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::record::{Key, LIST, Sighting};
+use crate::record::{Key, LIST};
+use crate::sighting::Sighting;
 
 /// How long a late answer of a node that said goodbye is taken for what it is.
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -9,6 +9,8 @@ mod own;
 mod heard;
 mod shared;
 mod record;
+mod sighting;
+mod text;
 mod packet;
 mod socket;
 mod error;

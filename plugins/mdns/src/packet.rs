@@ -377,5 +377,177 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
 }
 
 #[cfg(test)]
-#[path = "packet_tests.rs"]
-mod tests;
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+        let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+        digits.chunks(2).map(pair).collect()
+    }
+
+    /// What a Go program sent when it listed the services.
+    const LIST_QUERY: &str = "f26a 0000 0001 0000 0000 0000 09 5f7365727669636573 05 6d6963726f 00 000c 0001";
+    /// What a Go program answered to that.
+    const LIST_ANSWER: &str = "000084000001000400000000095f7365727669636573056d6963726f00000c0001c00c000c0001000000\
+        78001207696e7465726f700767726565746572c00cc02d0021000100000078000a000a0001270f02766d00c0510001000100000078\
+        000400000000c02d00100001000000780000";
+
+    #[test]
+    fn a_query_is_what_go_sends() {
+        let query = Question::pointer("_services.micro").query(0xf26a);
+        assert_eq!(query, bytes(LIST_QUERY));
+        assert_eq!(Question::pointer("interop.greeter.micro").query(1).len(), 39);
+        let message = Message::parse(&query).unwrap();
+        assert_eq!(message.questions, [Question::pointer("_services.micro")]);
+        assert!(!message.is_response() && message.is_plain());
+    }
+
+    #[test]
+    fn a_go_answer_is_read() {
+        let answer = bytes(LIST_ANSWER);
+        let message = Message::parse(&answer).unwrap();
+        assert_eq!((message.id, message.flags), (0, ANSWER));
+        assert_eq!(message.questions, [Question::pointer("_services.micro")]);
+        let entry = "interop.greeter._services.micro".to_owned();
+        let record = |name: &str, data| Record {
+            name: name.to_owned(),
+            ttl: 120,
+            data,
+        };
+        let service = Data::Service {
+            priority: 10,
+            weight: 1,
+            port: 9999,
+            target: "vm".to_owned(),
+        };
+        assert_eq!(
+            message.records,
+            [
+                record("_services.micro", Data::Pointer(entry.clone())),
+                record(&entry, service),
+                record("vm", Data::Address(Ipv4Addr::UNSPECIFIED.into())),
+                record(&entry, Data::Text(&[])),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_same_answer_is_written() {
+        let mut writer = Writer::new(0, ANSWER);
+        let entry = "interop.greeter._services.micro";
+        writer.question(&Question::pointer("_services.micro"));
+        writer.pointer("_services.micro", 120, entry);
+        writer.service(entry, 120, 9999, "vm");
+        writer.address("vm", 120, Ipv4Addr::UNSPECIFIED.into());
+        writer.text(entry, 120, &[]);
+        assert_eq!(writer.finish(), bytes(LIST_ANSWER));
+    }
+
+    #[test]
+    fn pointers_that_lead_in_circles_end() {
+        let circles = [
+            "c00c 000c 0001",
+            "c00e c00c 000c 0001",
+            "0161 c00c 000c 0001",
+            "0161 c010 0162 c00c 000c 0001",
+            "ffff 000c 0001",
+        ];
+        for circle in circles {
+            let packet = bytes(&format!("0001 0000 0001 0000 0000 0000 {circle}"));
+            assert!(Message::parse(&packet).is_err(), "{circle}");
+        }
+        // A chain of pointers down through labels is no longer than a name may be.
+        let mut chain = vec![1, b'a', 0];
+        for step in 0..1000_u16 {
+            let before = (step * 4).saturating_sub(1);
+            chain.extend([1, b'a']);
+            chain.extend((0xc000 | before).to_be_bytes());
+        }
+        let read = |at| Reader { bytes: &chain, at }.name();
+        assert_eq!(read(3 + 4 * 100).unwrap().unwrap().len(), 2 * 102 - 1);
+        assert!(read(3 + 4 * 999).is_err());
+    }
+
+    #[test]
+    fn names_are_checked_for_what_dns_carries() {
+        assert!(check_name(&"a".repeat(63)).is_ok());
+        assert!(check_name(&"a".repeat(64)).unwrap_err().contains("63"));
+        let longest = [
+            ["a"; 63].concat(),
+            ["a"; 63].concat(),
+            ["a"; 63].concat(),
+            ["a"; 61].concat(),
+        ]
+        .join(".");
+        assert!(check_name(&longest).is_ok());
+        assert!(check_name(&format!("{longest}a")).unwrap_err().contains("255"));
+        for name in ["", ".", "a.", ".a", "a..b"] {
+            assert!(check_name(name).unwrap_err().contains("empty"), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_harm(packet in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = Message::parse(&packet);
+        }
+
+        #[test]
+        fn damaged_answers_are_read_without_harm(
+            damage in prop::collection::vec((0_usize..113, any::<u8>()), 1..8),
+            length in 0_usize..114,
+        ) {
+            let mut packet = bytes(LIST_ANSWER);
+            for (at, byte) in damage {
+                packet[at] = byte;
+            }
+            packet.truncate(length);
+            let _ = Message::parse(&packet);
+        }
+
+        #[test]
+        fn names_full_of_pointers_are_read_without_harm(
+            chunks in prop::collection::vec(prop_oneof![
+                (0xc0_u8..=0xc1, any::<u8>()).prop_map(|(high, low)| vec![high, low]),
+                Just(vec![1, b'a']),
+                Just(vec![0]),
+            ], 0..300),
+        ) {
+            let mut packet = bytes("0001 8400 0008 00ff 00ff 00ff");
+            packet.extend(chunks.concat());
+            let _ = Message::parse(&packet);
+        }
+
+        #[test]
+        fn what_was_written_is_read_back(
+            labels in prop::collection::vec(("[^.]{1,12}", "[a-z]{1,8}"), 1..10),
+            ttl in any::<u32>(),
+            port in any::<u16>(),
+            address in any::<IpAddr>(),
+            text in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let mut writer = Writer::new(7, ANNOUNCEMENT);
+            let names: Vec<String> = labels.iter().map(|(one, other)| format!("{one}.{other}.micro")).collect();
+            for name in &names {
+                writer.pointer("micro", ttl, name);
+                writer.service(name, ttl, port, name);
+                writer.address(name, ttl, address);
+                writer.text(name, ttl, &text);
+            }
+            let packet = writer.finish();
+            let message = Message::parse(&packet).unwrap();
+            prop_assert_eq!(message.records.len(), names.len() * 4);
+            for (name, records) in names.iter().zip(message.records.chunks(4)) {
+                prop_assert_eq!(&records[0].data, &Data::Pointer(name.clone()));
+                let target = name.clone();
+                prop_assert_eq!(&records[1].data, &Data::Service { priority: 10, weight: 1, port, target });
+                prop_assert_eq!(&records[2].data, &Data::Address(address));
+                prop_assert_eq!(&records[3].data, &Data::Text(&text));
+                prop_assert!(records[1..].iter().all(|record| record.name == *name && record.ttl == ttl));
+            }
+        }
+    }
+}

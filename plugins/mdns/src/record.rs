@@ -1,20 +1,13 @@
-//! Nodes as DNS records, as Go Micro writes and reads them.
+//! Nodes as DNS records, as Go Micro writes them.
 
-use std::collections::BTreeMap;
-use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 
-use flate2::Compression;
-use flate2::read::ZlibDecoder;
-use flate2::write::ZlibEncoder;
 use micro_core::Result;
-use micro_core::registry::{Endpoint, Node, ServiceRecord};
-use serde::{Deserialize, Serialize};
+use micro_core::registry::{Node, ServiceRecord};
 
 use crate::error;
-use crate::packet::{
-    A, AAAA, ANNOUNCEMENT, ANSWER, ANY, Data, Message, Question, SRV, TXT, Writer, check_name,
-};
+use crate::packet::{A, AAAA, ANNOUNCEMENT, ANSWER, ANY, PTR, Question, SRV, TXT, Writer, check_name};
+use crate::text::encode_text;
 
 /// Where all services are listed. No service may have this name.
 pub(crate) const LIST: &str = "_services";
@@ -24,12 +17,6 @@ const BROWSE: &str = "_services._dns-sd._udp";
 const MAX_TTL: u32 = 120;
 /// What one UDP datagram carries.
 const MAX_DATAGRAM: usize = 65_507;
-/// What a record may inflate to, in bytes, and how many JSON objects it may hold.
-const MAX_JSON: usize = 2 << 20;
-const MAX_OBJECTS: usize = 16_384;
-/// The longest string in a TXT record.
-const MAX_STRING: usize = 255;
-
 /// Service, version, node: what a node is known by.
 pub(crate) type Key = (String, String, String);
 
@@ -44,17 +31,6 @@ pub(crate) struct NodeRecord {
     host: String,
     address: SocketAddr,
     text: Vec<u8>,
-}
-
-/// A node, or a name in the list of services, that a response told of.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Sighting {
-    pub(crate) key: Key,
-    pub(crate) record: ServiceRecord,
-    /// Seconds; 0 is a goodbye.
-    pub(crate) ttl: u32,
-    /// About how many bytes it takes to remember.
-    pub(crate) weight: usize,
 }
 
 impl NodeRecord {
@@ -118,7 +94,7 @@ impl NodeRecord {
 
     /// The answer to a question, if it is about this node.
     pub(crate) fn answer_to(&self, question: &Question) -> Option<Vec<u8>> {
-        let about_service = question.name == self.service_name && question.asks(crate::packet::PTR);
+        let about_service = question.name == self.service_name && question.asks(PTR);
         let kinds = [ANY, SRV, TXT, self.address_kind()];
         let about_node = question.name == self.node_name && kinds.contains(&question.kind);
         (about_service || about_node).then(|| self.answer(question))
@@ -161,7 +137,7 @@ pub(crate) fn answer_for_list(
     domain: &str,
     host: &str,
 ) -> Option<Vec<u8>> {
-    if !question.asks(crate::packet::PTR) {
+    if !question.asks(PTR) {
         return None;
     }
     let below = question.name.strip_suffix(domain)?.strip_suffix('.')?;
@@ -184,101 +160,13 @@ pub(crate) fn answer_for_list(
 /// The time to live as DNS carries it: whole seconds, rounded up, at most Go's 120.
 pub(crate) fn dns_ttl(ttl: Option<std::time::Duration>) -> u32 {
     let Some(ttl) = ttl else { return MAX_TTL };
-    let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
+    let seconds = ttl.as_secs().saturating_add(u64::from(ttl.subsec_nanos() > 0));
     u32::try_from(seconds).unwrap_or(MAX_TTL).clamp(1, MAX_TTL)
 }
 
 /// Whether the name can be a service's: what cannot, nobody can have registered.
 pub(crate) fn is_service_name(service: &str, domain: &str) -> bool {
     check_names(service, "x", domain).is_ok()
-}
-
-/// All that a response tells of nodes and services in the domain, as far as `wanted` wishes to know of the service.
-///
-/// Only the TXT records of wanted services are inflated, and all of a packet together to no more than `MAX_JSON`.
-pub(crate) fn sightings(message: &Message<'_>, domain: &str, wanted: impl Fn(&str) -> bool) -> Vec<Sighting> {
-    let mut budget = MAX_JSON;
-    let mut seen = Vec::new();
-    for record in &message.records {
-        match &record.data {
-            Data::Text(text) => {
-                let Some(below) = below(&record.name, domain) else {
-                    continue;
-                };
-                if endings(below).any(&wanted) {
-                    seen.extend(node_sighting(message, &record.name, below, text, &mut budget));
-                }
-            }
-            Data::Pointer(entry) if below(&record.name, domain) == Some(LIST) && wanted(LIST) => {
-                seen.extend(list_sighting(entry, domain, record.ttl));
-            }
-            _ => {}
-        }
-    }
-    seen
-}
-
-fn node_sighting(
-    message: &Message<'_>,
-    name: &str,
-    below: &str,
-    text: &[u8],
-    budget: &mut usize,
-) -> Option<Sighting> {
-    let (ttl, port, target) = message.records.iter().find_map(|record| match &record.data {
-        Data::Service { port, target, .. } if record.name == name => Some((record.ttl, *port, target)),
-        _ => None,
-    })?;
-    let addresses = message.records.iter().filter_map(|record| match record.data {
-        Data::Address(address) if record.name == *target => Some(address),
-        _ => None,
-    });
-    // As Go does, the IPv4 address is preferred.
-    let address = addresses.min_by_key(IpAddr::is_ipv6)?;
-    if address.is_unspecified() {
-        return None;
-    }
-    let (text, size) = decode_text(text, *budget)?;
-    *budget = budget.saturating_sub(size);
-    let id = below.strip_suffix(&text.service)?.strip_suffix('.')?;
-    let node = Node {
-        id: id.to_owned(),
-        address: SocketAddr::new(address, port).to_string(),
-        metadata: text.metadata.unwrap_or_default(),
-    };
-    let record = ServiceRecord {
-        name: text.service,
-        version: text.version,
-        metadata: BTreeMap::new(),
-        endpoints: text.endpoints.unwrap_or_default(),
-        nodes: vec![node],
-    };
-    Some(Sighting {
-        key: (record.name.clone(), record.version.clone(), id.to_owned()),
-        record,
-        ttl,
-        weight: 512 + 4 * size,
-    })
-}
-
-fn list_sighting(entry: &str, domain: &str, ttl: u32) -> Option<Sighting> {
-    let service = below(entry, domain)?.strip_suffix(LIST)?.strip_suffix('.')?;
-    Some(Sighting {
-        key: (LIST.to_owned(), String::new(), service.to_owned()),
-        record: ServiceRecord::new(service, ""),
-        ttl,
-        weight: 512,
-    })
-}
-
-/// The name without the domain.
-fn below<'a>(name: &'a str, domain: &str) -> Option<&'a str> {
-    name.strip_suffix(domain)?.strip_suffix('.')
-}
-
-/// What a node's name may end with: each part of it behind a dot.
-fn endings(name: &str) -> impl Iterator<Item = &str> {
-    name.match_indices('.').map(|(at, _)| &name[at + 1..])
 }
 
 fn parse_address(address: &str) -> Result<SocketAddr, String> {
@@ -314,109 +202,114 @@ fn check_names(service: &str, node: &str, domain: &str) -> Result<(String, Strin
     Ok((service_name, node_name))
 }
 
-/// The JSON in a TXT record. Go reads the keys in any case.
-#[derive(Deserialize)]
-struct Text {
-    #[serde(rename = "Metadata", alias = "metadata", default)]
-    metadata: Option<BTreeMap<String, String>>,
-    #[serde(rename = "Service", alias = "service")]
-    service: String,
-    #[serde(rename = "Version", alias = "version", default)]
-    version: String,
-    #[serde(rename = "Endpoints", alias = "endpoints", default)]
-    endpoints: Option<Vec<Endpoint>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct TextView<'a> {
-    metadata: Option<&'a BTreeMap<String, String>>,
-    service: &'a str,
-    version: &'a str,
-    endpoints: Option<&'a [Endpoint]>,
-}
-
-fn encode_text(record: &ServiceRecord) -> Result<Vec<u8>, String> {
-    let metadata = &record.nodes[0].metadata;
-    let view = TextView {
-        metadata: Some(metadata).filter(|metadata| !metadata.is_empty()),
-        service: &record.name,
-        version: &record.version,
-        endpoints: Some(&record.endpoints[..]).filter(|endpoints| !endpoints.is_empty()),
-    };
-    let json = serde_json::to_vec(&view).map_err(|error| error.to_string())?;
-    check_json(&json)?;
-    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
-    let packed = zlib.write_all(&json).and_then(|()| zlib.finish());
-    Ok(to_strings(&packed.map_err(|error| error.to_string())?))
-}
-
-/// Limits that hold for reading as well: what is registered, others must take.
-fn check_json(json: &[u8]) -> Result<(), String> {
-    let objects = json.iter().filter(|byte| **byte == b'{').count();
-    if json.len() > MAX_JSON {
-        return Err(format!(
-            "its record has {} bytes, and the limit is {MAX_JSON}; shorten its metadata and endpoints",
-            json.len()
-        ));
-    }
-    if objects > MAX_OBJECTS {
-        return Err(format!(
-            "its record has {objects} objects, and the limit is {MAX_OBJECTS}; describe fewer endpoints or fields"
-        ));
-    }
-    Ok(())
-}
-
-/// Lower-case hexadecimal digits, cut into strings, each behind its length.
-fn to_strings(packed: &[u8]) -> Vec<u8> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut digits = packed
-        .iter()
-        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    let mut strings = Vec::with_capacity(packed.len() * 2 + packed.len() / 64 + 2);
-    loop {
-        let length_at = strings.len();
-        strings.push(0);
-        strings.extend(digits.by_ref().take(MAX_STRING));
-        let length = strings.len() - length_at - 1;
-        strings[length_at] = length as u8;
-        if length < MAX_STRING {
-            // An empty string at the end is not written; Go writes none either.
-            if length == 0 && length_at > 0 {
-                strings.pop();
-            }
-            return strings;
-        }
-    }
-}
-
-fn decode_text(strings: &[u8], budget: usize) -> Option<(Text, usize)> {
-    let packed = from_strings(strings)?;
-    let mut json = Vec::new();
-    let mut zlib = ZlibDecoder::new(&packed[..]).take(budget as u64 + 1);
-    zlib.read_to_end(&mut json).ok()?;
-    if json.len() > budget {
-        return None;
-    }
-    check_json(&json).ok()?;
-    let text: Text = serde_json::from_slice(&json).ok()?;
-    (!text.service.is_empty()).then_some((text, json.len()))
-}
-
-fn from_strings(mut strings: &[u8]) -> Option<Vec<u8>> {
-    let mut digits = Vec::with_capacity(strings.len());
-    while let Some((length, rest)) = strings.split_first() {
-        let (string, rest) = rest.split_at_checked(usize::from(*length))?;
-        digits.extend_from_slice(string);
-        strings = rest;
-    }
-    let (pairs, rest) = digits.as_chunks::<2>();
-    let value = |digit: u8| char::from(digit).to_digit(16);
-    let byte = |pair: &[u8; 2]| Some((value(pair[0])? << 4 | value(pair[1])?) as u8);
-    rest.is_empty().then(|| pairs.iter().map(byte).collect())?
-}
-
 #[cfg(test)]
-#[path = "record_tests.rs"]
-mod tests;
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::packet::Message;
+
+    const NODE: &str = "interop.notice2-94f5a0d2-7f1c-4a6c-9d55-0c8d7a1e2b3f";
+
+    fn broker() -> NodeRecord {
+        let node = Node::new(NODE, "127.0.0.1:43651")
+            .with_metadata("broker", "http")
+            .with_metadata("secure", "false")
+            .with_metadata("topic", "interop.notice2");
+        let record = ServiceRecord::new("micro.http.broker", "ff.http.broadcast");
+        NodeRecord::new(&record, &node, "micro", "vm", 120).unwrap()
+    }
+
+    #[test]
+    fn an_answer_has_gos_bytes() {
+        let answer = broker()
+            .answer_to(&Question::pointer("micro.http.broker.micro"))
+            .unwrap();
+        let mut expected = b"\0\0\x84\0\0\x01\0\x04\0\0\0\0".to_vec();
+        expected.extend(b"\x05micro\x04http\x06broker\x05micro\0\0\x0c\0\x01");
+        expected.extend(b"\xc0\x0c\0\x0c\0\x01\0\0\0\x78\0\x37");
+        let (first, second) = NODE.split_once('.').unwrap();
+        expected.extend(b"\x07interop\x2c");
+        assert_eq!((first, second.len()), ("interop", 0x2c));
+        expected.extend(second.as_bytes());
+        expected.extend(b"\xc0\x0c");
+        expected.extend(b"\xc0\x35\0\x21\0\x01\0\0\0\x78\0\x0a\0\x0a\0\x01\xaa\x83\x02vm\0");
+        expected.extend(b"\xc0\x7e\0\x01\0\x01\0\0\0\x78\0\x04\x7f\0\0\x01");
+        expected.extend(b"\xc0\x35\0\x10\0\x01\0\0\0\x78");
+        assert_eq!(answer[..expected.len()], expected);
+        let text = &answer[expected.len()..];
+        assert_eq!(
+            usize::from(u16::from_be_bytes([text[0], text[1]])),
+            text.len() - 2
+        );
+        assert!(text[3..].starts_with(b"789c"));
+    }
+
+    fn kinds(packet: &[u8]) -> Vec<(u16, u32)> {
+        let kind = |record: &crate::packet::Record<'_>| match record.data {
+            crate::packet::Data::Pointer(_) => PTR,
+            crate::packet::Data::Service { .. } => SRV,
+            crate::packet::Data::Address(IpAddr::V4(_)) => A,
+            crate::packet::Data::Address(IpAddr::V6(_)) => AAAA,
+            crate::packet::Data::Text(_) => TXT,
+        };
+        let message = Message::parse(packet).unwrap();
+        message
+            .records
+            .iter()
+            .map(|record| (kind(record), record.ttl))
+            .collect()
+    }
+
+    #[test]
+    fn announcements_and_goodbyes_have_gos_records() {
+        let (announcement, goodbye) = (broker().announcement(120), broker().announcement(0));
+        assert!(announcement.starts_with(b"\0\0\x80\0\0\0\0\x03\0\0\0\0"));
+        assert_eq!(kinds(&announcement), [(SRV, 120), (A, 120), (TXT, 120)]);
+        assert_eq!(kinds(&goodbye), [(SRV, 0), (A, 0), (TXT, 0)]);
+        assert_eq!(announcement.len(), goodbye.len());
+    }
+
+    #[test]
+    fn a_question_for_the_node_is_answered_by_its_type() {
+        let ask = |kind| {
+            let question = Question {
+                kind,
+                ..Question::pointer(format!("{NODE}.micro.http.broker.micro"))
+            };
+            broker().answer_to(&question).map(|answer| kinds(&answer))
+        };
+        assert_eq!(ask(ANY), Some(vec![(SRV, 120), (A, 120), (TXT, 120)]));
+        assert_eq!(ask(SRV), Some(vec![(SRV, 120), (A, 120)]));
+        assert_eq!(ask(TXT), Some(vec![(TXT, 120)]));
+        assert_eq!(ask(A), Some(vec![(A, 120)]));
+        assert_eq!(ask(AAAA), None);
+        assert_eq!(ask(PTR), None);
+        let mut question = Question::pointer("micro.http.broker.micro");
+        question.kind = A;
+        assert_eq!(broker().answer_to(&question), None);
+        assert_eq!(
+            broker().answer_to(&Question::pointer("micro.http.broker.local")),
+            None
+        );
+    }
+
+    #[test]
+    fn the_list_and_the_browsers_are_answered_by_service() {
+        let ask = |name: &str| answer_for_list(&Question::pointer(name), "interop.greeter", "micro", "vm");
+        assert_eq!(ask("_services.micro").unwrap().len(), 113);
+        assert_eq!(kinds(&ask("_services._dns-sd._udp.micro").unwrap()), [(PTR, 120)]);
+        assert_eq!(ask("interop.greeter.micro"), None);
+        assert_eq!(ask("_services.local"), None);
+    }
+
+    #[test]
+    fn a_time_to_live_is_whole_seconds_and_at_most_gos() {
+        let seconds = |ttl| dns_ttl(Some(ttl));
+        assert_eq!(dns_ttl(None), 120);
+        assert_eq!(seconds(Duration::from_secs(90)), 90);
+        assert_eq!(seconds(Duration::from_millis(1500)), 2);
+        assert_eq!(seconds(Duration::ZERO), 1);
+        assert_eq!(seconds(Duration::MAX), 120);
+    }
+}

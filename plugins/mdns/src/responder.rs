@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::packet::Message;
-use crate::record::{LIST, sightings};
+use crate::record::LIST;
 use crate::shared::Shared;
+use crate::sighting::sightings;
 use crate::socket::{Arrival, Links};
 
 /// The largest datagram there is.

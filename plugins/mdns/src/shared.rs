@@ -13,7 +13,8 @@ use crate::error;
 use crate::heard::Heard;
 use crate::own::Own;
 use crate::packet::Question;
-use crate::record::{Key, NodeRecord, Sighting};
+use crate::record::{Key, NodeRecord};
+use crate::sighting::Sighting;
 use crate::socket::Links;
 
 /// How many changes a watcher may lag behind before it compares listings instead.
