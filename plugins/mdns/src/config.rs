@@ -24,12 +24,13 @@ pub struct MdnsConfig {
     /// How long a lookup waits for nodes that are known but silent; two and a half times as long for the first
     /// node of all, before the service counts as not found. Default: 100 ms, as Go Micro.
     pub timeout: Duration,
-    /// How long after the last answer a lookup returns what it has. Default: 20 ms.
+    /// How long after the last answer a lookup returns what it has; on a busy machine longer, namely twice the
+    /// longest pause between the answers, up to half of the timeout. Default: 20 ms.
     pub quiet: Duration,
     /// How often watched services are asked for again, at most; sooner when a node's time to live is short.
     /// Default: 10 s.
     pub refresh: Duration,
-    /// How often to look for interfaces that came or went. Default: 10 s.
+    /// How often to look for interfaces that came or went. Default: 5 s.
     pub rescan: Duration,
 }
 
@@ -54,7 +55,7 @@ impl Default for MdnsConfig {
             timeout: Duration::from_millis(100),
             quiet: Duration::from_millis(20),
             refresh: Duration::from_secs(10),
-            rescan: Duration::from_secs(10),
+            rescan: Duration::from_secs(5),
         }
     }
 }

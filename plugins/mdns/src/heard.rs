@@ -13,6 +13,8 @@ use crate::sighting::Sighting;
 
 /// How long a late answer of a node that said goodbye is taken for what it is.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a service is remembered that nobody looks up again.
+const REMEMBERED: Duration = Duration::from_secs(120);
 /// Bounds of what is remembered: services, nodes, bytes (estimated).
 const MAX_SERVICES: usize = 2_048;
 const MAX_NODES: usize = 16_384;
@@ -300,8 +302,18 @@ impl Heard {
         };
         let gone: Vec<Key> = self.services.iter().flat_map(lapsed).collect();
         let changes = gone.iter().filter_map(|key| self.remove(key)).collect();
-        self.services
-            .retain(|_, service| service.watchers > 0 || service.lookups > 0 || !service.nodes.is_empty());
+        let all = self.watching_all > 0;
+        let (nodes, weight) = (&mut self.nodes, &mut self.weight);
+        self.services.retain(|_, service| {
+            let idle = service.watchers == 0 && service.lookups == 0;
+            let recent = service.used.is_some_and(|used| now < used + REMEMBERED);
+            let kept = !idle || (!service.nodes.is_empty() && (all || recent));
+            if !kept {
+                *nodes -= service.nodes.len();
+                *weight -= service.nodes.values().map(|seen| seen.weight).sum::<usize>();
+            }
+            kept
+        });
         changes
     }
 

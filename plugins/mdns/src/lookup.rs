@@ -15,6 +15,9 @@ const ASK_AGAIN: [f64; 3] = [0.4, 1.0, 1.7];
 /// How long to wait for the first answer of all, as parts of the timeout.
 const GIVE_UP: f64 = 2.5;
 
+/// How many times the longest pause between answers the silence must last after which all have answered.
+const PATIENCE: u32 = 2;
+
 type Outcome = Arc<[ServiceRecord]>;
 
 /// The lookups under way: who asks for the same service meanwhile gets the same answer.
@@ -52,8 +55,9 @@ impl Lookups {
 
 /// Asks, and collects until all known nodes have answered and it has been quiet, or the time is up.
 pub(crate) async fn gather(shared: &Shared, service: &str, give_up: f64) -> Vec<ServiceRecord> {
-    let (timeout, quiet) = (shared.config.timeout, shared.config.quiet);
+    let (timeout, mut quiet) = (shared.config.timeout, shared.config.quiet);
     let started = Instant::now();
+    let mut heard = started;
     let mut lookup = Lookup::begin(shared, service, started);
     let mut ask_again = ASK_AGAIN
         .map(|part| started + timeout.mul_f64(part))
@@ -71,6 +75,12 @@ pub(crate) async fn gather(shared: &Shared, service: &str, give_up: f64) -> Vec<
             let has_own = state.own.records(Some(service)).next().is_some();
             (state.heard.progress(service, started, now), has_own)
         };
+        if let Some(last) = progress.last {
+            // On a busy machine answers come slowly, and then a short silence means less.
+            let longer = PATIENCE * last.saturating_duration_since(heard);
+            quiet = quiet.max(longer.min(timeout / 2));
+            heard = heard.max(last);
+        }
         let last = progress.last.or(has_own.then_some(started));
         let deadline = match last {
             Some(last) if progress.incomplete => (last + quiet).max(started + timeout),

@@ -185,7 +185,7 @@ impl Responder {
         self.next = times.into_iter().flatten().min().unwrap_or(self.rescan);
     }
 
-    async fn rescan(&self, links: &Links) {
+    async fn rescan(&mut self, links: &Links) {
         if let Some(links) = links.reopened(&self.shared.config).await {
             tracing::info!("mdns: the network interfaces have changed");
             self.shared.set_links(links);
@@ -193,6 +193,7 @@ impl Responder {
             for announcement in announcements {
                 let _ = self.shared.tell(&announcement).await;
             }
+            self.refresh = Some(Instant::now());
         }
     }
 
