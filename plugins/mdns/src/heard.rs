@@ -276,20 +276,20 @@ impl Heard {
         }
     }
 
-    /// What a first watcher is told of begins now: forgets what has not been heard since.
-    pub(crate) fn forget_before(&mut self, service: Option<&str>, since: Instant) {
-        for (name, known) in &mut self.services {
-            if service.is_none_or(|service| service == name) {
-                known.nodes.retain(|_, seen| {
-                    let recent = seen.heard >= since;
-                    if !recent {
-                        self.nodes -= 1;
-                        self.weight -= seen.weight;
-                    }
-                    recent
-                });
-            }
-        }
+    /// A first watcher is told of what changes from now on: forgets what has not been heard since, unless somebody
+    /// else watches it. Returns the changes for those who began to watch meanwhile.
+    pub(crate) fn forget_before(&mut self, service: Option<&str>, since: Instant) -> Vec<Change> {
+        let forgotten = |(name, known): (&String, &Service)| {
+            let concerned = service.map_or(known.watchers == 0, |service| service == name);
+            let nodes = known
+                .nodes
+                .iter()
+                .filter(|(_, seen)| concerned && seen.heard < since);
+            let keys = nodes.map(|((version, id), _)| (name.clone(), version.clone(), id.clone()));
+            keys.collect::<Vec<Key>>()
+        };
+        let gone: Vec<Key> = self.services.iter().flat_map(forgotten).collect();
+        gone.iter().filter_map(|key| self.remove(key)).collect()
     }
 
     /// Takes out the nodes that were not heard of within their time to live. Returns the changes that are watched.
@@ -388,5 +388,145 @@ impl Heard {
                 self.weight -= service.nodes.values().map(|seen| seen.weight).sum::<usize>();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn sighting(service: &str, id: &str, ttl: u32) -> Sighting {
+        Sighting {
+            key: (service.into(), String::new(), id.into()),
+            record: ServiceRecord::new(service, ""),
+            ttl,
+            weight: 1 << 20,
+        }
+    }
+
+    fn actions(changes: impl IntoIterator<Item = Change>) -> Vec<Action> {
+        changes.into_iter().map(|change| change.action).collect()
+    }
+
+    #[test]
+    fn only_what_somebody_wants_is_remembered() {
+        let now = Instant::now();
+        let mut heard = Heard::default();
+        assert!(!heard.wants("a"));
+        assert_eq!(heard.hear(sighting("a", "1", 120), true, now), None);
+        heard.begin_lookup("a", now);
+        assert_eq!(
+            heard.hear(sighting("a", "1", 120), true, now),
+            None,
+            "nobody watches"
+        );
+        assert_eq!(heard.since("a", now).count(), 1);
+        heard.end_lookup("a", None);
+        assert!(heard.wants("a"), "for the next lookup");
+        drop(heard.lapse(now + REMEMBERED));
+        assert!(!heard.wants("a"));
+        assert_eq!((heard.nodes, heard.weight), (0, 0));
+    }
+
+    #[test]
+    fn a_late_answer_does_not_bring_back_what_said_goodbye() {
+        let now = Instant::now();
+        let mut heard = Heard::default();
+        heard.begin_watch(Some("a"));
+        let mut hear = |ttl, announced, at| actions(heard.hear(sighting("a", "1", ttl), announced, at));
+        assert_eq!(hear(120, true, now), [Action::Create]);
+        assert_eq!(hear(120, true, now), []);
+        assert_eq!(hear(0, true, now), [Action::Delete]);
+        assert_eq!(hear(120, false, now), [], "an answer that was under way");
+        assert_eq!(hear(120, true, now), [Action::Create], "registered anew");
+        assert_eq!(hear(0, true, now), [Action::Delete]);
+        assert_eq!(hear(120, false, now + 2 * SECOND), [Action::Create]);
+        heard.farewell(&sighting("a", "1", 0).key, true, now);
+        assert_eq!(
+            heard.hear(sighting("a", "1", 120), true, now),
+            None,
+            "our own is gone"
+        );
+    }
+
+    #[test]
+    fn a_watched_node_lapses_unless_it_is_heard_again() {
+        let now = Instant::now();
+        let mut heard = Heard::default();
+        heard.begin_watch(None);
+        for id in ["1", "2"] {
+            assert_eq!(
+                actions(heard.hear(sighting("a", id, 10), true, now)),
+                [Action::Create]
+            );
+        }
+        assert_eq!(heard.hear(sighting("a", "2", 10), false, now + 5 * SECOND), None);
+        assert_eq!(heard.next_lapse(), Some(now + 10 * SECOND));
+        assert_eq!(actions(heard.lapse(now + 10 * SECOND)), [Action::Delete]);
+        assert_eq!(heard.records(None, now + 10 * SECOND).count(), 1);
+        assert_eq!(actions(heard.lapse(now + 15 * SECOND)), [Action::Delete]);
+    }
+
+    #[test]
+    fn a_silent_node_is_waited_for_once() {
+        let now = Instant::now();
+        let later = now + SECOND;
+        let mut heard = Heard::default();
+        heard.begin_lookup("a", now);
+        heard.hear(sighting("a", "1", 120), false, now);
+        assert!(!heard.progress("a", now, now).incomplete);
+        heard.begin_lookup("a", later);
+        assert!(heard.progress("a", later, later).incomplete);
+        heard.end_lookup("a", Some(later));
+        assert!(!heard.progress("a", later, later).incomplete);
+        heard.hear(sighting("a", "1", 120), false, later);
+        assert_eq!(heard.progress("a", later, later).last, Some(later));
+    }
+
+    #[test]
+    fn a_first_watcher_of_all_does_not_make_others_forget() {
+        let now = Instant::now();
+        let mut heard = Heard::default();
+        heard.begin_watch(Some("a"));
+        heard.begin_lookup("b", now);
+        heard.hear(sighting("a", "1", 120), true, now);
+        heard.hear(sighting("b", "1", 120), true, now);
+        heard.begin_watch(None);
+        let later = now + SECOND;
+        assert_eq!(actions(heard.forget_before(None, later)), [Action::Delete]);
+        let left: Vec<_> = heard
+            .records(None, later)
+            .map(|record| record.name.as_str())
+            .collect();
+        assert_eq!(left, ["a"]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_room_is_made_of_what_is_idle() {
+        let now = Instant::now();
+        let mut heard = Heard::default();
+        heard.begin_watch(Some("watched"));
+        for service in 0..3_000_u64 {
+            let name = format!("service-{service}");
+            let at = now + Duration::from_millis(service);
+            heard.begin_lookup(&name, at);
+            heard.hear(sighting(&name, "1", 120), false, at);
+            heard.end_lookup(&name, None);
+        }
+        assert!(heard.weight <= MAX_WEIGHT && heard.services.len() <= MAX_SERVICES);
+        assert!(heard.wants("service-2999") && heard.wants("watched") && !heard.wants("service-0"));
+        for node in 0..1_000 {
+            heard.hear(sighting("watched", &node.to_string(), 120), true, now);
+        }
+        assert!(heard.weight <= MAX_WEIGHT);
+        let weight: usize = heard
+            .services
+            .values()
+            .flat_map(|known| known.nodes.values())
+            .map(|seen| seen.weight)
+            .sum();
+        assert_eq!(weight, heard.weight);
     }
 }

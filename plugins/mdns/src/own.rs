@@ -155,3 +155,69 @@ impl Own {
         self.nodes.contains_key(key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use micro_core::registry::Node;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn node(port: u16) -> NodeRecord {
+        let node = Node::new("a", format!("127.0.0.1:{port}"));
+        let record = ServiceRecord::new("greeter", "1");
+        NodeRecord::new(&record, &node, "micro", "vm", 120).expect("a good node")
+    }
+
+    #[test]
+    fn a_node_is_announced_at_0_1_and_3_seconds() {
+        let start = Instant::now();
+        let mut own = Own::default();
+        let (announcement, changed) = own.register(node(1), None, start);
+        assert!(changed);
+        let due: Vec<u64> = (0..100)
+            .filter(|tenth| {
+                let due = own.due(start + SECOND * *tenth / 10);
+                assert!(due.iter().all(|packet| *packet == announcement));
+                !due.is_empty()
+            })
+            .map(u64::from)
+            .collect();
+        assert_eq!(due, [10, 30]);
+        assert_eq!(own.next(), None);
+    }
+
+    #[test]
+    fn a_refresh_is_told_once_and_a_change_like_a_new_node() {
+        let start = Instant::now();
+        let mut own = Own::default();
+        own.register(node(1), None, start);
+        own.due(start + 9 * SECOND);
+        own.due(start + 12 * SECOND);
+        assert!(
+            !own.register(node(1), Some(start + 60 * SECOND), start + 20 * SECOND)
+                .1
+        );
+        assert_eq!(own.next(), Some(start + 60 * SECOND), "only its end is ahead");
+        assert!(own.register(node(2), None, start + 21 * SECOND).1);
+        assert_eq!(own.next(), Some(start + 22 * SECOND));
+    }
+
+    #[test]
+    fn a_goodbye_is_said_twice_unless_the_node_is_back() {
+        let start = Instant::now();
+        let mut own = Own::default();
+        let key = node(1).key();
+        assert!(own.deregister(&key, start).is_none());
+        own.register(node(1), None, start);
+        let (record, goodbye) = own.deregister(&key, start).expect("it was there");
+        assert_eq!(record.nodes[0].id, "a");
+        assert_eq!(own.due(start + SECOND), [goodbye]);
+        own.register(node(1), None, start);
+        own.deregister(&key, start);
+        own.register(node(1), None, start);
+        assert_eq!(own.due(start + SECOND / 2), Vec::<Vec<u8>>::new());
+        assert_eq!(own.lapsed(start + SECOND), Vec::<Key>::new());
+    }
+}

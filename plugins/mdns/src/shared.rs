@@ -143,6 +143,13 @@ impl State {
         }
     }
 
+    /// Forgets what a first watcher did not find when it looked around.
+    pub(crate) fn forget_before(&mut self, service: Option<&str>, since: Instant) {
+        for change in self.heard.forget_before(service, since) {
+            self.report(change);
+        }
+    }
+
     /// Takes out what has lapsed. Returns the goodbyes of own nodes.
     pub(crate) fn lapse(&mut self, now: Instant) -> Vec<Vec<u8>> {
         for change in self.heard.lapse(now) {

@@ -23,12 +23,12 @@ pub(crate) async fn watch(shared: &Arc<Shared>, service: Option<&str>) -> Result
     let started = Instant::now();
     let interest = Interest::begin(shared.clone(), service);
     let receiver = shared.subscribe()?;
+    match service {
+        Some(service) => drop(gather(shared, service, LOOK_AROUND).await),
+        None => look_around(shared).await,
+    }
     if !interest.watched_before {
-        match service {
-            Some(service) => drop(gather(shared, service, LOOK_AROUND).await),
-            None => look_around(shared).await,
-        }
-        shared.lock().heard.forget_before(service, started);
+        shared.lock().forget_before(service, started);
     }
     let mut watch = Watch {
         interest,
