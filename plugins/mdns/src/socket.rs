@@ -262,6 +262,7 @@ fn open_v4(address: Ipv4Addr, port: u16) -> io::Result<(UdpSocket, UdpSocket, So
     hear.bind(&SocketAddr::from((bind_to, port)).into())?;
     hear.join_multicast_v4(&GROUP_V4, &address)?;
     let ask = new_socket(Domain::IPV4)?;
+    let route = new_socket(Domain::IPV4)?;
     // On the loopback interface nobody from outside can reach the socket.
     let bind_to = if address.is_loopback() {
         address
@@ -269,10 +270,11 @@ fn open_v4(address: Ipv4Addr, port: u16) -> io::Result<(UdpSocket, UdpSocket, So
         Ipv4Addr::UNSPECIFIED
     };
     ask.bind(&SocketAddr::from((bind_to, 0)).into())?;
-    for socket in [&hear, &ask] {
+    for socket in [&hear, &ask, &route] {
         socket.set_multicast_if_v4(&address)?;
         socket.set_multicast_loop_v4(true)?;
     }
+    check_route(&route, (GROUP_V4, port).into())?;
     Ok((to_tokio(hear)?, to_tokio(ask)?, (GROUP_V4, port).into()))
 }
 
@@ -287,6 +289,7 @@ fn open_v6(address: Ipv6Addr, index: u32, port: u16) -> io::Result<(UdpSocket, U
     hear.bind(&if CAN_BIND_TO_GROUP { group(port) } else { wildcard }.into())?;
     hear.join_multicast_v6(&GROUP_V6, index)?;
     let ask = new_socket(Domain::IPV6)?;
+    let route = new_socket(Domain::IPV6)?;
     ask.set_only_v6(true)?;
     let bind_to = if address.is_loopback() {
         address
@@ -294,10 +297,11 @@ fn open_v6(address: Ipv6Addr, index: u32, port: u16) -> io::Result<(UdpSocket, U
         Ipv6Addr::UNSPECIFIED
     };
     ask.bind(&SocketAddr::from((bind_to, 0)).into())?;
-    for socket in [&hear, &ask] {
+    for socket in [&hear, &ask, &route] {
         socket.set_multicast_if_v6(index)?;
         socket.set_multicast_loop_v6(true)?;
     }
+    check_route(&route, group(port))?;
     Ok((to_tokio(hear)?, to_tokio(ask)?, group(port)))
 }
 
@@ -323,6 +327,11 @@ fn share_port(socket: &Socket) -> io::Result<()> {
     ))]
     socket.set_reuse_port(true)?;
     Ok(())
+}
+
+/// Finds out whether the interface would take a packet for the group, without sending one.
+fn check_route(socket: &Socket, group: SocketAddr) -> io::Result<()> {
+    socket.connect(&group.into())
 }
 
 fn to_tokio(socket: Socket) -> io::Result<UdpSocket> {
