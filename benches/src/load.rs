@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use futures_util::stream;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -84,6 +85,15 @@ impl<P: Peer> Load<P> {
 
     async fn idle(&mut self, callers: usize) -> Result<()> {
         let payload = Bytes::from_static(&[7; 16]);
+        if P::POOLS {
+            // Called all at once, so that each opens a connection because none is idle yet.
+            self.callers = P::connect(self.address, callers).await?;
+            let calls = self.callers.iter_mut().map(|caller| caller.call(payload.clone()));
+            for answer in try_join_all(calls).await? {
+                check(&payload, &answer)?;
+            }
+            return Ok(());
+        }
         for _ in 0..callers {
             for mut caller in P::connect(self.address, 1).await? {
                 check(&payload, &caller.call(payload.clone()).await?)?;

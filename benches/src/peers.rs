@@ -52,6 +52,9 @@ pub(crate) trait Peer: 'static {
     /// One caller: it waits for its answer before it calls again.
     type Caller: Caller;
 
+    /// Whether the callers of one [`connect`](Self::connect) share a pool of connections.
+    const POOLS: bool = false;
+
     /// Listens on a free port of the loopback address, announces the address, and serves until it is dropped.
     fn serve(announce: fn(SocketAddr)) -> impl Future<Output = Result<()>> + Send;
 

@@ -26,6 +26,8 @@ pub(crate) struct Micro;
 impl Peer for Micro {
     type Caller = MicroCaller;
 
+    const POOLS: bool = true;
+
     async fn serve(announce: fn(SocketAddr)) -> Result<()> {
         let service = Service::builder("bench.echo")
             .address("127.0.0.1:0")

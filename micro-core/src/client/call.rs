@@ -174,8 +174,9 @@ impl Calls {
     async fn dial(&self, candidate: &Arc<Candidate>) -> Result<Arc<Dialled>> {
         let peer = self.transport.dial(&candidate.node()).await?;
         let peer = Arc::new(Dialled(wrap_all(&self.wrappers, peer)));
-        candidate.set_peer(self.owner, peer.clone());
-        Ok(peer)
+        // Many first calls may have dialled at once: they all use what was kept first, and share its connections.
+        let kept = candidate.keep_peer(self.owner, peer.clone());
+        Ok(kept.downcast().unwrap_or(peer))
     }
 
     async fn candidates(

@@ -144,6 +144,24 @@ impl Candidate {
             .next()
     }
 
+    /// Keeps something for an owner, unless something is kept for it already. Returns what is kept.
+    pub fn keep_peer(&self, owner: u64, peer: Peer) -> Peer {
+        let of_owner = |peers: &Vec<(u64, Peer)>| {
+            peers
+                .iter()
+                .find(|(of, _)| *of == owner)
+                .map(|(_, peer)| peer.clone())
+        };
+        let before = self.peers.rcu(|peers| match peers {
+            Some(peers) if of_owner(peers).is_some() => Some(peers.clone()),
+            _ => {
+                let others = peers.iter().flat_map(|peers| peers.iter()).cloned();
+                Some(Arc::new(others.chain([(owner, peer.clone())]).collect()))
+            }
+        });
+        before.as_deref().and_then(of_owner).unwrap_or(peer)
+    }
+
     /// Keeps something for an owner, in place of what it kept before.
     pub fn set_peer(&self, owner: u64, peer: Peer) {
         self.change_peers(owner, Some(peer));
@@ -214,6 +232,10 @@ mod tests {
         candidate.set_peer(2, two.clone());
         assert!(Arc::ptr_eq(&candidate.peer(1).unwrap(), &one));
         assert!(Arc::ptr_eq(&candidate.peer(2).unwrap(), &two));
+        assert!(
+            Arc::ptr_eq(&candidate.keep_peer(1, Arc::new(3_u8)), &one),
+            "the first stays"
+        );
         candidate.remove_peer(1);
         assert!(candidate.peer(1).is_none() && candidate.peer(2).is_some());
         drop(candidate);

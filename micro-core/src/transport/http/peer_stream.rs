@@ -1,6 +1,8 @@
 //! The calling end of a stream: a connection of its own, on which both sides send messages as they like.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -11,8 +13,11 @@ use super::connection::{Io, Message, ReadBuffer, ReadError, Side, write_message}
 use super::head::{str_of, write_request};
 use super::peer::PeerShared;
 use crate::handler::CallKind;
-use crate::wire::END_OF_STREAM;
+use crate::wire::{END_OF_STREAM, error_text};
 use crate::{Body, Error, Metadata, Request, Response, Result, Text};
+
+/// How many bytes of messages that are ready together go out in one write.
+pub(super) const BATCH: usize = 32 * 1024;
 
 /// Opens a stream. The response is there once the stream is open: this wire has no head of an answer.
 pub(super) async fn open(peer: Arc<PeerShared>, mut request: Request) -> Result<Response> {
@@ -76,35 +81,49 @@ impl Writer {
     /// True when the caller's messages ended and the far side was told so.
     async fn run(mut self, mut body: Body, mut write: WriteHalf<Io>) -> bool {
         loop {
-            let sent = match body.message().await {
-                Some(Ok(message)) => self.send(&mut write, None, message).await,
-                Some(Err(error)) => {
-                    let _ = self
-                        .send(&mut write, Some(&crate::wire::error_text(&error)), Bytes::new())
-                        .await;
-                    return false;
-                }
-                None => return self.send(&mut write, Some(END_OF_STREAM), Bytes::new()).await,
-            };
+            self.output.clear();
+            let (large, end) = poll_fn(|context| self.gather(&mut body, context)).await;
             // A broken connection is the reader's to report.
-            if !sent {
+            if write_message(&mut write, &mut self.output, &large).await.is_err() {
                 return false;
+            }
+            if let Some(ended_well) = end {
+                return ended_well;
             }
         }
     }
 
-    async fn send(&mut self, write: &mut WriteHalf<Io>, end: Option<&str>, message: Bytes) -> bool {
-        self.output.clear();
-        let head = write_request(
-            &mut self.output,
-            &self.peer.lead,
-            &self.request,
-            self.id,
-            true,
-            end,
-            message.len(),
-        );
-        head.is_ok() && write_message(write, &mut self.output, &message).await.is_ok()
+    /// Puts what is ready into the output, up to a batch. A large message is not copied but handed back, to follow
+    /// the output. The end, when it has come, is true if it was one in order.
+    fn gather(&mut self, body: &mut Body, context: &mut Context<'_>) -> Poll<(Bytes, Option<bool>)> {
+        while self.output.len() < BATCH {
+            match body.poll_message(context) {
+                Poll::Ready(Some(Ok(message))) => {
+                    self.push(None, message.len());
+                    if message.len() > BATCH / 2 {
+                        return Poll::Ready((message, None));
+                    }
+                    self.output.extend_from_slice(&message);
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.push(Some(&error_text(&error)), 0);
+                    return Poll::Ready((Bytes::new(), Some(false)));
+                }
+                Poll::Ready(None) => {
+                    self.push(Some(END_OF_STREAM), 0);
+                    return Poll::Ready((Bytes::new(), Some(true)));
+                }
+                Poll::Pending if self.output.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready((Bytes::new(), None))
+    }
+
+    fn push(&mut self, end: Option<&str>, length: usize) {
+        // The same head was written when the stream was opened, so nothing in it can be refused.
+        let (output, lead) = (&mut self.output, &self.peer.lead);
+        let _ = write_request(output, lead, &self.request, self.id, true, end, length);
     }
 }
 

@@ -389,7 +389,8 @@ impl Connection {
     /// still on its way to it.
     async fn close(&mut self) {
         let _ = self.io.shutdown().await;
-        let mut rest = [0; 4096];
+        // On the heap: kept in the connection's future, it would be there all the time.
+        let mut rest = vec![0; 4096];
         let discard = async {
             let mut left = LINGER_BYTES;
             while let Ok(count @ 1..) = self.io.read(&mut rest).await {

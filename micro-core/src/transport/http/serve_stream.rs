@@ -1,7 +1,8 @@
 //! The serving end of a stream: both directions side by side on one connection.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,13 +15,12 @@ use super::HttpLimits;
 use super::connection::{Io, ReadBuffer, Side, write_message};
 use super::head::{str_of, write_header, write_length};
 use super::listener::Server;
+use super::peer_stream::BATCH;
 use crate::wire::{END_OF_STREAM, error_text};
 use crate::{Body, Error, Request, Result, Text};
 
 /// How many messages may wait for a handler.
 const BUFFER: usize = 8;
-/// How many bytes of messages that are ready together go out in one write.
-const BATCH: usize = 32 * 1024;
 /// How long the caller may take to notice the end before the connection is closed.
 const LINGER: Duration = Duration::from_millis(500);
 
@@ -46,12 +46,12 @@ pub(super) async fn serve(
         limits: server.limits,
     };
     let answer = async {
-        let end = match server.handler.handle(request).await {
-            Ok(response) => writer.send_all(response.body).await,
-            Err(error) => Some(error_text(&error)),
+        let body = match server.handler.handle(request).await {
+            Ok(response) => response.body,
+            Err(error) => Body::stream(stream::iter([Err(error)])),
         };
-        if let Some(end) = end {
-            writer.end(&end).await;
+        if writer.send_all(body).await {
+            let _ = writer.write.shutdown().await;
         }
     };
     tokio::select! {
@@ -116,47 +116,49 @@ struct Writer {
 }
 
 impl Writer {
-    /// Sends all messages. Returns the text to end with, or `None` when the connection broke.
-    async fn send_all(&mut self, mut body: Body) -> Option<String> {
+    /// Sends all messages and their end. False when the connection broke.
+    async fn send_all(&mut self, mut body: Body) -> bool {
         loop {
-            let mut end = None;
-            let mut count = 0;
-            std::future::poll_fn(|context| {
-                while self.output.len() < BATCH {
-                    match body.poll_message(context) {
-                        Poll::Ready(Some(Ok(message))) => self.push(&message, None),
-                        Poll::Ready(Some(Err(error))) => end = Some(error_text(&error)),
-                        Poll::Ready(None) => end = Some(END_OF_STREAM.to_owned()),
-                        Poll::Pending if count == 0 => return Poll::Pending,
-                        Poll::Pending => break,
+            let (large, ended) = poll_fn(|context| self.gather(&mut body, context)).await;
+            if !self.flush(&large).await {
+                return false;
+            }
+            if ended {
+                return true;
+            }
+        }
+    }
+
+    /// Puts what is ready into the output, up to a batch. A large message is not copied but handed back, to follow
+    /// the output. True: the end is among it.
+    fn gather(&mut self, body: &mut Body, context: &mut Context<'_>) -> Poll<(Bytes, bool)> {
+        while self.output.len() < BATCH {
+            match body.poll_message(context) {
+                Poll::Ready(Some(Ok(message))) => {
+                    self.push(message.len(), None);
+                    if message.len() > BATCH / 2 {
+                        return Poll::Ready((message, false));
                     }
-                    if end.is_some() {
-                        break;
-                    }
-                    count += 1;
+                    self.output.extend_from_slice(&message);
                 }
-                Poll::Ready(())
-            })
-            .await;
-            if !self.flush().await {
-                return None;
-            }
-            if end.is_some() {
-                return end;
+                Poll::Ready(Some(Err(error))) => {
+                    self.push(0, Some(&error_text(&error)));
+                    return Poll::Ready((Bytes::new(), true));
+                }
+                Poll::Ready(None) => {
+                    self.push(0, Some(END_OF_STREAM));
+                    return Poll::Ready((Bytes::new(), true));
+                }
+                Poll::Pending if self.output.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
             }
         }
+        Poll::Ready((Bytes::new(), false))
     }
 
-    async fn end(&mut self, text: &str) {
-        self.push(&[], Some(text));
-        if self.flush().await {
-            let _ = self.write.shutdown().await;
-        }
-    }
-
-    fn push(&mut self, message: &[u8], error: Option<&str>) {
+    fn push(&mut self, length: usize, error: Option<&str>) {
         self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        write_length(&mut self.output, message.len());
+        write_length(&mut self.output, length);
         // Neither name nor value can be refused: both came in as headers, or are constants.
         if !self.content_type.is_empty() {
             let _ = write_header(&mut self.output, "Content-Type", &self.content_type);
@@ -166,11 +168,10 @@ impl Writer {
             let _ = write_header(&mut self.output, "Micro-Error", error);
         }
         self.output.extend_from_slice(b"\r\n");
-        self.output.extend_from_slice(message);
     }
 
-    async fn flush(&mut self) -> bool {
-        let sent = write_message(&mut self.write, &mut self.output, &[])
+    async fn flush(&mut self, large: &[u8]) -> bool {
+        let sent = write_message(&mut self.write, &mut self.output, large)
             .await
             .is_ok();
         self.output.clear();
