@@ -27,7 +27,7 @@ pub struct Builder {
     pub(crate) ignore_unknown_fields: bool,
     pub(crate) btree_maps: Vec<String>,
     bytes: Vec<String>,
-    extern_paths: Vec<(String, String)>,
+    pub(crate) extern_paths: Vec<(String, String)>,
     type_attributes: Vec<(String, String)>,
     field_attributes: Vec<(String, String)>,
     out_dir: Option<PathBuf>,
@@ -203,13 +203,25 @@ impl Builder {
     /// Where types come from that are not generated.
     pub(crate) fn elsewhere(&self) -> Vec<(String, String)> {
         let mut paths = self.extern_paths.clone();
-        if !paths.iter().any(|(name, _)| name == ".google.protobuf") {
-            paths.push((
-                ".google.protobuf".into(),
-                format!("{}::codegen::pbjson_types", self.root),
-            ));
+        if self.brings_well_known_types() {
+            let types = format!("{}::codegen::prost_types", self.root);
+            paths.push((".google.protobuf".into(), types));
+            let native = RUST_TYPES.map(|(name, path)| (format!(".google.protobuf.{name}"), path.to_owned()));
+            // What the user gave for one of them stands before these.
+            let native = native
+                .into_iter()
+                .filter(|(name, _)| !self.extern_paths.iter().any(|(given, _)| given == name));
+            paths.extend(native);
         }
         paths
+    }
+
+    /// Whether Google's types are those of the message generator, as far as the user gave no others.
+    fn brings_well_known_types(&self) -> bool {
+        !self
+            .extern_paths
+            .iter()
+            .any(|(name, _)| name == ".google.protobuf")
     }
 
     pub(crate) fn root_tokens(&self) -> Result<TokenStream> {
@@ -219,14 +231,14 @@ impl Builder {
     }
 
     /// The message generator, set up by these options.
-    pub(crate) fn message_config(&self, elsewhere: &[(String, String)]) -> prost_build::Config {
+    pub(crate) fn message_config(&self) -> prost_build::Config {
         let mut config = prost_build::Config::new();
         config
             .prost_path(format!("{}::codegen::prost", self.root))
             .compile_well_known_types()
             .btree_map(&self.btree_maps)
             .bytes(&self.bytes);
-        for (name, path) in elsewhere {
+        for (name, path) in self.elsewhere() {
             config.extern_path(name, path);
         }
         for (path, attribute) in &self.type_attributes {
@@ -238,6 +250,20 @@ impl Builder {
         config
     }
 }
+
+/// The well-known types that are Rust's own.
+const RUST_TYPES: [(&str, &str); 10] = [
+    ("BoolValue", "bool"),
+    ("BytesValue", "::std::vec::Vec<u8>"),
+    ("DoubleValue", "f64"),
+    ("Empty", "()"),
+    ("FloatValue", "f32"),
+    ("Int32Value", "i32"),
+    ("Int64Value", "i64"),
+    ("StringValue", "::std::string::String"),
+    ("UInt32Value", "u32"),
+    ("UInt64Value", "u64"),
+];
 
 /// The name of a package's file.
 pub(crate) fn file_name(package: &str) -> String {

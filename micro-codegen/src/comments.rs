@@ -27,6 +27,7 @@ pub(crate) fn leading(file: &FileDescriptor, path: &[i32]) -> String {
 /// A comment as documentation; where there is none, a sentence that says what the thing is.
 pub(crate) fn documentation(comment: &str, otherwise: &str) -> TokenStream {
     if comment.is_empty() {
+        let otherwise = format!(" {otherwise}");
         return quote!(#[doc = #otherwise]);
     }
     let comment = prost_build::Comments {

@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use prost_reflect::{EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor};
 use quote::quote;
 
+use crate::json::Json;
 use crate::names::Paths;
 use crate::{Error, Result};
 
@@ -11,6 +12,7 @@ use crate::{Error, Result};
 pub(crate) struct Messages<'a> {
     pub(crate) root: &'a TokenStream,
     pub(crate) paths: &'a Paths<'a>,
+    pub(crate) json: Json<'a>,
 }
 
 impl Messages<'_> {
@@ -31,6 +33,7 @@ impl Messages<'_> {
             return Ok(TokenStream::new());
         }
         let mut tokens = self.views(message)?;
+        tokens.extend(self.json.of_message(message)?);
         for enumeration in message.child_enums() {
             tokens.extend(self.of_enum(&enumeration)?);
         }
@@ -205,7 +208,7 @@ pub(crate) fn message_type(
     paths: &Paths<'_>,
 ) -> Result<MessageType> {
     let plain = paths.message(message)?;
-    let wrapped = is_well_known(message.full_name(), paths);
+    let wrapped = paths.well_known(message.full_name()).is_some();
     let carried = match wrapped {
         true => quote!(#root::protobuf::WellKnown<#plain>),
         false => plain.clone(),
@@ -215,18 +218,6 @@ pub(crate) fn message_type(
         carried,
         wrapped,
     })
-}
-
-/// Whether a type is one of Google's for which nobody gave another place.
-fn is_well_known(full_name: &str, paths: &Paths<'_>) -> bool {
-    let dotted = format!(".{full_name}");
-    let longest = paths
-        .elsewhere
-        .iter()
-        .filter(|(name, _)| crate::names::is_within(&dotted, name))
-        .max_by_key(|(name, _)| name.len());
-    longest
-        .is_some_and(|(name, path)| name == ".google.protobuf" && path.ends_with("::codegen::pbjson_types"))
 }
 
 const WELL_KNOWN: [&str; 17] = [
@@ -251,13 +242,9 @@ const WELL_KNOWN: [&str; 17] = [
 
 /// Refuses the types of Google that nothing stands for.
 pub(crate) fn check_well_known(full_name: &str, user: &str, paths: &Paths<'_>) -> Result<()> {
-    let known = || {
-        full_name
-            .strip_prefix("google.protobuf.")
-            .is_some_and(|name| WELL_KNOWN.contains(&name))
-    };
-    if !is_well_known(full_name, paths) || known() {
-        return Ok(());
+    match paths.well_known(full_name) {
+        Some(name) if !WELL_KNOWN.contains(&name) => {}
+        _ => return Ok(()),
     }
     Err(Error::new(format!(
         "{user} is of type {full_name}, which Micro brings no Rust type for; it knows google.protobuf.{{{}}}. \

@@ -49,6 +49,8 @@ pub(crate) fn modules(package: &str) -> Vec<String> {
 pub(crate) struct Paths<'a> {
     /// Types that come from elsewhere: their name in the `.proto`, with a leading dot, and their Rust path.
     pub(crate) elsewhere: &'a [(String, String)],
+    /// Those of them that the user gave.
+    pub(crate) given: &'a [(String, String)],
     /// The package in which the paths are used.
     pub(crate) package: &'a str,
 }
@@ -60,6 +62,22 @@ impl Paths<'_> {
 
     pub(crate) fn enumeration(&self, enumeration: &EnumDescriptor) -> Result<TokenStream> {
         self.path(enumeration.full_name(), enumeration.package_name())
+    }
+
+    /// The module of what is declared inside a message.
+    pub(crate) fn inside(&self, message: &MessageDescriptor) -> Result<TokenStream> {
+        let mut segments = self.relative(message.full_name(), message.package_name());
+        segments.pop();
+        segments.push(snake(message.name()));
+        tokens(&segments.join("::"))
+    }
+
+    /// The name, without package, of one of Google's well-known types, unless it was given another place.
+    pub(crate) fn well_known<'n>(&self, full_name: &'n str) -> Option<&'n str> {
+        let name = full_name.strip_prefix("google.protobuf.")?;
+        let dotted = format!(".{full_name}");
+        let is_elsewhere = self.given.iter().any(|(name, _)| is_within(&dotted, name));
+        (!is_elsewhere).then_some(name)
     }
 
     fn path(&self, full_name: &str, package: &str) -> Result<TokenStream> {
@@ -134,6 +152,7 @@ mod tests {
     fn a_type_of_another_package_is_found_over_the_shared_one() {
         let paths = Paths {
             elsewhere: &[],
+            given: &[],
             package: "shop.cart.v1",
         };
         let path = paths.path("shop.money.Price.Unit", "shop.money").unwrap();
@@ -148,6 +167,7 @@ mod tests {
         ];
         let paths = Paths {
             elsewhere: &elsewhere,
+            given: &elsewhere,
             package: "x",
         };
         assert_eq!(paths.path("a.b.C", "a.b").unwrap().to_string(), ":: two :: C");

@@ -120,17 +120,14 @@ impl Services<'_> {
         let root = self.root;
         let [name, server, _] = type_names(service);
         let docs = format!(
-            "Serves an implementation of [`{name}`]: give it to a server, which answers the endpoints `{}.*` with it.",
+            " Serves an implementation of [`{name}`]: give it to a server, which answers the endpoints `{}.*` with it.",
             service.name()
         );
         let server_name = server.clone();
         let (name, server) = (parse_ident(&name)?, parse_ident(&server)?);
         let handlers = methods.iter().map(|method| self.handler(&name, method));
         let endpoints = methods.iter().map(|method| self.endpoint(method));
-        let codecs = match methods.is_empty() {
-            true => format_ident!("_codecs"),
-            false => format_ident!("codecs"),
-        };
+        let count = methods.len();
         Ok(quote! {
             #[doc = #docs]
             pub struct #server<T>(::std::sync::Arc<T>);
@@ -162,10 +159,12 @@ impl Services<'_> {
             impl<T: #name> #root::handler::IntoEndpoints for #server<T> {
                 fn into_endpoints(
                     self,
-                    #codecs: &#root::codec::Codecs,
+                    codecs: &#root::codec::Codecs,
                 ) -> ::std::vec::Vec<#root::handler::Endpoint> {
                     #(#handlers)*
-                    ::std::vec![#(#endpoints),*]
+                    let mut endpoints = ::std::vec::Vec::with_capacity(#count);
+                    #(endpoints.push(#endpoints);)*
+                    endpoints
                 }
             }
         })
@@ -183,6 +182,7 @@ impl Services<'_> {
             false => TokenStream::new(),
         };
         quote! {
+            #[allow(non_camel_case_types)]
             struct #handler<T>(::std::sync::Arc<T>);
 
             impl<T: #service> #root::handler::#shape<#input, #output> for #handler<T> {
@@ -208,7 +208,7 @@ impl Services<'_> {
             #root::handler::#constructor(
                 #root::Text::from_static(#endpoint),
                 codecs,
-                #handler(::std::sync::Arc::clone(&self.0)),
+                #handler(::std::sync::Arc::clone(&self.0))
             ) #(#pairs)*
         }
     }
@@ -216,7 +216,7 @@ impl Services<'_> {
     fn client(&self, service: &ServiceDescriptor, methods: &[Method]) -> Result<TokenStream> {
         let root = self.root;
         let [_, _, client] = type_names(service);
-        let docs = format!("Calls the service `{}`. Cheap to clone.", service.name());
+        let docs = format!(" Calls the service `{}`. Cheap to clone.", service.name());
         let client = parse_ident(&client)?;
         let methods = methods.iter().map(|method| self.client_method(method));
         Ok(quote! {

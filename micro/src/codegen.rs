@@ -1,10 +1,11 @@
 //! What generated code refers to. Not for use by hand: it changes together with `micro-codegen`.
 
+pub mod json;
+
 pub use bytes;
 pub use erased_serde;
-pub use pbjson;
-pub use pbjson_types;
 pub use prost;
+pub use prost_types;
 pub use serde;
 
 use crate::codec::{EnumSchema, Message, MessageSchema};
@@ -15,7 +16,7 @@ pub trait ProtobufEnum {
     const SCHEMA: EnumSchema;
 }
 
-impl ProtobufEnum for pbjson_types::NullValue {
+impl ProtobufEnum for prost_types::NullValue {
     const SCHEMA: EnumSchema = EnumSchema {
         name: "NullValue",
         values: &[("NULL_VALUE", 0)],

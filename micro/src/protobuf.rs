@@ -1,20 +1,18 @@
 //! Protobuf's well-known types, such as [`Timestamp`], with their canonical JSON form.
 //!
-//! Fields of generated messages, and generated methods with one message in and one out, have them as they are.
-//! In streams they are carried in [`WellKnown`].
+//! Wrappers are Rust's own types: `google.protobuf.StringValue` is an optional `String`, and `Empty` is `()`.
+//! Fields of generated messages, and generated methods with one message in and one out, have them as they are. In
+//! streams they are carried in [`WellKnown`].
 
 use bytes::{Bytes, BytesMut};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use pbjson_types::{
-    Any, BoolValue, BytesValue, DoubleValue, Duration, Empty, FieldMask, FloatValue, Int32Value, Int64Value,
-    ListValue, NullValue, StringValue, Struct, Timestamp, UInt32Value, UInt64Value, Value,
-};
+pub use prost_types::{Any, Duration, FieldMask, ListValue, NullValue, Struct, Timestamp, Value, value};
 
 use crate::codec::{
     FieldKind, FieldSchema, Message, MessageSchema, Payload, ProtobufSlot, ProtobufView, Slot,
 };
+use crate::codegen::json::{self, Kind};
 
 /// Carries a well-known type as a message of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,12 +28,25 @@ impl<T> From<T> for WellKnown<T> {
 }
 
 /// One of the types that [`WellKnown`] carries. There are no others.
-pub trait WellKnownType:
-    prost::Message + Serialize + DeserializeOwned + Default + Send + Sync + sealed::Sealed + 'static
-{
+pub trait WellKnownType: prost::Message + Default + Send + Sync + sealed::Sealed + 'static {
     /// Its shape.
     #[doc(hidden)]
     const SCHEMA: &'static MessageSchema;
+    /// Its JSON form.
+    #[doc(hidden)]
+    type Json: Kind<Self>;
+}
+
+impl<T: WellKnownType> Serialize for WellKnown<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        T::Json::write(&self.0, serializer)
+    }
+}
+
+impl<'de, T: WellKnownType> Deserialize<'de> for WellKnown<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::Json::read(deserializer).map(Self)
+    }
 }
 
 impl<T: WellKnownType> Payload for WellKnown<T> {
@@ -48,7 +59,7 @@ impl<T: WellKnownType> Payload for WellKnown<T> {
     }
 
     fn serde(&self) -> Option<&dyn erased_serde::Serialize> {
-        Some(&self.0)
+        Some(self)
     }
 
     fn message_schema(&self) -> Option<&'static MessageSchema> {
@@ -79,7 +90,7 @@ impl<T: WellKnownType> Slot for WellKnown<T> {
         &mut self,
         deserializer: &mut dyn erased_serde::Deserializer<'_>,
     ) -> Option<Result<(), erased_serde::Error>> {
-        Some(erased_serde::deserialize(deserializer).map(|value| self.0 = value))
+        Some(erased_serde::deserialize(deserializer).map(|value| *self = value))
     }
 }
 
@@ -101,15 +112,16 @@ mod sealed {
 }
 
 macro_rules! well_known {
-    ($($type:ident { $($name:literal: $kind:expr),* })*) => {
+    ($($type:ty, $json:ident, $message:literal { $($name:literal: $kind:expr),* })*) => {
         $(
             impl sealed::Sealed for $type {}
 
             impl WellKnownType for $type {
                 const SCHEMA: &'static MessageSchema = &MessageSchema {
-                    name: stringify!($type),
+                    name: $message,
                     fields: &[$(FieldSchema { name: $name, json_name: $name, kind: $kind, repeated: false }),*],
                 };
+                type Json = json::$json;
             }
         )*
     };
@@ -117,21 +129,21 @@ macro_rules! well_known {
 
 // Those whose JSON is an object of any content have no fields here, lest their content be taken for theirs.
 well_known! {
-    Any {}
-    BoolValue { "value": FieldKind::Scalar("bool") }
-    BytesValue { "value": FieldKind::Scalar("[]uint8") }
-    DoubleValue { "value": FieldKind::Scalar("float64") }
-    Duration { "seconds": FieldKind::Long("int64"), "nanos": FieldKind::Scalar("int32") }
-    Empty {}
-    FieldMask { "paths": FieldKind::Scalar("[]string") }
-    FloatValue { "value": FieldKind::Scalar("float32") }
-    Int32Value { "value": FieldKind::Scalar("int32") }
-    Int64Value { "value": FieldKind::Long("int64") }
-    ListValue {}
-    StringValue { "value": FieldKind::Scalar("string") }
-    Struct {}
-    Timestamp { "seconds": FieldKind::Long("int64"), "nanos": FieldKind::Scalar("int32") }
-    UInt32Value { "value": FieldKind::Scalar("uint32") }
-    UInt64Value { "value": FieldKind::Long("uint64") }
-    Value {}
+    (), Empty, "Empty" {}
+    bool, Plain, "BoolValue" { "value": FieldKind::Scalar("bool") }
+    String, Plain, "StringValue" { "value": FieldKind::Scalar("string") }
+    Vec<u8>, Binary, "BytesValue" { "value": FieldKind::Scalar("[]uint8") }
+    i32, Integer, "Int32Value" { "value": FieldKind::Scalar("int32") }
+    u32, Integer, "UInt32Value" { "value": FieldKind::Scalar("uint32") }
+    i64, Long, "Int64Value" { "value": FieldKind::Long("int64") }
+    u64, Long, "UInt64Value" { "value": FieldKind::Long("uint64") }
+    f32, Float, "FloatValue" { "value": FieldKind::Scalar("float32") }
+    f64, Float, "DoubleValue" { "value": FieldKind::Scalar("float64") }
+    Any, Any, "Any" {}
+    Duration, Duration, "Duration" { "seconds": FieldKind::Long("int64"), "nanos": FieldKind::Scalar("int32") }
+    FieldMask, FieldMask, "FieldMask" { "paths": FieldKind::Scalar("[]string") }
+    ListValue, ListValue, "ListValue" {}
+    Struct, Struct, "Struct" {}
+    Timestamp, Timestamp, "Timestamp" { "seconds": FieldKind::Long("int64"), "nanos": FieldKind::Scalar("int32") }
+    Value, Value, "Value" {}
 }
