@@ -61,9 +61,9 @@ fn files(request: &CodeGeneratorRequest, raw: RawRequest) -> Result<(Vec<File>, 
         .map(|(package, source)| file(file_name(package), source.clone()))
         .collect();
     if let Some(name) = options.include_file {
-        let source = include_file(generated.packages.keys().map(String::as_str));
+        let packages = generated.packages.keys().map(String::as_str);
         // Files that protoc wrote lie beside each other, in no build script's directory.
-        let source = source.replace("concat!(env!(\"OUT_DIR\"), \"/", "concat!(\"");
+        let source = include_file(packages, |file| format!("{file:?}"));
         files.push(file(name, source));
     }
     Ok((files, generated.warnings))
