@@ -1,11 +1,25 @@
 #![doc = include_str!("../README.md")]
 
+pub mod protobuf;
+#[doc(hidden)]
+pub mod codegen;
+
 pub use micro_core::*;
 
-/// What generated code refers to. Not for use by hand.
-#[doc(hidden)]
-pub mod codegen {
-    pub use pbjson;
-    pub use prost;
-    pub use serde;
+/// Includes the code that `micro-codegen` generated for a package in the build script, where it stands.
+///
+/// The argument is the package of the `.proto`, such as `"shop.cart"`, or `"_"` for files without one. Where
+/// packages refer to each other, `Builder::include_file` writes a file with all of them: `include_proto!("protos")`
+/// includes that of the name `protos.rs`.
+///
+/// ```ignore
+/// mod hello {
+///     micro::include_proto!("hello");
+/// }
+/// ```
+#[macro_export]
+macro_rules! include_proto {
+    ($package:literal) => {
+        include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+    };
 }

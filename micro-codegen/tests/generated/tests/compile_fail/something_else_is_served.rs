@@ -1,0 +1,7 @@
+use micro_codegen_generated::hello::HelloServer;
+
+struct NoGreeter;
+
+fn main() {
+    let _ = HelloServer::new(NoGreeter);
+}

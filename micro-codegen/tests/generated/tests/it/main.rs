@@ -1,0 +1,6 @@
+//! What generated code does.
+
+mod calls;
+mod json;
+mod messages;
+mod records;

@@ -1,0 +1,8 @@
+//! What the generator says and writes.
+
+mod it {
+    pub(crate) mod compiled;
+    mod errors;
+    mod golden;
+    mod plugin;
+}
