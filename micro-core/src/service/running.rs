@@ -1,13 +1,14 @@
 //! A service while it serves, and how it stops.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::builder::{Hooks, run_hooks};
 use super::registration::Registration;
 use super::{Service, ServiceOptions};
 use crate::registry::ServiceRecord;
 use crate::transport::Listener;
-use crate::{Client, Result};
+use crate::{Client, Registry, Result, Transport};
 
 /// A service that serves. Dropping it cuts everything off at once; [`stop`](Self::stop) ends it well.
 pub struct RunningService {
@@ -17,6 +18,8 @@ pub struct RunningService {
     registration: Registration,
     listener: Box<dyn Listener>,
     client: Client,
+    registry: Arc<dyn Registry>,
+    transport: Arc<dyn Transport>,
     hooks: Hooks,
 }
 
@@ -45,6 +48,8 @@ impl RunningService {
             registration,
             listener,
             client: service.client,
+            registry: service.registry,
+            transport: service.transport,
             hooks: service.hooks,
         };
         match run_hooks(after_start).await {
@@ -71,6 +76,16 @@ impl RunningService {
     /// The service's client.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Where the service is registered.
+    pub fn registry(&self) -> &Arc<dyn Registry> {
+        &self.registry
+    }
+
+    /// What the service is reached over.
+    pub fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
     }
 
     /// Stops well: leaves the registry, serves on until callers can have noticed, accepts no more, lets running

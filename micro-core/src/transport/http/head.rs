@@ -176,7 +176,12 @@ impl Head {
                 *part = value;
             }
         };
-        match field(header.name.as_bytes()) {
+        let field = field(header.name.as_bytes());
+        self.legacy |= matches!(
+            field,
+            Field::Legacy | Field::LegacyService | Field::LegacyEndpoint | Field::LegacyMethod
+        );
+        match field {
             Field::Service => set(&mut self.service),
             Field::Endpoint => set(&mut self.endpoint),
             Field::ContentType => set(&mut self.content_type),
@@ -193,7 +198,7 @@ impl Head {
             Field::LegacyEndpoint => set(&mut fallbacks.endpoint),
             Field::LegacyMethod => set(&mut fallbacks.legacy_method),
             Field::LegacyStream => fallbacks.stream = fallbacks.stream.or(Some(value)),
-            Field::Legacy => self.legacy = true,
+            Field::Legacy => {}
             Field::ContentLength => self.length_delimited(header.value)?,
             Field::TransferEncoding => self.chunked(header.value, http11)?,
             Field::Connection => self.connection(header.value),

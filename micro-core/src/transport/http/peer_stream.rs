@@ -2,11 +2,14 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::io::{ReadHalf, WriteHalf};
+use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::{Io, Message, ReadBuffer, ReadError, Side, write_message};
@@ -18,6 +21,11 @@ use crate::{Body, Error, Metadata, Request, Response, Result, Text};
 
 /// How many bytes of messages that are ready together go out in one write.
 pub(super) const BATCH: usize = 32 * 1024;
+
+/// When a Go server is first asked whether a stream has ended, after the caller's own end; the pauses double …
+const FIRST_QUESTION: Duration = Duration::from_millis(100);
+/// … up to this.
+const LAST_QUESTION: Duration = Duration::from_secs(5);
 
 /// Opens a stream. The response is there once the stream is open: this wire has no head of an answer.
 pub(super) async fn open(peer: Arc<PeerShared>, mut request: Request) -> Result<Response> {
@@ -37,12 +45,14 @@ pub(super) async fn open(peer: Arc<PeerShared>, mut request: Request) -> Result<
         .map_err(|problem| peer.broken(&problem.to_string()).never_started())?;
     let (read, write) = tokio::io::split(io);
     let content_type = request.content_type.clone();
+    let ends = Arc::new(Ends::default());
     let writer = whole.is_none().then(|| {
         let writer = Writer {
             peer: peer.clone(),
             request,
             id,
             output,
+            ends: ends.clone(),
         };
         AbortOnDropHandle::new(tokio::spawn(writer.run(body, write)))
     });
@@ -51,8 +61,9 @@ pub(super) async fn open(peer: Arc<PeerShared>, mut request: Request) -> Result<
         content_type: content_type.clone(),
         read,
         input,
-        writer,
-        seen: Seen::Nothing,
+        ends,
+        is_explicit: false,
+        _writer: writer,
     };
     let messages = stream::unfold(Some(reader), |reader| async {
         let mut reader = reader?;
@@ -69,26 +80,58 @@ pub(super) async fn open(peer: Arc<PeerShared>, mut request: Request) -> Result<
     })
 }
 
+/// How the two directions stand; the tasks of both look at it.
+#[derive(Default)]
+struct Ends {
+    /// The caller's messages ended, and the far side was told.
+    caller_ended: AtomicBool,
+    /// The far side is a Go server, which says nothing at the end when its handler saw the caller's.
+    silent_at_end: AtomicBool,
+}
+
 /// Sends what the caller has to say.
 struct Writer {
     peer: Arc<PeerShared>,
     request: Request,
     id: u64,
     output: Vec<u8>,
+    ends: Arc<Ends>,
 }
 
 impl Writer {
-    /// True when the caller's messages ended and the far side was told so.
-    async fn run(mut self, mut body: Body, mut write: WriteHalf<Io>) -> bool {
+    async fn run(mut self, mut body: Body, mut write: WriteHalf<Io>) {
         loop {
             self.output.clear();
             let (large, end) = poll_fn(|context| self.gather(&mut body, context)).await;
             // A broken connection is the reader's to report.
             if write_message(&mut write, &mut self.output, &large).await.is_err() {
-                return false;
+                return;
             }
-            if let Some(ended_well) = end {
-                return ended_well;
+            match end {
+                None => {}
+                Some(false) => return,
+                Some(true) => {
+                    self.ends.caller_ended.store(true, Ordering::Release);
+                    return self.ask_for_end(write).await;
+                }
+            }
+        }
+    }
+
+    /// A Go server that says nothing at the end closes the connection when it gets `EOS` for a stream that it does
+    /// not know any more. One that still works on the stream does not mind.
+    async fn ask_for_end(mut self, mut write: WriteHalf<Io>) {
+        let mut pause = FIRST_QUESTION;
+        loop {
+            sleep(pause).await;
+            pause = (pause * 2).min(LAST_QUESTION);
+            if !self.ends.silent_at_end.load(Ordering::Acquire) {
+                continue;
+            }
+            self.output.clear();
+            self.push(Some(END_OF_STREAM), 0);
+            if write_message(&mut write, &mut self.output, &[]).await.is_err() {
+                return;
             }
         }
     }
@@ -127,24 +170,16 @@ impl Writer {
     }
 }
 
-/// What the far side is known to be, by what it sent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    Nothing,
-    /// A Go server, which says nothing at the end when its handler saw the caller's `EOS`.
-    SilentAtEnd,
-    /// A server that always ends a stream with `EOS`.
-    Explicit,
-}
-
 /// Receives what the far side has to say. Dropping it closes the connection and ends the writer.
 struct Reader {
     peer: Arc<PeerShared>,
     content_type: Text,
     read: ReadHalf<Io>,
     input: ReadBuffer,
-    writer: Option<AbortOnDropHandle<bool>>,
-    seen: Seen,
+    ends: Arc<Ends>,
+    /// The far side is known to end every stream with `EOS`.
+    is_explicit: bool,
+    _writer: Option<AbortOnDropHandle<()>>,
 }
 
 impl Reader {
@@ -155,7 +190,7 @@ impl Reader {
             .await
         {
             Ok(Some(message)) => self.take(message),
-            Ok(None) => self.closed().await,
+            Ok(None) => self.closed(),
             Err(ReadError::Bad(bad)) => Err(self.peer.malformed(&bad.detail)),
             Err(problem) => Err(self.cut(&problem.to_string())),
         }
@@ -168,25 +203,26 @@ impl Reader {
         if let Some(error) = self.peer.refusal(&message, &self.content_type) {
             return Err(error);
         }
-        self.seen = if message.head.legacy {
-            Seen::SilentAtEnd
-        } else {
-            Seen::Explicit
-        };
+        // The doubles of old headers are written by Go servers alone.
+        if !self.is_explicit {
+            self.is_explicit = !message.head.legacy;
+            self.ends
+                .silent_at_end
+                .store(message.head.legacy, Ordering::Release);
+        }
         Ok(Some(message.body))
     }
 
     /// The connection ended without `EOS`: the end of the stream only where the far side is known to end so.
-    async fn closed(&mut self) -> Result<Option<Bytes>> {
-        let caller_ended = match self.writer.take() {
-            Some(writer) if self.seen == Seen::SilentAtEnd => writer.await.unwrap_or(false),
-            _ => false,
-        };
-        if caller_ended {
-            Ok(None)
-        } else {
-            Err(self.cut("the connection was closed"))
+    fn closed(&self) -> Result<Option<Bytes>> {
+        let Ends {
+            caller_ended,
+            silent_at_end,
+        } = &*self.ends;
+        if caller_ended.load(Ordering::Acquire) && silent_at_end.load(Ordering::Acquire) {
+            return Ok(None);
         }
+        Err(self.cut("the connection was closed"))
     }
 
     fn cut(&self, problem: &str) -> Error {

@@ -1,0 +1,11 @@
+//! Rust and Go Micro, each calling the other: over plain addresses, and found by mDNS.
+//!
+//! Needs Go, with which the peer is built once. Where Go is missing, the tests fail if `CI` or
+//! `MICRO_REQUIRE_BACKENDS=1` is set, and else say loudly that they were left out.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod go_peer;
+mod calling_go;
+mod called_by_go;
+mod over_mdns;
