@@ -14,7 +14,7 @@ use super::HttpLimits;
 use super::connection::{Io, ReadBuffer, Side, write_message};
 use super::head::{str_of, write_header, write_length};
 use super::listener::Server;
-use crate::wire::{END_OF_STREAM, error_text};
+use crate::wire::{END_OF_STREAM, error_body, error_text};
 use crate::{Body, Error, Request, Result, Text};
 
 /// How many messages may wait for a handler.
@@ -148,7 +148,8 @@ impl Writer {
     }
 
     async fn end(&mut self, text: &str) {
-        self.push(&[], Some(text));
+        let body = error_body(&self.content_type, text);
+        self.push(&body, Some(text));
         if self.flush().await {
             let _ = self.write.shutdown().await;
         }
