@@ -223,7 +223,10 @@ mod tests {
     #[test]
     fn formats_with_an_envelope_repeat_the_error_in_it() {
         let body = error_body("application/json-rpc", r#"{"code":409}"#);
-        assert_eq!(body, "{\"id\":\"\",\"result\":null,\"error\":\"{\\\"code\\\":409}\"}\n");
+        assert_eq!(
+            body,
+            "{\"id\":\"\",\"result\":null,\"error\":\"{\\\"code\\\":409}\"}\n"
+        );
         let body = error_body("application/proto-rpc", "just text");
         assert_eq!(body, "\0\0\0\x0b\x1a\x09just text\0\0\0\0");
         assert!(error_body("application/json", "just text").is_empty());

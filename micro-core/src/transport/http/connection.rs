@@ -10,9 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::HttpLimits;
-use super::head::{
-    BadHead, Framing, Head, Start, head_too_large, is_token, message_too_large, str_of, text,
-};
+use super::head::{BadHead, Framing, Head, Start, head_too_large, is_token, message_too_large, str_of, text};
 use crate::{Text, wire};
 
 /// First size of a read buffer, in bytes: a call with a body of 1 KiB and more fits.
@@ -482,7 +480,10 @@ fn chunk_size(line: Vec<u8>) -> Result<usize, BadHead> {
         .trim_ascii_end();
     let wrong = || BadHead::new(400, "the size of a chunk is no hexadecimal number");
     if line.iter().any(is_control) {
-        return Err(BadHead::new(400, "a control character stands behind the size of a chunk"));
+        return Err(BadHead::new(
+            400,
+            "a control character stands behind the size of a chunk",
+        ));
     }
     if digits.is_empty() || digits.len() > 15 || !digits.iter().all(u8::is_ascii_hexdigit) {
         return Err(wrong());

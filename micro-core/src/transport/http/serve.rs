@@ -197,13 +197,7 @@ impl Connection {
             Ok(Ok(message)) => Ok(Some(Next::Exchange(Box::new(message)))),
             Ok(Err(ReadError::Bad(bad))) => Err(bad),
             Ok(Err(ReadError::Io(_) | ReadError::Cut)) => Ok(None),
-            Err(_) => {
-                let limit = limits.body_timeout;
-                Err(BadHead::new(
-                    408,
-                    format!("the body took longer than {limit:?}, the limit body_timeout"),
-                ))
-            }
+            Err(_) => Err(body_too_slow(limits.body_timeout)),
         }
     }
 
@@ -425,6 +419,13 @@ impl Connection {
         };
         let _ = timeout(LINGER, discard).await;
     }
+}
+
+pub(super) fn body_too_slow(limit: Duration) -> BadHead {
+    BadHead::new(
+        408,
+        format!("the body took longer than {limit:?}, the limit body_timeout"),
+    )
 }
 
 /// What an answer must know of its request.

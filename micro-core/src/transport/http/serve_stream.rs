@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::HttpLimits;
-use super::connection::{Io, ReadBuffer, Side, write_message};
-use super::head::{str_of, write_header, write_length};
+use super::connection::{Io, ReadBuffer, ReadError, Side, write_message};
+use super::head::{BadHead, str_of, write_header, write_length};
 use super::listener::Server;
 use crate::wire::{END_OF_STREAM, error_body, error_text};
 use crate::{Body, Error, Request, Result, Text};
@@ -46,18 +46,21 @@ pub(super) async fn serve(
         limits: server.limits,
     };
     let answer = async {
-        let end = match server.handler.handle(request).await {
+        match server.handler.handle(request).await {
             Ok(response) => writer.send_all(response.body).await,
             Err(error) => Some(error_text(&error)),
-        };
-        if let Some(end) = end {
-            writer.end(&end).await;
         }
     };
-    tokio::select! {
-        () = answer => {}
-        // The caller went away: dropping the answer drops the handler.
-        () = reader.receive(messages) => return,
+    let end = tokio::select! {
+        end = answer => end,
+        // The caller went away or sent what cannot be read: the answer is dropped, and with it the handler.
+        bad = reader.receive(messages) => match bad {
+            Some(bad) if writer.output.is_empty() => Some(error_text(&bad.into())),
+            _ => return,
+        },
+    };
+    if let Some(end) = end {
+        writer.end(&end).await;
     }
     let _ = timeout(LINGER, reader.discard()).await;
 }
@@ -69,14 +72,16 @@ struct Reader {
 }
 
 impl Reader {
-    /// Hands on what the caller sends. Returns when the caller is gone without having ended its direction; after an
-    /// end in order it never returns, because the handler may still work.
-    async fn receive(&mut self, messages: mpsc::Sender<Result<Bytes>>) {
-        while let Ok(Some(message)) = self
-            .input
-            .message(Side::Requests, &mut self.read, &self.limits)
-            .await
-        {
+    /// Hands on what the caller sends. Returns when the caller is gone without having ended its direction, or with
+    /// what is wrong with its bytes; after an end in order it never returns, because the handler may still work.
+    async fn receive(&mut self, messages: mpsc::Sender<Result<Bytes>>) -> Option<BadHead> {
+        loop {
+            let read = self.input.message(Side::Requests, &mut self.read, &self.limits);
+            let message = match read.await {
+                Ok(Some(message)) => message,
+                Err(ReadError::Bad(bad)) => return Some(bad),
+                Ok(None) | Err(_) => break,
+            };
             let error = str_of(&message.text, message.head.error);
             if error == END_OF_STREAM {
                 drop(messages);
@@ -97,6 +102,7 @@ impl Reader {
                 "the caller closed the stream",
             )))
             .await;
+        None
     }
 
     async fn discard(&mut self) {
