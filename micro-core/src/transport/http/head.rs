@@ -164,6 +164,9 @@ impl Head {
         for header in headers {
             head.take(bytes, header, http11, &mut fallbacks)?;
         }
+        // Messages of streams have some of the doubles, other answers others.
+        head.legacy |=
+            fallbacks.service.1 != 0 || fallbacks.endpoint.1 != 0 || fallbacks.legacy_method.1 != 0;
         head.fall_back(fallbacks);
         if let Framing::Length(length) = head.framing
             && length > limits.message_size
