@@ -226,6 +226,17 @@ impl fmt::Debug for Codecs {
     }
 }
 
+/// What a format with an envelope writes instead of a value when there is an error. Empty for others.
+pub(crate) fn error_body(content_type: &str, error_text: &str) -> Bytes {
+    if JSON_RPC == *content_type {
+        jsonrpc::error_body(error_text)
+    } else if PROTO_RPC == *content_type {
+        protorpc::error_body(error_text)
+    } else {
+        Bytes::new()
+    }
+}
+
 /// The error of a codec that finds no view it can use.
 pub(crate) fn no_view(content_type: &Text, type_name: &str, wanted: &str) -> Error {
     Error::new(

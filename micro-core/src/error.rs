@@ -252,8 +252,10 @@ impl Error {
 
     /// Reads an error as a peer sent it: the JSON object, or any other text, which becomes the detail.
     pub fn from_wire(text: &str) -> Self {
-        match serde_json::from_str::<WireError<'_>>(text) {
-            Ok(wire) => Self(Box::new(Inner {
+        // Serde would read an array as the fields in their order.
+        let object = text.trim_start().starts_with('{').then_some(text);
+        match object.and_then(|object| serde_json::from_str::<WireError<'_>>(object).ok()) {
+            Some(wire) => Self(Box::new(Inner {
                 status: if wire.status.is_empty() {
                     status_text(wire.code)
                 } else {
@@ -265,7 +267,7 @@ impl Error {
                 reached: Reached::Answered,
                 source: None,
             })),
-            Err(_) => Self::new(Text::new(), 0, text.to_owned()),
+            None => Self::new(Text::new(), 0, text.to_owned()),
         }
     }
 }
@@ -373,6 +375,8 @@ mod tests {
             "rpc: can't find service X",
             "",
             "[1]",
+            "[]",
+            "[\"id\",409]",
             "17",
             "{\"code\":\"x\"}",
             "{",

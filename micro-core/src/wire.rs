@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{Error, Request, Text};
@@ -144,13 +145,30 @@ pub(crate) fn content_type(text: &str) -> Option<Text> {
         .find(|known| *known == text)
 }
 
-/// The text of `Micro-Error` for an error: its JSON, or the bare text of one that has nothing but a detail.
+/// The text of `Micro-Error` for an error: its JSON, or the bare text of one that has nothing but a detail and
+/// arrives as it is.
 pub fn error_text(error: &Error) -> String {
-    if error.id().is_empty() && error.code() == 0 {
-        error.detail().to_owned()
+    let detail = error.detail();
+    if error.id().is_empty() && error.code() == 0 && travels_bare(detail) {
+        detail.to_owned()
     } else {
         error.to_json()
     }
+}
+
+/// Whether a header carries the text unchanged, and nobody takes it for no error, the end of a stream or JSON.
+fn travels_bare(text: &str) -> bool {
+    !text.is_empty()
+        && text != END_OF_STREAM
+        && text.trim() == text
+        && !text.starts_with('{')
+        && !text.contains(char::is_control)
+}
+
+/// The body beside a `Micro-Error`: empty, but for formats with an envelope, whose readers in Go Micro fail
+/// without one before they look at the header.
+pub fn error_body(content_type: &str, error_text: &str) -> Bytes {
+    crate::codec::error_body(content_type, error_text)
 }
 
 #[cfg(test)]
@@ -190,6 +208,28 @@ mod tests {
                 "Foo: bar",
             ]
         );
+    }
+
+    #[test]
+    fn an_error_that_a_header_would_change_travels_as_json() {
+        assert_eq!(error_text(&Error::new("", 0, "just text")), "just text");
+        for detail in ["", "EOS", " padded", "two\nlines", r#"{"code":409}"#] {
+            let error = Error::new("", 0, detail);
+            assert!(error_text(&error).starts_with('{'), "{detail:?}");
+            assert_eq!(Error::from_wire(&error_text(&error)).detail(), detail);
+        }
+    }
+
+    #[test]
+    fn formats_with_an_envelope_repeat_the_error_in_it() {
+        let body = error_body("application/json-rpc", r#"{"code":409}"#);
+        assert_eq!(
+            body,
+            "{\"id\":\"\",\"result\":null,\"error\":\"{\\\"code\\\":409}\"}\n"
+        );
+        let body = error_body("application/proto-rpc", "just text");
+        assert_eq!(body, "\0\0\0\x0b\x1a\x09just text\0\0\0\0");
+        assert!(error_body("application/json", "just text").is_empty());
     }
 
     #[test]

@@ -24,7 +24,7 @@ struct Request<'a> {
 #[derive(Serialize)]
 struct Response<'a> {
     id: &'a str,
-    result: &'a RawValue,
+    result: Option<&'a RawValue>,
     error: Option<&'a str>,
 }
 
@@ -70,7 +70,7 @@ impl Codec for JsonRpcCodec {
             }),
             Role::Response => write_line(&Response {
                 id,
-                result: &value,
+                result: Some(&value),
                 error: None,
             }),
             Role::Event => write_line(&*value),
@@ -122,6 +122,16 @@ impl Codec for JsonRpcCodec {
             id,
         }))
     }
+}
+
+/// A response that carries an error. Go Micro leaves its id empty, too.
+pub(super) fn error_body(text: &str) -> Bytes {
+    let response = Response {
+        id: "",
+        result: None,
+        error: Some(text),
+    };
+    write_line(&response).unwrap_or_default()
 }
 
 fn receive<'a>(body: &'a Bytes, type_name: &str) -> Result<Received<'a>> {

@@ -90,6 +90,18 @@ fn write_header(envelope: &Envelope<'_>, buffer: &mut BytesMut) {
     buffer.extend_from_slice(&header);
 }
 
+/// A response that carries an error: a header with nothing else, and no message.
+pub(super) fn error_body(text: &str) -> Bytes {
+    let mut header = vec![ERROR];
+    write_varint(text.len(), &mut header);
+    header.extend_from_slice(text.as_bytes());
+    let mut body = BytesMut::with_capacity(header.len() + 8);
+    body.put_u32(u32::try_from(header.len()).unwrap_or(u32::MAX));
+    body.extend_from_slice(&header);
+    body.put_u32(0);
+    body.freeze()
+}
+
 /// Takes one length-prefixed block.
 fn block(rest: &mut Bytes) -> Result<Bytes> {
     let cut = || malformed(&PROTO_RPC, "message", "it ends inside a length-prefixed block");

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::HttpLimits;
-use super::head::{BadHead, Framing, Head, Start, head_too_large, message_too_large, str_of, text};
+use super::head::{BadHead, Framing, Head, Start, head_too_large, is_token, message_too_large, str_of, text};
 use crate::{Text, wire};
 
 /// First size of a read buffer, in bytes: a call with a body of 1 KiB and more fits.
@@ -252,10 +252,9 @@ impl ReadBuffer {
         let body = match head.framing {
             Framing::Length(length) => length,
             Framing::None if side == Side::Requests => 0,
-            Framing::None if has_no_body(&head) => 0,
             _ => return Ok(Err(head)),
         };
-        let total = head.length + body;
+        let total = head.length.saturating_add(body);
         let Some(bytes) = self.unread().get(..total).filter(|_| total <= SMALL) else {
             return Ok(Err(head));
         };
@@ -321,7 +320,11 @@ impl ReadBuffer {
     ) -> Result<Option<Message>, ReadError> {
         loop {
             if let Some(head) = self.head(side, limits)? {
-                if let Start::Response { status: 100..200 } = head.start {
+                // Nobody asked for another protocol, so 101 is an answer, and a strange one.
+                if let Start::Response {
+                    status: 100 | 102..200,
+                } = head.start
+                {
                     self.consume(head.length);
                     continue;
                 }
@@ -398,11 +401,12 @@ impl ReadBuffer {
         // Trailers say nothing that is known here.
         let mut room = limits.head_size;
         loop {
-            let length = self.line(io, room).await?.len();
-            if length == 0 {
+            let line = self.line(io, room).await?;
+            if line.is_empty() {
                 return Ok(body.freeze());
             }
-            room = room.saturating_sub(length + 2);
+            check_trailer(&line)?;
+            room = room.saturating_sub(line.len() + 2);
         }
     }
 
@@ -453,6 +457,20 @@ fn line_too_long(limit: usize) -> ReadError {
     BadHead::new(400, format!("a line between chunks exceeds {limit} bytes")).into()
 }
 
+/// A trailer must look like a header, or the end of the body may be disputed.
+fn check_trailer(line: &[u8]) -> Result<(), BadHead> {
+    let colon = line.iter().position(|byte| *byte == b':').unwrap_or_default();
+    let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+    if name.is_empty() || !name.iter().copied().all(is_token) || value.iter().any(is_control) {
+        return Err(BadHead::new(400, "a line after the last chunk is no trailer"));
+    }
+    Ok(())
+}
+
+fn is_control(byte: &u8) -> bool {
+    byte.is_ascii_control() && *byte != b'\t'
+}
+
 /// The size before a chunk: hexadecimal digits, then extensions that mean nothing here.
 fn chunk_size(line: Vec<u8>) -> Result<usize, BadHead> {
     let digits = line
@@ -461,15 +479,17 @@ fn chunk_size(line: Vec<u8>) -> Result<usize, BadHead> {
         .unwrap_or_default()
         .trim_ascii_end();
     let wrong = || BadHead::new(400, "the size of a chunk is no hexadecimal number");
+    if line.iter().any(is_control) {
+        return Err(BadHead::new(
+            400,
+            "a control character stands behind the size of a chunk",
+        ));
+    }
     if digits.is_empty() || digits.len() > 15 || !digits.iter().all(u8::is_ascii_hexdigit) {
         return Err(wrong());
     }
     let digits = std::str::from_utf8(digits).map_err(|_| wrong())?;
     usize::from_str_radix(digits, 16).map_err(|_| wrong())
-}
-
-fn has_no_body(head: &Head) -> bool {
-    matches!(head.start, Start::Response { status: 204 | 304 })
 }
 
 /// Whether anything of the head is needed as text of its own.
@@ -598,6 +618,10 @@ mod tests {
             "1\r\nab\r\n",
             "ffffffffffffffffff\r\n",
             " 1\r\n",
+            "1\r\r\na\r\n0\r\n\r\n",
+            "1;a\rb\r\na\r\n0\r\n\r\n",
+            "0\r\nno trailer\r\n\r\n",
+            "0\r\nA: b\r\n folded\r\n\r\n",
         ] {
             assert_eq!(code(read(&body(chunks), Side::Requests).await), 400, "{chunks:?}");
         }

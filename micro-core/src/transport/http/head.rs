@@ -36,9 +36,9 @@ pub(super) struct Head {
     pub(super) framing: Framing,
     /// Whether the connection stays open after this exchange.
     pub(super) keep_alive: bool,
+    /// Whether the peer speaks HTTP/1.1, not 1.0, which knows no chunks.
+    pub(super) http11: bool,
     pub(super) expects_continue: bool,
-    /// Whether the peer wants another protocol on this connection.
-    pub(super) upgrade: bool,
 }
 
 /// The first line.
@@ -113,7 +113,12 @@ impl Head {
             target: part(request.path),
         };
         let http11 = request.version == Some(1);
-        Self::finish(bytes, length, start, http11, request.headers, limits).map(Some)
+        let mut head = Self::finish(bytes, length, start, http11, request.headers, limits)?;
+        // Methods are not told apart here, but to these two an answer with a body has another end than it says.
+        if matches!(request.method, Some("HEAD" | "CONNECT")) {
+            head.keep_alive = false;
+        }
+        Ok(Some(head))
     }
 
     /// Parses the head of a response. `None`: it is not complete yet.
@@ -129,7 +134,12 @@ impl Head {
             status: response.code.unwrap_or_default(),
         };
         let http11 = response.version == Some(1);
-        Self::finish(bytes, length, start, http11, response.headers, limits).map(Some)
+        let mut head = Self::finish(bytes, length, start, http11, response.headers, limits)?;
+        // Has no body, whatever its headers say.
+        if matches!(response.code, Some(204 | 304)) {
+            head.framing = Framing::Length(0);
+        }
+        Ok(Some(head))
     }
 
     fn finish(
@@ -147,12 +157,16 @@ impl Head {
             length,
             start,
             keep_alive: http11,
+            http11,
             ..Self::default()
         };
         let mut fallbacks = Fallbacks::default();
         for header in headers {
             head.take(bytes, header, http11, &mut fallbacks)?;
         }
+        // Messages of streams have some of the doubles, other answers others.
+        head.legacy |=
+            fallbacks.service.1 != 0 || fallbacks.endpoint.1 != 0 || fallbacks.legacy_method.1 != 0;
         head.fall_back(fallbacks);
         if let Framing::Length(length) = head.framing
             && length > limits.message_size
@@ -209,11 +223,19 @@ impl Head {
         Ok(())
     }
 
+    /// One value a name: the first counts.
     fn keep(&mut self, bytes: &[u8], header: &Header<'_>, value: Part) {
-        self.others.push(Span {
-            name: part_of(bytes, header.name.as_bytes()),
-            value,
-        });
+        let name = header.name.as_bytes();
+        let known = |span: &Span| {
+            let known = bytes.get(span.name.0 as usize..span.name.1 as usize);
+            known.is_some_and(|known| known.eq_ignore_ascii_case(name))
+        };
+        if !self.others.iter().any(known) {
+            self.others.push(Span {
+                name: part_of(bytes, name),
+                value,
+            });
+        }
     }
 
     /// Two statements about the length are how requests are smuggled past a proxy: none is believed.
@@ -247,14 +269,11 @@ impl Head {
         Ok(())
     }
 
+    /// `keep-alive` says nothing new in HTTP/1.1, and connections of HTTP/1.0 are not kept.
     fn connection(&mut self, value: &[u8]) {
         for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.keep_alive = false;
-            } else if option.eq_ignore_ascii_case(b"keep-alive") {
-                self.keep_alive = true;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
-                self.upgrade = true;
             }
         }
     }
@@ -404,7 +423,7 @@ const TOKEN: [bool; 256] = {
     table
 };
 
-fn is_token(byte: u8) -> bool {
+pub(super) fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
@@ -550,8 +569,9 @@ mod tests {
                 .unwrap()
                 .keep_alive
         };
-        assert!(!keeps("1.1", "foo, Close") && keeps("1.1", "keep-alive") && keeps("1.0", "Keep-Alive"));
-        assert!(!keeps("1.0", "foo"));
+        assert!(keeps("1.1", "keep-alive") && keeps("1.1", "foo, closed"));
+        assert!(!keeps("1.1", "foo, Close") && !keeps("1.1", "close, keep-alive"));
+        assert!(!keeps("1.0", "foo") && !keeps("1.0", "Keep-Alive"));
     }
 
     #[test]

@@ -35,6 +35,15 @@ impl Server {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// Returns once draining has begun.
+    pub(super) async fn drained(&self) {
+        // Asked for before the look at the flag, so that a beginning in between is not missed.
+        let drain = self.drain.notified();
+        if !self.is_draining() {
+            drain.await;
+        }
+    }
+
     fn start_draining(&self) {
         self.draining.store(true, Ordering::Release);
         self.drain.notify_waiters();
@@ -71,7 +80,9 @@ pub(super) async fn listen(
         listener,
         acceptor,
         server,
-        slots: Arc::new(Semaphore::new(config.limits.connections)),
+        slots: Arc::new(Semaphore::new(
+            config.limits.connections.min(Semaphore::MAX_PERMITS),
+        )),
     };
     let task = AbortOnDropHandle::new(tokio::spawn(accept.run(closing)));
     Ok(HttpListener {

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -16,14 +17,18 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
+use super::HttpLimits;
 use super::connection::Io;
 use super::listener::Server;
-use super::serve::http_status;
+use super::serve::{body_too_slow, http_status};
 use crate::handler::{CallKind, Peer, RequestParts};
 use crate::wire::{Field, field};
 use crate::{Body, Error, Metadata, Request, Result, Text, wire};
+
+/// The longest time that hyper is told, which would overflow on one without end.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// Answers HTTP requests under a mounted path: a health page, a metrics page, a gateway.
 #[async_trait]
@@ -54,13 +59,12 @@ pub(super) async fn serve_http1(io: Io, read: Bytes, peer: Peer, server: Arc<Ser
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(server.limits.head_timeout);
+        .header_read_timeout(server.limits.head_timeout.min(LONGEST));
     let connection = builder.serve_connection(TokioIo::new(Rewound { read, io }), service);
     let mut connection = std::pin::pin!(connection);
-    let drain = server.drain.notified();
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = drain => connection.as_mut().graceful_shutdown(),
+        () = server.drained() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }
@@ -77,15 +81,14 @@ pub(super) async fn serve_http2(io: Io, read: Bytes, peer: Peer, server: Arc<Ser
     let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        .keep_alive_interval(server.limits.idle_timeout / 4)
+        .keep_alive_interval((server.limits.idle_timeout / 4).min(LONGEST))
         .max_header_list_size(u32::try_from(server.limits.head_size).unwrap_or(u32::MAX))
         .max_concurrent_streams(256);
     let connection = builder.serve_connection(TokioIo::new(Rewound { read, io }), service);
     let mut connection = std::pin::pin!(connection);
-    let drain = server.drain.notified();
     tokio::select! {
         _ = connection.as_mut() => return,
-        () = drain => connection.as_mut().graceful_shutdown(),
+        () = server.drained() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }
@@ -113,7 +116,13 @@ async fn answer(
 /// A call that came as an ordinary HTTP request.
 async fn call(request: http::Request<Incoming>, peer: Peer, server: &Server) -> Result<HttpResponse> {
     let (head, body) = request.into_parts();
-    let body = whole(body, server.limits.message_size).await?;
+    let HttpLimits {
+        message_size,
+        body_timeout,
+        ..
+    } = server.limits;
+    let body = timeout(body_timeout, whole(body, message_size)).await;
+    let body = body.map_err(|_| body_too_slow(body_timeout))??;
     let request = to_request(&head.headers, body, peer);
     let content_type = request.content_type.clone();
     let response = server.handler.handle(request).await?;
@@ -127,6 +136,9 @@ async fn call(request: http::Request<Incoming>, peer: Peer, server: &Server) -> 
         answer.headers_mut().insert(CONTENT_TYPE, content_type);
     }
     for (name, value) in response.metadata.iter() {
+        if field(name.as_bytes()) != Field::Other {
+            continue;
+        }
         let name = http::HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
             answer.headers_mut().insert(name, value);
@@ -166,13 +178,20 @@ fn to_request(headers: &http::HeaderMap, body: Bytes, peer: Peer) -> Request {
         extensions: http::Extensions::new(),
         body: body.into(),
     };
-    let mut method = Text::new();
-    for (name, value) in headers {
-        let Ok(value) = value.to_str() else { continue };
+    let (mut method, mut service, mut endpoint, mut legacy_method) = Default::default();
+    for name in headers.keys() {
+        // One value a name: the first counts.
+        let value = headers
+            .get(name)
+            .map(|value| std::str::from_utf8(value.as_bytes()));
+        let Some(Ok(value)) = value else { continue };
         match field(name.as_str().as_bytes()) {
-            Field::Service | Field::LegacyService => parts.service = value.into(),
-            Field::Endpoint | Field::LegacyEndpoint => parts.endpoint = value.into(),
-            Field::Method | Field::LegacyMethod => method = value.into(),
+            Field::Service => parts.service = value.into(),
+            Field::Endpoint => parts.endpoint = value.into(),
+            Field::Method => method = Text::from(value),
+            Field::LegacyService => service = Text::from(value),
+            Field::LegacyEndpoint => endpoint = Text::from(value),
+            Field::LegacyMethod => legacy_method = Text::from(value),
             Field::ContentType => parts.content_type = value.into(),
             Field::Timeout => parts.deadline = wire::deadline(value, Instant::now()),
             Field::Id => parts.id = value.into(),
@@ -180,8 +199,13 @@ fn to_request(headers: &http::HeaderMap, body: Bytes, peer: Peer) -> Request {
             _ => {}
         }
     }
-    if parts.endpoint.is_empty() {
-        parts.endpoint = method;
+    if parts.service.is_empty() {
+        parts.service = service;
+    }
+    for candidate in [method, endpoint, legacy_method] {
+        if parts.endpoint.is_empty() {
+            parts.endpoint = candidate;
+        }
     }
     Request::from_parts(parts)
 }

@@ -11,7 +11,7 @@ use super::connection::{Message, ReadError, Side, write_message};
 use super::head::{str_of, write_request};
 use super::pool::{Connection, Pool};
 use super::serve::GOODBYE;
-use super::tls::Connector;
+use super::tls::{self, Connector};
 use super::{HttpConfig, HttpLimits};
 use crate::error::CLIENT;
 use crate::handler::CallKind;
@@ -137,7 +137,7 @@ impl PeerShared {
         if let Err(problem) = write_message(io, output, body).await {
             // What was not sent whole was not handled. The peer may have said why before it stopped reading.
             return match timeout(EARLY_ANSWER, input.message(Side::Responses, io, &self.limits)).await {
-                Ok(Ok(Some(message))) => Ok(Answer::Received(message)),
+                Ok(Ok(Some(message))) if !is_goodbye(&message) => Ok(Answer::Received(message)),
                 _ => Ok(Answer::NotTaken(problem.to_string())),
             };
         }
@@ -145,7 +145,14 @@ impl PeerShared {
             Ok(Some(message)) if is_goodbye(&message) => Ok(Answer::NotTaken("it is going away".to_owned())),
             Ok(Some(message)) => Ok(Answer::Received(message)),
             Ok(None) => Err(self.broken("it closed the connection")),
+            Err(ReadError::Bad(_)) if tls::is_alert(input.unread()) => Err(self
+                .malformed("it speaks TLS; give this transport HttpConfig::tls")
+                .never_started()),
             Err(ReadError::Bad(bad)) => Err(self.malformed(&bad.detail)),
+            // How TLS 1.3 tells a client, after its handshake, that its certificate will not do.
+            Err(ReadError::Io(problem)) if tls::is_refusal(&problem) => {
+                Ok(Answer::NotTaken(problem.to_string()))
+            }
             Err(problem) => Err(self.broken(&problem.to_string())),
         }
     }

@@ -11,6 +11,9 @@ use super::connection::{Io, ReadBuffer};
 /// Buffers that grew past this are given back while a connection idles, in bytes.
 const KEPT_BUFFER: usize = 64 * 1024;
 
+/// The longest age that is told apart from none.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// A connection with its buffers.
 pub(super) struct Connection {
     pub(super) io: Io,
@@ -25,7 +28,7 @@ impl Connection {
         let now = Instant::now();
         // Connections that were made together shall not all expire together.
         let jitter = 0.9 + 0.2 * fastrand::f64();
-        let expires = now + max_age.mul_f64(jitter).min(Duration::from_secs(365 * 24 * 3600));
+        let expires = now + max_age.min(YEAR).mul_f64(jitter);
         Box::new(Self {
             io,
             input: ReadBuffer::default(),

@@ -100,6 +100,10 @@ impl Connection {
                 Err(bad) => return self.refuse(bad).await,
             };
             if message.head.stream.is_some() {
+                if str_of(&message.text, message.head.error) == wire::END_OF_STREAM {
+                    // The end of a stream that nobody opened.
+                    return self.close().await;
+                }
                 let (request, stream) = self.stream_request(*message);
                 return serve_stream::serve(self.io, self.input, request, stream, self.server).await;
             }
@@ -136,7 +140,9 @@ impl Connection {
     }
 
     async fn begins_http2(&mut self) -> bool {
-        if !self.input.unread().starts_with(b"PRI ") {
+        // Four bytes tell it from any method of HTTP/1.1; fewer may have come.
+        let unread = self.input.unread();
+        if !HTTP2_PREFACE.starts_with(unread.get(..4).unwrap_or(unread)) {
             return false;
         }
         let read = async {
@@ -191,13 +197,7 @@ impl Connection {
             Ok(Ok(message)) => Ok(Some(Next::Exchange(Box::new(message)))),
             Ok(Err(ReadError::Bad(bad))) => Err(bad),
             Ok(Err(ReadError::Io(_) | ReadError::Cut)) => Ok(None),
-            Err(_) => {
-                let limit = limits.body_timeout;
-                Err(BadHead::new(
-                    408,
-                    format!("the body took longer than {limit:?}, the limit body_timeout"),
-                ))
-            }
+            Err(_) => Err(body_too_slow(limits.body_timeout)),
         }
     }
 
@@ -334,9 +334,20 @@ impl Connection {
             return ControlFlow::Break(());
         }
         self.output.clear();
-        self.output
-            .extend_from_slice(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n");
-        let _ = write_rest(&mut self.output, &caller.content_type, &response.metadata, false);
+        self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        // HTTP/1.0 knows no chunks: there the end of the connection is the end of the body.
+        if caller.http11 {
+            self.output.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        let content_type = match response.content_type.is_empty() {
+            true => &caller.content_type,
+            false => &response.content_type,
+        };
+        if let Err(error) = write_rest(&mut self.output, content_type, &response.metadata, false) {
+            self.fail(caller, &error, false).await;
+            self.close().await;
+            return ControlFlow::Break(());
+        }
         let mut body = response.body;
         loop {
             if self.io.write_all(&self.output).await.is_err() {
@@ -354,15 +365,21 @@ impl Connection {
                 Some(Ok(message)) => message,
                 Some(Err(error)) => Bytes::from(error.to_json() + "\n"),
                 None => {
-                    let _ = self.io.write_all(b"0\r\n\r\n").await;
+                    if caller.http11 {
+                        let _ = self.io.write_all(b"0\r\n\r\n").await;
+                    }
                     self.close().await;
                     return ControlFlow::Break(());
                 }
             };
-            self.output
-                .extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            if caller.http11 {
+                self.output
+                    .extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            }
             self.output.extend_from_slice(&chunk);
-            self.output.extend_from_slice(b"\r\n");
+            if caller.http11 {
+                self.output.extend_from_slice(b"\r\n");
+            }
         }
     }
 
@@ -370,6 +387,7 @@ impl Connection {
         let caller = Caller {
             content_type: Text::new(),
             is_framework: false,
+            http11: true,
         };
         self.fail(&caller, &bad.into(), false).await;
         self.close().await;
@@ -404,11 +422,19 @@ impl Connection {
     }
 }
 
+pub(super) fn body_too_slow(limit: Duration) -> BadHead {
+    BadHead::new(
+        408,
+        format!("the body took longer than {limit:?}, the limit body_timeout"),
+    )
+}
+
 /// What an answer must know of its request.
 pub(super) struct Caller {
     pub(super) content_type: Text,
     /// Whether a framework calls, which reads errors from the header, rather than a person with curl.
     pub(super) is_framework: bool,
+    pub(super) http11: bool,
 }
 
 impl Caller {
@@ -417,6 +443,7 @@ impl Caller {
         Self {
             content_type: request.content_type.clone(),
             is_framework,
+            http11: head.http11,
         }
     }
 }
@@ -462,10 +489,14 @@ fn write_rest(out: &mut Vec<u8>, content_type: &str, metadata: &Metadata, keep_a
 
 pub(super) fn write_error(out: &mut Vec<u8>, caller: &Caller, error: &Error, keep_alive: bool) {
     let metadata = Metadata::new();
+    let text = wire::error_text(error);
     if caller.is_framework {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n");
-        let _ = write_header(out, "Micro-Error", &wire::error_text(error));
+        let body = wire::error_body(&caller.content_type, &text);
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        write_length(out, body.len());
+        let _ = write_header(out, "Micro-Error", &text);
         let _ = write_rest(out, &caller.content_type, &metadata, keep_alive);
+        out.extend_from_slice(&body);
         return;
     }
     let body = error.to_json() + "\n";
@@ -473,7 +504,7 @@ pub(super) fn write_error(out: &mut Vec<u8>, caller: &Caller, error: &Error, kee
     let reason = status.canonical_reason().unwrap_or("Error");
     out.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
     write_length(out, body.len());
-    let _ = write_header(out, "Micro-Error", &wire::error_text(error));
+    let _ = write_header(out, "Micro-Error", &text);
     let _ = write_rest(out, "application/json", &metadata, keep_alive);
     out.extend_from_slice(body.as_bytes());
 }

@@ -12,11 +12,11 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::HttpLimits;
-use super::connection::{Io, ReadBuffer, Side, write_message};
-use super::head::{str_of, write_header, write_length};
+use super::connection::{Io, ReadBuffer, ReadError, Side, write_message};
+use super::head::{BadHead, str_of, write_header, write_length};
 use super::listener::Server;
 use super::peer_stream::BATCH;
-use crate::wire::{END_OF_STREAM, error_text};
+use crate::wire::{END_OF_STREAM, error_body, error_text};
 use crate::{Body, Error, Request, Result, Text};
 
 /// How many messages may wait for a handler.
@@ -50,15 +50,23 @@ pub(super) async fn serve(
             Ok(response) => response.body,
             Err(error) => Body::stream(stream::iter([Err(error)])),
         };
-        if writer.send_all(body).await {
-            let _ = writer.write.shutdown().await;
-        }
+        writer.send_all(body).await
     };
-    tokio::select! {
-        () = answer => {}
-        // The caller went away: dropping the answer drops the handler.
-        () = reader.receive(messages) => return,
+    let is_sent = tokio::select! {
+        is_sent = answer => is_sent,
+        // The caller went away or sent what cannot be read: the answer is dropped, and with it the handler.
+        bad = reader.receive(messages) => match bad {
+            Some(bad) if writer.output.is_empty() => {
+                writer.push_end(&error_text(&bad.into()));
+                writer.flush(&[]).await
+            }
+            _ => false,
+        },
+    };
+    if !is_sent {
+        return;
     }
+    let _ = writer.write.shutdown().await;
     let _ = timeout(LINGER, reader.discard()).await;
 }
 
@@ -69,14 +77,16 @@ struct Reader {
 }
 
 impl Reader {
-    /// Hands on what the caller sends. Returns when the caller is gone without having ended its direction; after an
-    /// end in order it never returns, because the handler may still work.
-    async fn receive(&mut self, messages: mpsc::Sender<Result<Bytes>>) {
-        while let Ok(Some(message)) = self
-            .input
-            .message(Side::Requests, &mut self.read, &self.limits)
-            .await
-        {
+    /// Hands on what the caller sends. Returns when the caller is gone without having ended its direction, or with
+    /// what is wrong with its bytes; after an end in order it never returns, because the handler may still work.
+    async fn receive(&mut self, messages: mpsc::Sender<Result<Bytes>>) -> Option<BadHead> {
+        loop {
+            let read = self.input.message(Side::Requests, &mut self.read, &self.limits);
+            let message = match read.await {
+                Ok(Some(message)) => message,
+                Err(ReadError::Bad(bad)) => return Some(bad),
+                Ok(None) | Err(_) => break,
+            };
             let error = str_of(&message.text, message.head.error);
             if error == END_OF_STREAM {
                 drop(messages);
@@ -97,6 +107,7 @@ impl Reader {
                 "the caller closed the stream",
             )))
             .await;
+        None
     }
 
     async fn discard(&mut self) {
@@ -142,11 +153,11 @@ impl Writer {
                     self.output.extend_from_slice(&message);
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    self.push(0, Some(&error_text(&error)));
+                    self.push_end(&error_text(&error));
                     return Poll::Ready((Bytes::new(), true));
                 }
                 Poll::Ready(None) => {
-                    self.push(0, Some(END_OF_STREAM));
+                    self.push_end(END_OF_STREAM);
                     return Poll::Ready((Bytes::new(), true));
                 }
                 Poll::Pending if self.output.is_empty() => return Poll::Pending,
@@ -154,6 +165,12 @@ impl Writer {
             }
         }
         Poll::Ready((Bytes::new(), false))
+    }
+
+    fn push_end(&mut self, text: &str) {
+        let body = error_body(&self.content_type, text);
+        self.push(body.len(), Some(text));
+        self.output.extend_from_slice(&body);
     }
 
     fn push(&mut self, length: usize, error: Option<&str>) {

@@ -187,9 +187,51 @@ impl Connector {
                 ServerName::try_from(host.to_owned()).map_err(io::Error::other)?
             }
         };
-        let stream = connector.connect(name, stream).await?;
+        let stream = connector.connect(name, stream).await.map_err(explained)?;
         Ok(Io::Tls(Box::new(TlsStream::Client(stream))))
     }
+}
+
+/// Says in the terms of the configuration why a handshake failed, where that is known.
+fn explained(problem: io::Error) -> io::Error {
+    match tls_error(&problem) {
+        Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+            io::Error::other("it does not speak TLS, but this transport is configured for it")
+        }
+        Some(rustls::Error::InvalidCertificate(wrong)) => io::Error::other(format!(
+            "TLS: its certificate is not believed ({wrong}); see Tls::authorities and Tls::server_name"
+        )),
+        _ => problem,
+    }
+}
+
+fn tls_error(problem: &io::Error) -> Option<&rustls::Error> {
+    problem.get_ref()?.downcast_ref()
+}
+
+/// Whether the other side refused this side's certificate, which it does before it reads a request.
+pub(super) fn is_refusal(problem: &io::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    let Some(rustls::Error::AlertReceived(alert)) = tls_error(problem) else {
+        return false;
+    };
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::DecryptError
+    )
+}
+
+/// Whether these are the first bytes of an alert of TLS, by which a server answers what is not TLS.
+pub(super) fn is_alert(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0x15, 0x03])
 }
 
 /// Believes every server.

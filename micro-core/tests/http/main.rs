@@ -1,0 +1,18 @@
+//! The HTTP transport against bytes: those of Go Micro, those of people, and bad ones.
+#![allow(unreachable_pub, reason = "the modules of a test are one crate")]
+
+mod greeter;
+mod raw;
+mod captured_calls;
+mod captured_streams;
+mod smallest_requests;
+mod people;
+mod shapes;
+mod limits;
+mod arbitrary_bytes;
+mod beside_hyper;
+mod encryption;
+mod mounted;
+mod pooling;
+mod draining;
+mod values;
