@@ -255,7 +255,7 @@ fn check_nested(message: &MessageDescriptor) -> Result<()> {
         )?;
     }
     for oneof in message.oneofs().filter(|oneof| !oneof.is_synthetic()) {
-        scope.declare(names::camel(oneof.name()), format!("oneof {}", oneof.full_name()))?;
+        scope.declare(names::oneof_type(&oneof), format!("oneof {}", oneof.full_name()))?;
     }
     Ok(())
 }

@@ -163,7 +163,7 @@ impl Json<'_> {
     fn variant(&self, oneof: &OneofDescriptor, field: &FieldDescriptor) -> Result<TokenStream> {
         let message = self.paths.inside(oneof.parent_message())?;
         let (name, variant) = (
-            ident(&names::camel(oneof.name()))?,
+            ident(&names::oneof_type(oneof))?,
             ident(&names::camel(field.name()))?,
         );
         Ok(quote!(#message::#name::#variant))

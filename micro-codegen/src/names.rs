@@ -2,7 +2,7 @@
 
 use heck::{ToSnakeCase, ToUpperCamelCase};
 use proc_macro2::TokenStream;
-use prost_reflect::{EnumDescriptor, MessageDescriptor};
+use prost_reflect::{EnumDescriptor, MessageDescriptor, OneofDescriptor};
 
 use crate::{Error, Result};
 
@@ -22,6 +22,18 @@ fn escape(name: String) -> String {
         keyword if is_keyword(keyword) => format!("r#{name}"),
         digits if digits.starts_with(|first: char| first.is_numeric()) => format!("_{name}"),
         _ => name,
+    }
+}
+
+/// The enum of a oneof, which gives way to a type of its name that is declared in the same message.
+pub(crate) fn oneof_type(oneof: &OneofDescriptor) -> String {
+    let name = camel(oneof.name());
+    let message = oneof.parent_message();
+    let messages = message.child_messages().map(|child| camel(child.name()));
+    let enums = message.child_enums().map(|child| camel(child.name()));
+    match messages.chain(enums).any(|other| other == name) {
+        true => format!("{name}OneOf"),
+        false => name,
     }
 }
 

@@ -219,6 +219,51 @@ pub mod message {
     }
 }
 
+#[derive(Clone, PartialEq, Eq, Hash, ::micro::codegen::prost::Message)]
+#[prost(prost_path = "::micro::codegen::prost")]
+#[allow(
+    dead_code,
+    deprecated,
+    missing_docs,
+    non_camel_case_types,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    rustdoc::all
+)]
+pub struct Conflict {
+    #[prost(oneof = "conflict::KindOneOf", tags = "1, 2")]
+    pub kind: ::core::option::Option<conflict::KindOneOf>,
+}
+
+/// Nested message and enum types in `Conflict`.
+#[allow(
+    dead_code,
+    deprecated,
+    missing_docs,
+    non_camel_case_types,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    rustdoc::all
+)]
+pub mod conflict {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::micro::codegen::prost::Message)]
+    #[prost(prost_path = "::micro::codegen::prost")]
+    pub struct Kind {
+        #[prost(bool, tag = "1")]
+        pub is: bool,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::micro::codegen::prost::Oneof)]
+    #[prost(prost_path = "::micro::codegen::prost")]
+    pub enum KindOneOf {
+        #[prost(message, tag = "1")]
+        Of(Kind),
+        #[prost(string, tag = "2")]
+        Text(::micro::codegen::prost::alloc::string::String),
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::micro::codegen::prost::Message)]
 #[prost(prost_path = "::micro::codegen::prost")]
 #[allow(
@@ -1394,6 +1439,280 @@ impl<'de> ::micro::codegen::serde::Deserialize<'de> for message::serde::Inner {
 #[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
 impl ::micro::codegen::json::Object for message::serde::Inner {
     const NAME: &'static str = "nasty.Message.Serde.Inner";
+    const FIELDS: &'static [(&'static str, &'static str)] = &[("is", "is")];
+    const IGNORE_UNKNOWN: bool = false;
+    fn read_field<'de, A: ::micro::codegen::serde::de::MapAccess<'de>>(
+        &mut self,
+        index: usize,
+        field: ::micro::codegen::json::Field<'_, A>,
+    ) -> ::core::result::Result<(), A::Error> {
+        match index {
+            0usize => field.plain::<::micro::codegen::json::Plain, _>(&mut self.is),
+            _ => ::core::result::Result::Ok(()),
+        }
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codec::Payload for Conflict {
+    fn type_name(&self) -> &'static str {
+        "Conflict"
+    }
+    fn protobuf(&self) -> ::core::option::Option<&dyn ::micro::codec::ProtobufView> {
+        ::core::option::Option::Some(self)
+    }
+    fn serde(
+        &self,
+    ) -> ::core::option::Option<&dyn ::micro::codegen::erased_serde::Serialize> {
+        ::core::option::Option::Some(self)
+    }
+    fn message_schema(
+        &self,
+    ) -> ::core::option::Option<&'static ::micro::codec::MessageSchema> {
+        <Self as ::micro::codec::Message>::schema()
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codec::ProtobufView for Conflict {
+    fn encoded_len(&self) -> usize {
+        ::micro::codegen::prost::Message::encoded_len(self)
+    }
+    fn encode(&self, buffer: &mut ::micro::codegen::bytes::BytesMut) {
+        ::micro::codegen::prost::Message::encode_raw(self, buffer)
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codec::Slot for Conflict {
+    fn type_name(&self) -> &'static str {
+        "Conflict"
+    }
+    fn protobuf(
+        &mut self,
+    ) -> ::core::option::Option<&mut dyn ::micro::codec::ProtobufSlot> {
+        ::core::option::Option::Some(self)
+    }
+    fn serde(
+        &mut self,
+        deserializer: &mut dyn ::micro::codegen::erased_serde::Deserializer<'_>,
+    ) -> ::core::option::Option<
+        ::core::result::Result<(), ::micro::codegen::erased_serde::Error>,
+    > {
+        ::core::option::Option::Some(
+            ::micro::codegen::erased_serde::deserialize(deserializer)
+                .map(|value| *self = value),
+        )
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codec::ProtobufSlot for Conflict {
+    fn merge(
+        &mut self,
+        bytes: ::micro::codegen::bytes::Bytes,
+    ) -> ::core::result::Result<(), ::std::string::String> {
+        ::micro::codegen::prost::Message::merge(self, bytes)
+            .map_err(|problem| ::std::string::ToString::to_string(&problem))
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codec::Message for Conflict {
+    fn schema() -> ::core::option::Option<&'static ::micro::codec::MessageSchema> {
+        static SCHEMA: ::micro::codec::MessageSchema = ::micro::codec::MessageSchema {
+            name: "Conflict",
+            fields: &[
+                ::micro::codec::FieldSchema {
+                    name: "of",
+                    json_name: "of",
+                    kind: ::micro::codec::FieldKind::Message(
+                        ::micro::codegen::schema_of::<conflict::Kind>,
+                    ),
+                    repeated: false,
+                },
+                ::micro::codec::FieldSchema {
+                    name: "text",
+                    json_name: "text",
+                    kind: ::micro::codec::FieldKind::Scalar("string"),
+                    repeated: false,
+                },
+            ],
+        };
+        ::core::option::Option::Some(&SCHEMA)
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codegen::serde::Serialize for Conflict {
+    fn serialize<S: ::micro::codegen::serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> ::core::result::Result<S::Ok, S::Error> {
+        let mut object = ::micro::codegen::json::writer(serializer)?;
+        match &self.kind {
+            ::core::option::Option::Some(conflict::KindOneOf::Of(value)) => {
+                object.always::<::micro::codegen::json::Nested, _>("of", value)?
+            }
+            ::core::option::Option::Some(conflict::KindOneOf::Text(value)) => {
+                object.always::<::micro::codegen::json::Plain, _>("text", value)?
+            }
+            ::core::option::Option::None => {}
+        }
+        object.end()
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl<'de> ::micro::codegen::serde::Deserialize<'de> for Conflict {
+    fn deserialize<D: ::micro::codegen::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::core::result::Result<Self, D::Error> {
+        ::micro::codegen::json::read_object(deserializer)
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codegen::json::Object for Conflict {
+    const NAME: &'static str = "nasty.Conflict";
+    const FIELDS: &'static [(&'static str, &'static str)] = &[
+        ("of", "of"),
+        ("text", "text"),
+    ];
+    const IGNORE_UNKNOWN: bool = false;
+    fn read_field<'de, A: ::micro::codegen::serde::de::MapAccess<'de>>(
+        &mut self,
+        index: usize,
+        field: ::micro::codegen::json::Field<'_, A>,
+    ) -> ::core::result::Result<(), A::Error> {
+        match index {
+            0usize => {
+                field
+                    .oneof::<
+                        ::micro::codegen::json::Nested,
+                        _,
+                        _,
+                    >(&mut self.kind, conflict::KindOneOf::Of)
+            }
+            1usize => {
+                field
+                    .oneof::<
+                        ::micro::codegen::json::Plain,
+                        _,
+                        _,
+                    >(&mut self.kind, conflict::KindOneOf::Text)
+            }
+            _ => ::core::result::Result::Ok(()),
+        }
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codec::Payload for conflict::Kind {
+    fn type_name(&self) -> &'static str {
+        "Kind"
+    }
+    fn protobuf(&self) -> ::core::option::Option<&dyn ::micro::codec::ProtobufView> {
+        ::core::option::Option::Some(self)
+    }
+    fn serde(
+        &self,
+    ) -> ::core::option::Option<&dyn ::micro::codegen::erased_serde::Serialize> {
+        ::core::option::Option::Some(self)
+    }
+    fn message_schema(
+        &self,
+    ) -> ::core::option::Option<&'static ::micro::codec::MessageSchema> {
+        <Self as ::micro::codec::Message>::schema()
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codec::ProtobufView for conflict::Kind {
+    fn encoded_len(&self) -> usize {
+        ::micro::codegen::prost::Message::encoded_len(self)
+    }
+    fn encode(&self, buffer: &mut ::micro::codegen::bytes::BytesMut) {
+        ::micro::codegen::prost::Message::encode_raw(self, buffer)
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codec::Slot for conflict::Kind {
+    fn type_name(&self) -> &'static str {
+        "Kind"
+    }
+    fn protobuf(
+        &mut self,
+    ) -> ::core::option::Option<&mut dyn ::micro::codec::ProtobufSlot> {
+        ::core::option::Option::Some(self)
+    }
+    fn serde(
+        &mut self,
+        deserializer: &mut dyn ::micro::codegen::erased_serde::Deserializer<'_>,
+    ) -> ::core::option::Option<
+        ::core::result::Result<(), ::micro::codegen::erased_serde::Error>,
+    > {
+        ::core::option::Option::Some(
+            ::micro::codegen::erased_serde::deserialize(deserializer)
+                .map(|value| *self = value),
+        )
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codec::ProtobufSlot for conflict::Kind {
+    fn merge(
+        &mut self,
+        bytes: ::micro::codegen::bytes::Bytes,
+    ) -> ::core::result::Result<(), ::std::string::String> {
+        ::micro::codegen::prost::Message::merge(self, bytes)
+            .map_err(|problem| ::std::string::ToString::to_string(&problem))
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codec::Message for conflict::Kind {
+    fn schema() -> ::core::option::Option<&'static ::micro::codec::MessageSchema> {
+        static SCHEMA: ::micro::codec::MessageSchema = ::micro::codec::MessageSchema {
+            name: "Kind",
+            fields: &[
+                ::micro::codec::FieldSchema {
+                    name: "is",
+                    json_name: "is",
+                    kind: ::micro::codec::FieldKind::Scalar("bool"),
+                    repeated: false,
+                },
+            ],
+        };
+        ::core::option::Option::Some(&SCHEMA)
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codegen::serde::Serialize for conflict::Kind {
+    fn serialize<S: ::micro::codegen::serde::Serializer>(
+        &self,
+        serializer: S,
+    ) -> ::core::result::Result<S::Ok, S::Error> {
+        let mut object = ::micro::codegen::json::writer(serializer)?;
+        object.field::<::micro::codegen::json::Plain, _>("is", &self.is)?;
+        object.end()
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl<'de> ::micro::codegen::serde::Deserialize<'de> for conflict::Kind {
+    fn deserialize<D: ::micro::codegen::serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> ::core::result::Result<Self, D::Error> {
+        ::micro::codegen::json::read_object(deserializer)
+    }
+}
+
+#[allow(deprecated, unused_mut, unused_variables, clippy::all, clippy::pedantic)]
+impl ::micro::codegen::json::Object for conflict::Kind {
+    const NAME: &'static str = "nasty.Conflict.Kind";
     const FIELDS: &'static [(&'static str, &'static str)] = &[("is", "is")];
     const IGNORE_UNKNOWN: bool = false;
     fn read_field<'de, A: ::micro::codegen::serde::de::MapAccess<'de>>(

@@ -90,10 +90,6 @@ fn names_that_differ_only_for_protobuf_are_refused() {
     let error = refused("syntax = \"proto3\"; package test; message foo_bar {} message FooBar {}");
     says(&error, &["test.foo_bar", "test.FooBar", "Rust type FooBar"]);
     let error = refused(
-        "syntax = \"proto3\"; package test; message M { message Kind {} oneof kind { string a = 1; } }",
-    );
-    says(&error, &["test.M.Kind", "oneof test.M.kind"]);
-    let error = refused(
         "syntax = \"proto3\"; package test; message M {}
          service S { rpc SayIt(M) returns (M); rpc say_it(M) returns (M); }",
     );

@@ -29,7 +29,7 @@ impl<T, K: Kind<T>> Kind<Vec<T>> for List<K> {
     }
 }
 
-struct ListVisitor<T, K>(PhantomData<fn() -> (T, K)>);
+struct ListVisitor<T, K>(PhantomData<fn(K) -> T>);
 
 impl<'de, T, K: Kind<T>> Visitor<'de> for ListVisitor<T, K> {
     type Value = Vec<T>;
@@ -119,7 +119,7 @@ where
     map.end()
 }
 
-struct MapVisitor<Q, T, K>(PhantomData<fn() -> (Q, T, K)>);
+struct MapVisitor<Q, T, K>(PhantomData<fn(Q, K) -> T>);
 
 impl<'de, Q: Key, T, K: Kind<T>> Visitor<'de> for MapVisitor<Q, T, K> {
     type Value = Vec<(Q, T)>;

@@ -56,7 +56,7 @@ impl Hello for Greeter {
 }
 
 /// Implements the service whose every name is a trap.
-struct Trapped;
+pub(crate) struct Trapped;
 
 impl nasty::Type for Trapped {
     async fn new_(&self, _: &mut Context, _: nasty::Option) -> Result<nasty::Result> {

@@ -5,6 +5,8 @@ use micro::codec::{FieldKind, Message, Payload, Slot};
 use micro::protobuf::{Timestamp, WellKnown};
 use micro_codegen_generated::hello::{PingRequest, PingResponse};
 use micro_codegen_generated::nasty::types::v1::Everything;
+use micro_codegen_generated::nasty::{Conflict, conflict::Kind, conflict::KindOneOf};
+use micro_codegen_generated::old::{Order, order::Payment, order::State};
 use micro_codegen_generated::{Alone, hello};
 
 fn encoded(message: &impl Payload) -> BytesMut {
@@ -124,4 +126,33 @@ fn packages_and_files_without_one_refer_to_each_other() {
         note: Some(hello::Note { text: "t".into() }),
     };
     assert_eq!(serde_json::to_string(&alone).unwrap(), r#"{"note":{"text":"t"}}"#);
+}
+
+#[test]
+fn messages_of_the_older_syntax_keep_their_defaults() {
+    let order = Order::default();
+    assert_eq!((order.note(), order.state()), ("none", State::Done));
+    let json = r#"{"number":"0"}"#;
+    assert_eq!(serde_json::to_string(&order).unwrap(), json);
+    assert_eq!(serde_json::from_str::<Order>(json).unwrap(), order);
+    let order = Order {
+        number: 7,
+        note: Some(String::new()),
+        state: Some(State::Open.into()),
+        counts: vec![1, 2],
+        payment: Some(Payment::Cash(0)),
+    };
+    let json = r#"{"number":"7","note":"","state":"OPEN","counts":[1,2],"cash":0}"#;
+    assert_eq!(serde_json::to_string(&order).unwrap(), json);
+    assert_eq!(serde_json::from_str::<Order>(json).unwrap(), order);
+}
+
+#[test]
+fn a_oneof_gives_way_to_a_message_of_its_name() {
+    let message = Conflict {
+        kind: Some(KindOneOf::Of(Kind { is: true })),
+    };
+    let json = r#"{"of":{"is":true}}"#;
+    assert_eq!(serde_json::to_string(&message).unwrap(), json);
+    assert_eq!(serde_json::from_str::<Conflict>(json).unwrap(), message);
 }

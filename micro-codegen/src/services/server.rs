@@ -1,0 +1,144 @@
+//! The trait that a server implements, and its endpoints.
+
+use proc_macro2::{Ident, TokenStream};
+use prost_reflect::ServiceDescriptor;
+use quote::quote;
+
+use super::method::Method;
+use super::{Services, parse_ident, type_names};
+use crate::Result;
+use crate::comments::{documentation, leading};
+
+impl Services<'_> {
+    pub(super) fn handler_trait(
+        &self,
+        service: &ServiceDescriptor,
+        methods: &[Method],
+    ) -> Result<TokenStream> {
+        let root = self.root;
+        let [name, server, _] = type_names(service);
+        let docs = documentation(
+            &leading(&service.parent_file(), service.path()),
+            &format!(
+                "The service `{}`: implement it and serve it as [`{server}`].",
+                service.name()
+            ),
+        );
+        let name = parse_ident(&name)?;
+        let methods = methods.iter().map(|method| {
+            let (docs, name) = (method.documentation("Answers"), &method.name);
+            let (arguments, answer) = (method.arguments(root), method.answer());
+            quote! {
+                #docs
+                fn #name(
+                    &self,
+                    context: &mut #root::Context,
+                    #arguments
+                ) -> impl ::core::future::Future<Output = #root::Result<#answer>> + ::core::marker::Send;
+            }
+        });
+        Ok(quote! {
+            #docs
+            pub trait #name: ::core::marker::Send + ::core::marker::Sync + 'static {
+                #(#methods)*
+            }
+        })
+    }
+
+    pub(super) fn endpoints(&self, service: &ServiceDescriptor, methods: &[Method]) -> Result<TokenStream> {
+        let root = self.root;
+        let [name, server, _] = type_names(service);
+        let docs = format!(
+            " Serves an implementation of [`{name}`]: give it to a server, which answers the endpoints `{}.*` with it.",
+            service.name()
+        );
+        let server_name = server.clone();
+        let (name, server) = (parse_ident(&name)?, parse_ident(&server)?);
+        let handlers = methods.iter().map(|method| self.handler(&name, method));
+        let endpoints = methods.iter().map(|method| self.endpoint(method));
+        let count = methods.len();
+        Ok(quote! {
+            #[doc = #docs]
+            pub struct #server<T>(::std::sync::Arc<T>);
+
+            impl<T: #name> #server<T> {
+                /// Serves this implementation.
+                pub fn new(service: T) -> Self {
+                    Self(::std::sync::Arc::new(service))
+                }
+
+                /// Serves an implementation that others hold too.
+                pub fn from_arc(service: ::std::sync::Arc<T>) -> Self {
+                    Self(service)
+                }
+            }
+
+            impl<T> ::core::clone::Clone for #server<T> {
+                fn clone(&self) -> Self {
+                    Self(::std::sync::Arc::clone(&self.0))
+                }
+            }
+
+            impl<T> ::core::fmt::Debug for #server<T> {
+                fn fmt(&self, formatter: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    formatter.write_str(#server_name)
+                }
+            }
+
+            impl<T: #name> #root::handler::IntoEndpoints for #server<T> {
+                fn into_endpoints(
+                    self,
+                    codecs: &#root::codec::Codecs,
+                ) -> ::std::vec::Vec<#root::handler::Endpoint> {
+                    #(#handlers)*
+                    let mut endpoints = ::std::vec::Vec::with_capacity(#count);
+                    #(endpoints.push(#endpoints);)*
+                    endpoints
+                }
+            }
+        })
+    }
+
+    /// One method as a handler.
+    fn handler(&self, service: &Ident, method: &Method) -> TokenStream {
+        let root = self.root;
+        let (handler, name, shape) = (&method.handler, &method.name, method.kind.handler_trait());
+        let (input, output) = (&method.input.carried, &method.output.carried);
+        let (arguments, answer) = (method.handler_arguments(root), method.handler_answer());
+        let values = method.handler_values();
+        let answered = match method.output.wrapped && !method.kind.streams_out() {
+            true => quote!(.map(#root::protobuf::WellKnown)),
+            false => TokenStream::new(),
+        };
+        quote! {
+            #[allow(non_camel_case_types)]
+            struct #handler<T>(::std::sync::Arc<T>);
+
+            impl<T: #service> #root::handler::#shape<#input, #output> for #handler<T> {
+                async fn call(
+                    &self,
+                    context: &mut #root::Context,
+                    #arguments
+                ) -> #root::Result<#answer> {
+                    <T as #service>::#name(&self.0, context, #values).await #answered
+                }
+            }
+        }
+    }
+
+    fn endpoint(&self, method: &Method) -> TokenStream {
+        let root = self.root;
+        let (handler, endpoint, constructor) = (&method.handler, &method.endpoint, method.kind.constructor());
+        let pairs = method
+            .metadata
+            .iter()
+            .map(|(key, value)| quote!(.with_metadata(#key, #value)));
+        quote! {
+            #root::handler::#constructor(
+                #root::Text::from_static(#endpoint),
+                codecs,
+                #handler(::std::sync::Arc::clone(&self.0))
+            ) #(#pairs)*
+        }
+    }
+}
