@@ -68,6 +68,8 @@ impl Process {
         let command = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // Its log, which would drown the tests' own output.
+            .stderr(Stdio::null())
             .kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
