@@ -10,6 +10,8 @@ mod mount;
 mod peer;
 mod peer_stream;
 mod pool;
+#[doc(hidden)]
+pub mod probe;
 mod serve;
 mod serve_stream;
 mod tls;
