@@ -16,6 +16,7 @@ mod trace;
 mod typed;
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -38,6 +39,9 @@ pub use self::typed::{
 };
 
 pub(crate) use self::stream::{Format, outgoing};
+
+/// What [`Handler::handle`] gives, written out.
+pub(crate) type BoxFuture<'a> = Pin<Box<dyn Future<Output = Result<Response>> + Send + 'a>>;
 
 /// Answers requests.
 ///

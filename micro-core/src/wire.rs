@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::{Error, Request, Text};
+use crate::{Error, Metadata, Request, Text};
 
 /// Name of the native protocol, as nodes state it in their metadata.
 pub const PROTOCOL: &str = "mucp";
@@ -71,41 +71,43 @@ pub enum Field {
 #[inline]
 pub fn field(name: &[u8]) -> Field {
     let known: &[(&[u8], Field)] = match name.len() {
-        4 => &[(b"host", Field::Hop), (b"date", Field::Hop)],
-        6 => &[(b"accept", Field::Accept), (b"expect", Field::Expect)],
-        7 => &[(b"timeout", Field::Timeout)],
-        8 => &[(b"micro-id", Field::Id)],
+        4 => &[(b"Host", Field::Hop), (b"Date", Field::Hop)],
+        6 => &[(b"Accept", Field::Accept), (b"Expect", Field::Expect)],
+        7 => &[(b"Timeout", Field::Timeout)],
+        8 => &[(b"Micro-Id", Field::Id)],
         10 => &[
-            (b"connection", Field::Connection),
-            (b"keep-alive", Field::Hop),
-            (b"x-micro-id", Field::Legacy),
+            (b"Connection", Field::Connection),
+            (b"Keep-Alive", Field::Hop),
+            (b"X-Micro-Id", Field::Legacy),
         ],
-        11 => &[(b"micro-error", Field::Error), (b"micro-topic", Field::Topic)],
+        11 => &[(b"Micro-Error", Field::Error), (b"Micro-Topic", Field::Topic)],
         12 => &[
-            (b"content-type", Field::ContentType),
-            (b"micro-method", Field::Method),
-            (b"micro-stream", Field::Stream),
-            (b"micro-target", Field::Protocol),
+            (b"Content-Type", Field::ContentType),
+            (b"Micro-Method", Field::Method),
+            (b"Micro-Stream", Field::Stream),
+            (b"Micro-Target", Field::Protocol),
         ],
         13 => &[
-            (b"micro-service", Field::Service),
-            (b"x-micro-error", Field::Legacy),
+            (b"Micro-Service", Field::Service),
+            (b"X-Micro-Error", Field::Legacy),
         ],
         14 => &[
-            (b"content-length", Field::ContentLength),
-            (b"micro-endpoint", Field::Endpoint),
-            (b"micro-protocol", Field::Protocol),
-            (b"x-micro-method", Field::LegacyMethod),
-            (b"x-micro-stream", Field::LegacyStream),
+            (b"Content-Length", Field::ContentLength),
+            (b"Micro-Endpoint", Field::Endpoint),
+            (b"Micro-Protocol", Field::Protocol),
+            (b"X-Micro-Method", Field::LegacyMethod),
+            (b"X-Micro-Stream", Field::LegacyStream),
         ],
-        15 => &[(b"x-micro-service", Field::LegacyService)],
-        16 => &[(b"x-micro-endpoint", Field::LegacyEndpoint)],
-        17 => &[(b"transfer-encoding", Field::TransferEncoding)],
+        15 => &[(b"X-Micro-Service", Field::LegacyService)],
+        16 => &[(b"X-Micro-Endpoint", Field::LegacyEndpoint)],
+        17 => &[(b"Transfer-Encoding", Field::TransferEncoding)],
         _ => &[],
     };
+    // Nearly everybody writes the same case as we do, which is compared in one go.
     known
         .iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .find(|(known, _)| *known == name)
+        .or_else(|| known.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)))
         .map_or(Field::Other, |(_, field)| *field)
 }
 
@@ -114,6 +116,12 @@ pub fn field(name: &[u8]) -> Field {
 /// `id` is the number of the request on its carrier. Metadata under a name that means something here is left out:
 /// the field counts.
 pub fn write_request(request: &Request, id: &str, now: Instant, header: &mut impl FnMut(&str, &str)) {
+    write_fields(request, id, now, header);
+    travelling(&request.metadata).for_each(|(name, value)| header(name, value));
+}
+
+/// The part of [`write_request`] that comes from the request's fields: names that need no check.
+pub(crate) fn write_fields(request: &Request, id: &str, now: Instant, header: &mut impl FnMut(&str, &str)) {
     header("Accept", &request.content_type);
     header("Content-Type", &request.content_type);
     header("Micro-Endpoint", &request.endpoint);
@@ -124,11 +132,13 @@ pub fn write_request(request: &Request, id: &str, now: Instant, header: &mut imp
         let nanoseconds = deadline.saturating_duration_since(now).as_nanos();
         header("Timeout", itoa::Buffer::new().format(nanoseconds));
     }
-    for (name, value) in request.metadata.iter() {
-        if field(name.as_bytes()) == Field::Other {
-            header(name, value);
-        }
-    }
+}
+
+/// The metadata that travels: not what goes under a name that means something here.
+pub(crate) fn travelling(metadata: &Metadata) -> impl Iterator<Item = (&str, &str)> {
+    metadata
+        .iter()
+        .filter(|(name, _)| field(name.as_bytes()) == Field::Other)
 }
 
 /// When a caller that sent this `Timeout` stops waiting. `None` when it is no number.

@@ -46,6 +46,18 @@ impl Body {
         }
     }
 
+    /// The one message, or the body back where it is a stream.
+    ///
+    /// # Errors
+    ///
+    /// The body itself.
+    pub fn try_into_single(self) -> Result<Bytes, Self> {
+        match self.0 {
+            Inner::Single(message) => Ok(message),
+            Inner::Stream(_) => Err(self),
+        }
+    }
+
     /// The one message; of a stream the first, without waiting for its end.
     ///
     /// # Errors

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::{Handler, Request, Response, Wrapper};
+use super::{BoxFuture, Handler, Request, Response, Wrapper};
 use crate::Result;
 
 /// Opens a `tracing` span around each call, with OpenTelemetry's names for remote calls: `rpc.system`,
@@ -72,14 +71,20 @@ struct Traced {
     side: Trace,
 }
 
-#[async_trait]
 impl Handler for Traced {
-    async fn handle(&self, request: Request) -> Result<Response> {
+    // Written out, so that the inner future is returned as it is while nobody listens.
+    fn handle<'a, 'b>(&'a self, request: Request) -> BoxFuture<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
         if !Trace::is_enabled() {
-            return self.inner.handle(request).await;
+            return self.inner.handle(request);
         }
         let span = self.side.span(&request);
-        let result = self.inner.handle(request).instrument(span.clone()).await;
-        Trace::finish(&span, result)
+        Box::pin(async move {
+            let result = self.inner.handle(request).instrument(span.clone()).await;
+            Trace::finish(&span, result)
+        })
     }
 }

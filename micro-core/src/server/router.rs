@@ -1,12 +1,11 @@
 //! From an endpoint's name to what answers it.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::codec::{Codecs, JSON, JSON_RPC, OCTET_STREAM, PROTO_RPC, PROTOBUF};
 use crate::error::SERVER;
+use crate::handler::BoxFuture;
 use crate::{Error, Handler, Request, Response, Result, Text};
 
 /// Hands each request to the handler of its endpoint.
@@ -14,8 +13,6 @@ pub struct Router {
     handlers: HashMap<Text, Arc<dyn Handler>>,
     codecs: Codecs,
 }
-
-type BoxFuture<'a> = Pin<Box<dyn Future<Output = Result<Response>> + Send + 'a>>;
 
 impl Router {
     /// A router for these endpoints.

@@ -378,21 +378,28 @@ pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) -> Result
             ),
         ));
     }
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    write_value(out, value);
-    out.extend_from_slice(b"\r\n");
+    write_known_header(out, name, value);
     Ok(())
 }
 
-fn write_value(out: &mut Vec<u8>, value: &str) {
+/// The same for a name that is known to be one.
+pub(super) fn write_known_header(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
     let start = out.len();
     out.extend_from_slice(value.as_bytes());
-    for byte in out.iter_mut().skip(start) {
-        if (*byte < b' ' && *byte != b'\t') || *byte == 0x7f {
+    // Looked at as a whole first, which the compiler turns into a few wide instructions.
+    let is_unclean = value.bytes().fold(false, |found, byte| found | breaks_line(byte));
+    if is_unclean {
+        for byte in out.iter_mut().skip(start).filter(|byte| breaks_line(**byte)) {
             *byte = b' ';
         }
     }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn breaks_line(byte: u8) -> bool {
+    (byte < b' ' && byte != b'\t') || byte == 0x7f
 }
 
 const TOKEN: [bool; 256] = {
@@ -448,18 +455,17 @@ pub(super) fn write_request(
     write_length(out, length);
     let mut number = itoa::Buffer::new();
     let id = number.format(id);
-    let mut refused = Ok(());
-    crate::wire::write_request(request, id, tokio::time::Instant::now(), &mut |name, value| {
-        if let Err(error) = write_header(out, name, value) {
-            refused = Err(error);
-        }
+    crate::wire::write_fields(request, id, tokio::time::Instant::now(), &mut |name, value| {
+        write_known_header(out, name, value);
     });
-    refused?;
+    for (name, value) in crate::wire::travelling(&request.metadata) {
+        write_header(out, name, value)?;
+    }
     if stream {
-        write_header(out, "Micro-Stream", id)?;
+        write_known_header(out, "Micro-Stream", id);
     }
     if let Some(end) = end {
-        write_header(out, "Micro-Error", end)?;
+        write_known_header(out, "Micro-Error", end);
     }
     out.extend_from_slice(b"\r\n");
     Ok(())

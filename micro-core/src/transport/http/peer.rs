@@ -229,14 +229,13 @@ fn is_goodbye(message: &Message) -> bool {
 
 #[async_trait]
 impl Handler for HttpPeer {
-    async fn handle(&self, request: Request) -> Result<Response> {
-        match request.body.as_single() {
-            Some(body) if request.kind == CallKind::Unary => {
-                // Counted, not copied: the request stays whole for another attempt on another connection.
-                let body = body.clone();
-                self.0.exchange(request, &body).await
+    async fn handle(&self, mut request: Request) -> Result<Response> {
+        if request.kind == CallKind::Unary {
+            match request.take_body().try_into_single() {
+                Ok(body) => return self.0.exchange(request, &body).await,
+                Err(stream) => request.body = stream,
             }
-            _ => super::peer_stream::open(self.0.clone(), request).await,
         }
+        super::peer_stream::open(self.0.clone(), request).await
     }
 }

@@ -58,8 +58,12 @@ enum Waited {
 }
 
 /// What to do with a connection on which a head has arrived.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is what nearly always comes"
+)]
 enum Next {
-    Exchange(Box<Message>),
+    Exchange(Message),
     /// A path that is mounted, or a wish for another protocol: hyper's, from the head on.
     Mounted,
 }
@@ -104,11 +108,11 @@ impl Connection {
                     // The end of a stream that nobody opened.
                     return self.close().await;
                 }
-                let (request, stream) = self.stream_request(*message);
+                let (request, stream) = self.stream_request(message);
                 return serve_stream::serve(self.io, self.input, request, stream, self.server).await;
             }
             since = Instant::now();
-            if self.exchange(*message, since).await.is_break() {
+            if self.exchange(message, since).await.is_break() {
                 return;
             }
         }
@@ -182,7 +186,7 @@ impl Connection {
         }
         let expects_continue = head.expects_continue;
         let head = match self.input.whole(head, Side::Requests)? {
-            Ok(message) => return Ok(Some(Next::Exchange(Box::new(message)))),
+            Ok(message) => return Ok(Some(Next::Exchange(message))),
             Err(head) => head,
         };
         if expects_continue && head.framing != Framing::None {
@@ -194,7 +198,7 @@ impl Connection {
         )
         .await
         {
-            Ok(Ok(message)) => Ok(Some(Next::Exchange(Box::new(message)))),
+            Ok(Ok(message)) => Ok(Some(Next::Exchange(message))),
             Ok(Err(ReadError::Bad(bad))) => Err(bad),
             Ok(Err(ReadError::Io(_) | ReadError::Cut)) => Ok(None),
             Err(_) => Err(body_too_slow(limits.body_timeout)),
@@ -251,18 +255,24 @@ impl Connection {
         };
         let keep_alive = keep_alive && !self.server.is_draining();
         let sent = match result {
-            Ok(response) if response.body.is_stream() => return self.flow(response, &caller).await,
-            Ok(response) => {
-                let body = response.body.as_single().cloned().unwrap_or_default();
-                self.answer(
-                    &caller,
-                    &response.content_type,
-                    &response.metadata,
-                    body,
-                    keep_alive,
-                )
-                .await
-            }
+            Ok(Response {
+                content_type,
+                metadata,
+                body,
+            }) => match body.try_into_single() {
+                Ok(body) => {
+                    self.answer(&caller, &content_type, &metadata, body, keep_alive)
+                        .await
+                }
+                Err(body) => {
+                    let response = Response {
+                        content_type,
+                        metadata,
+                        body,
+                    };
+                    return self.flow(response, &caller).await;
+                }
+            },
             Err(error) => self.fail(&caller, &error, keep_alive).await,
         };
         match sent && keep_alive {
@@ -464,7 +474,8 @@ pub(super) fn request(message: &mut Message, peer: Option<Peer>, now: Instant) -
         deadline: wire::deadline(str_of(bytes, head.timeout), now),
         kind: CallKind::Unary,
         idempotent: false,
-        id: text(bytes, head.id),
+        // Over HTTP the id is a counter that says nothing; answers follow in order.
+        id: Text::new(),
         peer,
         extensions: http::Extensions::new(),
         body: std::mem::take(body).into(),
