@@ -1,10 +1,19 @@
 #![doc = include_str!("../README.md")]
 
+pub mod prelude;
+mod from_args;
+pub mod arguments;
+pub mod plugins;
+mod log;
 pub mod protobuf;
 #[doc(hidden)]
 pub mod codegen;
 
 pub use micro_core::*;
+
+pub use crate::arguments::{Argument, Arguments, Settings};
+pub use crate::from_args::FromArgs;
+pub use crate::plugins::{PluginArguments, Plugins};
 
 /// Includes the code that `micro-codegen` generated for a package in the build script, where it stands.
 ///

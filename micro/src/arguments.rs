@@ -1,0 +1,190 @@
+//! Reads a program's arguments and environment, and makes services and clients as they say.
+
+mod argument;
+mod command;
+mod duration;
+mod exit;
+mod settings;
+mod table;
+mod values;
+#[cfg(test)]
+mod documented;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::Plugins;
+
+use self::values::Values;
+
+pub use self::argument::Argument;
+pub use self::exit::Exit;
+pub use self::settings::{PluginChoice, Settings, TlsFiles};
+
+/// What a program accepts: the framework's flags and variables, and its own arguments.
+///
+/// A flag wins over its variable, that over the chosen profile, that over the program's [default](Self::default_value),
+/// and that over the framework's. Empty values count as not given. Variables that no flag has are ignored.
+///
+/// ```
+/// use micro::{Argument, Arguments};
+///
+/// let arguments = Arguments::new("greeter-client")
+///     .about("Greets somebody")
+///     .argument(Argument::positional("name", "Whom to greet").default("World"))
+///     .default_value("client_request_timeout", "2s");
+/// // A program calls `parse()`; a test says what is given.
+/// let settings = arguments.parse_from(["--selector=p2c", "Alice"], [("MICRO_REGISTRY", "memory")]).unwrap();
+/// assert_eq!(settings.value("name"), Some("Alice"));
+/// assert_eq!(settings.registry.name, "memory");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Arguments {
+    name: String,
+    version: Option<String>,
+    about: Option<String>,
+    own: Vec<Argument>,
+    defaults: Vec<(String, String)>,
+    plugins: Plugins,
+    program: Option<String>,
+    width: Option<usize>,
+}
+
+impl Arguments {
+    /// The framework's arguments, for a service or client of this name.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            version: None,
+            about: None,
+            own: Vec::new(),
+            defaults: Vec::new(),
+            plugins: Plugins::builtin(),
+            program: None,
+            width: None,
+        }
+    }
+
+    /// The program's version, such as `env!("CARGO_PKG_VERSION")`: for `--version`, and for the registry unless
+    /// `--server_version` says otherwise. Default: none, which the registry knows as `latest`.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// What the program does, in a sentence: the help begins with it. Default: nothing.
+    #[must_use]
+    pub fn about(mut self, about: impl Into<String>) -> Self {
+        self.about = Some(about.into());
+        self
+    }
+
+    /// One more argument, the program's own. Positional ones are taken in the order in which they are added.
+    #[must_use]
+    pub fn argument(mut self, argument: Argument) -> Self {
+        self.own.push(argument);
+        self
+    }
+
+    /// What counts for a flag of the framework, such as `server_address`, where the user says nothing.
+    #[must_use]
+    pub fn default_value(mut self, flag: impl Into<String>, value: impl Into<String>) -> Self {
+        self.defaults.push((flag.into(), value.into()));
+        self
+    }
+
+    /// The plugins to choose from. Default: [`Plugins::builtin`].
+    #[must_use]
+    pub fn plugins(mut self, plugins: Plugins) -> Self {
+        self.plugins = plugins;
+        self
+    }
+
+    /// Reads this process's arguments and environment, and starts logging as they say, if nobody logs yet.
+    ///
+    /// Asked for help or the version, it prints that and ends the process with code 0. What it cannot understand it
+    /// explains on standard error, and ends the process with code 2.
+    pub fn parse(mut self) -> Settings {
+        let mut words = std::env::args_os();
+        let program = words.next();
+        self.program = program
+            .as_deref()
+            .and_then(|program| Path::new(program).file_name())
+            .map(|program| program.to_string_lossy().into_owned());
+        match self.parse_from(words, std::env::vars_os()) {
+            Ok(settings) => {
+                settings.start_log();
+                settings
+            }
+            Err(exit) => exit.exit(),
+        }
+    }
+
+    /// Reads these arguments (without the program's name) and this environment, and nothing of the process.
+    ///
+    /// # Errors
+    ///
+    /// With what [`parse`](Self::parse) would print before ending the process.
+    pub fn parse_from<A, E, K, V>(&self, arguments: A, environment: E) -> Result<Settings, Exit>
+    where
+        A: IntoIterator<Item: Into<OsString> + Clone>,
+        E: IntoIterator<Item = (K, V)>,
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        self.check()?;
+        let mut command = self.command();
+        let matches = command.try_get_matches_from_mut(arguments).map_err(Exit)?;
+        let environment = environment
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        Values::read(self, &matches, environment.collect())
+            .and_then(|values| Settings::read(self, values))
+            .map_err(|problem| Exit::wrong(&mut command, problem))
+    }
+
+    /// The arguments of the framework, then the program's own.
+    fn all(&self) -> impl Iterator<Item = &Argument> {
+        table::FLAGS.iter().chain(&self.own)
+    }
+
+    /// Finds the program's own mistakes, which the parser would panic at.
+    fn check(&self) -> Result<(), Exit> {
+        let mut seen = vec!["help", "version"];
+        let mut complete = false;
+        for argument in self.all() {
+            let name = argument.name;
+            if name.is_empty()
+                || name.starts_with('-')
+                || name.contains(|c: char| c == '=' || c.is_whitespace())
+            {
+                return Err(self.mistake(&format!("it has an argument with the name {name:?}")));
+            }
+            if seen
+                .iter()
+                .any(|seen| seen.replace('-', "_") == name.replace('-', "_"))
+            {
+                return Err(self.mistake(&format!("it has two arguments with the name {name}")));
+            }
+            if argument.is_positional() {
+                if complete {
+                    return Err(self.mistake(&format!("nothing is left for its argument {name}")));
+                }
+                complete = argument.kind == argument::Kind::Rest;
+            }
+            seen.push(name);
+        }
+        for (flag, _) in &self.defaults {
+            if !self.all().any(|argument| argument.name == flag) {
+                return Err(self.mistake(&format!("it has a default for {flag:?}, which is no flag")));
+            }
+        }
+        Ok(())
+    }
+
+    fn mistake(&self, what: &str) -> Exit {
+        let problem = format!("the program {} is wrong: {what}", self.name);
+        Exit::wrong(&mut clap::Command::new(self.name.clone()), problem)
+    }
+}

@@ -1,0 +1,258 @@
+//! All flags of the framework, with their variables and defaults. Parsing, help and documentation follow from here.
+
+use super::Argument;
+
+const SERVICE: &str = "Service";
+const REGISTRY: &str = "Registry";
+const TRANSPORT: &str = "Transport";
+const CLIENT: &str = "Client";
+const BROKER: &str = "Broker";
+const PROCESS: &str = "Process";
+
+const fn flag(
+    name: &'static str,
+    variable: &'static str,
+    value: &'static str,
+    help: &'static str,
+) -> Argument {
+    Argument::flag(name, help).variable(variable).value_name(value)
+}
+
+const fn list(
+    name: &'static str,
+    variable: &'static str,
+    value: &'static str,
+    help: &'static str,
+) -> Argument {
+    Argument::list(name, help).variable(variable).value_name(value)
+}
+
+/// In the order of the help.
+pub(super) const FLAGS: &[Argument] = &[
+    flag(
+        "server_name",
+        "MICRO_SERVER_NAME",
+        "NAME",
+        "The name that callers use, in place of the program's own",
+    )
+    .group(SERVICE),
+    flag(
+        "server_version",
+        "MICRO_SERVER_VERSION",
+        "VERSION",
+        "The version that is registered; a program that states none is `latest`",
+    )
+    .group(SERVICE),
+    flag(
+        "server_id",
+        "MICRO_SERVER_ID",
+        "ID",
+        "Tells this node from others of its name; a random one by default",
+    )
+    .group(SERVICE),
+    flag(
+        "server_address",
+        "MICRO_SERVER_ADDRESS",
+        "ADDRESS",
+        "Where to listen; port 0 is any free one",
+    )
+    .default(":0")
+    .group(SERVICE),
+    flag(
+        "server_advertise",
+        "MICRO_SERVER_ADVERTISE",
+        "ADDRESS",
+        "What to register in place of the listening address: host or host:port",
+    )
+    .group(SERVICE),
+    list(
+        "server_metadata",
+        "MICRO_SERVER_METADATA",
+        "KEY=VALUE",
+        "Labels of the node",
+    )
+    .group(SERVICE),
+    flag(
+        "server",
+        "MICRO_SERVER",
+        "NAME",
+        "How to serve; there is only one way",
+    )
+    .default("rpc")
+    .group(SERVICE),
+    flag(
+        "registry",
+        "MICRO_REGISTRY",
+        "NAME",
+        "Where services find each other",
+    )
+    .group(REGISTRY),
+    list(
+        "registry_address",
+        "MICRO_REGISTRY_ADDRESS",
+        "ADDRESS",
+        "Where the registry is; for mdns the interfaces to use, such as lo or eth0:5353",
+    )
+    .group(REGISTRY),
+    flag(
+        "register_ttl",
+        "MICRO_REGISTER_TTL",
+        "SECONDS",
+        "How long a record lives when its process dies; a duration such as 1m30s will do, too",
+    )
+    .default("60")
+    .group(REGISTRY),
+    flag(
+        "register_interval",
+        "MICRO_REGISTER_INTERVAL",
+        "SECONDS",
+        "How often the record is refreshed; at most half of a shorter register_ttl unless given",
+    )
+    .default("30")
+    .group(REGISTRY),
+    Argument::switch(
+        "start_without_registry",
+        "Start while the registry is away, and register when it is back",
+    )
+    .variable("MICRO_START_WITHOUT_REGISTRY")
+    .group(REGISTRY),
+    flag("transport", "MICRO_TRANSPORT", "NAME", "How requests travel")
+        .default("http")
+        .group(TRANSPORT),
+    list(
+        "transport_address",
+        "MICRO_TRANSPORT_ADDRESS",
+        "ADDRESS",
+        "Where the transport's own server is, if it needs one",
+    )
+    .group(TRANSPORT),
+    flag(
+        "tls_cert",
+        "MICRO_TLS_CERT",
+        "FILE",
+        "The certificate that this side shows, then those up to its authority (PEM)",
+    )
+    .group(TRANSPORT),
+    flag(
+        "tls_key",
+        "MICRO_TLS_KEY",
+        "FILE",
+        "The certificate's key, unencrypted (PEM)",
+    )
+    .group(TRANSPORT),
+    flag(
+        "tls_ca",
+        "MICRO_TLS_CA",
+        "FILE",
+        "The authorities whose servers are believed when calling (PEM)",
+    )
+    .group(TRANSPORT),
+    flag(
+        "tls_client_ca",
+        "MICRO_TLS_CLIENT_CA",
+        "FILE",
+        "Refuse callers without a certificate of these authorities (PEM)",
+    )
+    .group(TRANSPORT),
+    flag(
+        "tls_server_name",
+        "MICRO_TLS_SERVER_NAME",
+        "NAME",
+        "The name that servers must prove when calling, if not the host of their address",
+    )
+    .group(TRANSPORT),
+    flag(
+        "selector",
+        "MICRO_SELECTOR",
+        "NAME",
+        "How calls choose among nodes",
+    )
+    .default("random")
+    .group(CLIENT),
+    flag(
+        "client_request_timeout",
+        "MICRO_CLIENT_REQUEST_TIMEOUT",
+        "DURATION",
+        "How long a call may take, all attempts together",
+    )
+    .default("30s")
+    .group(CLIENT),
+    flag(
+        "client_retries",
+        "MICRO_CLIENT_RETRIES",
+        "NUMBER",
+        "How many attempts beyond the first, where repeating is safe",
+    )
+    .default("5")
+    .group(CLIENT),
+    flag(
+        "client_pool_size",
+        "MICRO_CLIENT_POOL_SIZE",
+        "NUMBER",
+        "How many idle connections are kept to each node; 0 leaves it to the transport",
+    )
+    .default("0")
+    .group(CLIENT),
+    flag(
+        "client_pool_ttl",
+        "MICRO_CLIENT_POOL_TTL",
+        "DURATION",
+        "How old a connection may become, and how long be idle; left to the transport by default",
+    )
+    .group(CLIENT),
+    flag(
+        "client",
+        "MICRO_CLIENT",
+        "NAME",
+        "How to call; there is only one way",
+    )
+    .default("rpc")
+    .group(CLIENT),
+    flag(
+        "broker",
+        "MICRO_BROKER",
+        "NAME",
+        "Accepted for programs that share their environment; there are no brokers yet, a warning says so",
+    )
+    .group(BROKER),
+    list("broker_address", "MICRO_BROKER_ADDRESS", "ADDRESS", "Likewise").group(BROKER),
+    flag(
+        "profile",
+        "MICRO_PROFILE",
+        "NAME",
+        "Chooses several plugins at once; flags and variables for single ones win",
+    )
+    .group(PROCESS),
+    flag(
+        "log_level",
+        "MICRO_LOG_LEVEL",
+        "LEVEL",
+        "What to log to standard error: error, warn, info, debug, trace, or by module: info,micro_core=debug",
+    )
+    .default("info")
+    .group(PROCESS),
+];
+
+/// What Go Micro's own programs may name; other names are mistakes.
+pub(super) const BROKERS: &[&str] = &["memory", "http", "nats", "rabbitmq", "kafka", "redis", "nsq"];
+
+/// Names for the only client and the only server.
+pub(super) const RPC: &[&str] = &["rpc", "mucp"];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_has_its_variable_and_its_group() {
+        let mut seen = HashSet::new();
+        for argument in FLAGS {
+            assert!(seen.insert(argument.name), "{} is there twice", argument.name);
+            let variable = format!("MICRO_{}", argument.name.to_uppercase());
+            assert_eq!(argument.variable, Some(&*variable));
+            assert!(argument.group.is_some() && !argument.help.is_empty());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Logging of programs that leave it to the framework.
+
+/// Whether a text says what to log, and if not, why.
+#[cfg(feature = "log")]
+pub(crate) fn check(level: &str) -> Result<(), String> {
+    filter(level).map(drop)
+}
+
+/// Without the feature `log` it is for the program to understand.
+#[cfg(not(feature = "log"))]
+pub(crate) fn check(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
+/// Logs to standard error, unless the process logs already.
+#[cfg(feature = "log")]
+pub(crate) fn start(level: &str) {
+    use std::io::IsTerminal;
+
+    let Ok(filter) = filter(level) else { return };
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let subscriber = tracing_subscriber::fmt()
+        .compact()
+        .with_writer(std::io::stderr)
+        .with_ansi(!is_plain && std::io::stderr().is_terminal())
+        .with_env_filter(filter)
+        .finish();
+    // An error means that the process logs already, which is for it to decide.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+#[cfg(not(feature = "log"))]
+pub(crate) fn start(_: &str) {}
+
+#[cfg(feature = "log")]
+fn filter(level: &str) -> Result<tracing_subscriber::EnvFilter, String> {
+    use tracing_subscriber::EnvFilter;
+
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let mut directives = Vec::new();
+    for directive in level.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let lower = directive.to_ascii_lowercase();
+        // Go Micro's highest level, beyond which there is nothing here.
+        let lower = if lower == "fatal" { "error" } else { &lower };
+        let is_level = LEVELS.contains(&lower);
+        // A bare word would count as a module to log everything of, and silence all others.
+        if !is_level && !directive.contains(['=', '[']) {
+            return Err(format!(
+                "{directive:?} is no level; use error, warn, info, debug, trace or off, or module=level"
+            ));
+        }
+        directives.push(if is_level {
+            lower.to_owned()
+        } else {
+            directive.to_owned()
+        });
+    }
+    let directives = directives.join(",");
+    EnvFilter::builder()
+        .parse(&directives)
+        .map_err(|problem| format!("{directives:?} cannot be understood: {problem}"))
+}
+
+#[cfg(all(test, feature = "log"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_directives_are_understood() {
+        for level in [
+            "info",
+            "WARN",
+            "off",
+            "fatal",
+            "info,micro_core=debug",
+            "micro_core=trace, warn",
+        ] {
+            assert_eq!(check(level), Ok(()), "{level}");
+        }
+        assert_eq!(filter("fatal").unwrap().to_string(), "error");
+    }
+
+    #[test]
+    fn a_bare_word_is_no_level() {
+        for level in ["loud", "info,micro_core", "micro_core=loud"] {
+            assert!(check(level).is_err(), "{level}");
+        }
+        assert!(check("loud").unwrap_err().contains("\"loud\" is no level"));
+    }
+}

@@ -1,0 +1,230 @@
+//! The table of plugins: which names a program knows, and how to make what they stand for.
+
+mod builtin;
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use micro_core::selector::Strategy;
+use micro_core::transport::http::Tls;
+use micro_core::{Error, Registry, Result, Transport};
+
+type Making<T> = Pin<Box<dyn Future<Output = Result<Arc<T>>> + Send>>;
+type Factory<T> = Arc<dyn Fn(PluginArguments) -> Making<T> + Send + Sync>;
+
+/// Which plugins a program knows by name, and how to make them. Clones share what they make in memory.
+///
+/// ```
+/// use std::sync::Arc;
+/// use micro::Plugins;
+/// use micro::registry::MemoryRegistry;
+///
+/// let plugins = Plugins::builtin().registry("mine", |arguments| async move {
+///     println!("connecting to {:?}", arguments.addresses);
+///     Ok(Arc::new(MemoryRegistry::new()) as _)
+/// });
+/// assert!(plugins.registries().any(|name| name == "mine"));
+/// ```
+#[derive(Clone, Default)]
+pub struct Plugins {
+    registries: BTreeMap<String, Factory<dyn Registry>>,
+    transports: BTreeMap<String, Factory<dyn Transport>>,
+    strategies: BTreeMap<String, Arc<dyn Strategy>>,
+    profiles: BTreeMap<String, Vec<(String, String)>>,
+}
+
+/// What a plugin is made from: its share of the flags and variables.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct PluginArguments {
+    /// The values of `--registry_address` or `--transport_address`. Empty: the plugin's default.
+    pub addresses: Vec<String>,
+    /// The certificates and keys of the TLS flags; only transports get them. `None`: no encryption was asked for.
+    pub tls: Option<Tls>,
+    /// How many idle connections to keep to each node. `None`: the plugin's default.
+    pub pool_size: Option<usize>,
+    /// How old a connection may become. `None`: the plugin's default.
+    pub pool_ttl: Option<Duration>,
+    pub(crate) environment: Arc<HashMap<String, String>>,
+}
+
+impl PluginArguments {
+    /// A variable of the environment, such as `ETCD_USERNAME`, for what no flag says. Empty ones count as unset.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+}
+
+impl fmt::Debug for PluginArguments {
+    // The environment is left out: it holds secrets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PluginArguments")
+            .field("addresses", &self.addresses)
+            .field("tls", &self.tls)
+            .field("pool_size", &self.pool_size)
+            .field("pool_ttl", &self.pool_ttl)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Plugins {
+    /// A table without any plugin.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// The plugins that this crate's features link, and those of the core.
+    ///
+    /// The memory registry and transport of a table are always the same ones, so that services which are made from
+    /// one table, or its clones, find each other.
+    pub fn builtin() -> Self {
+        builtin::plugins()
+    }
+
+    /// Knows one more registry, or another one by a name that is known.
+    #[must_use]
+    pub fn registry<F, Fut>(mut self, name: impl Into<String>, factory: F) -> Self
+    where
+        F: Fn(PluginArguments) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Arc<dyn Registry>>> + Send + 'static,
+    {
+        let factory: Factory<dyn Registry> = Arc::new(move |arguments| Box::pin(factory(arguments)));
+        self.registries.insert(name.into(), factory);
+        self
+    }
+
+    /// Knows one more transport, or another one by a name that is known.
+    #[must_use]
+    pub fn transport<F, Fut>(mut self, name: impl Into<String>, factory: F) -> Self
+    where
+        F: Fn(PluginArguments) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Arc<dyn Transport>>> + Send + 'static,
+    {
+        let factory: Factory<dyn Transport> = Arc::new(move |arguments| Box::pin(factory(arguments)));
+        self.transports.insert(name.into(), factory);
+        self
+    }
+
+    /// Knows one more way to choose among nodes, by the strategy's own name.
+    #[must_use]
+    pub fn strategy(mut self, strategy: Arc<dyn Strategy>) -> Self {
+        self.strategies.insert(strategy.name().to_owned(), strategy);
+        self
+    }
+
+    /// Knows one more profile: values of flags, which count where neither flag nor variable says otherwise.
+    #[must_use]
+    pub fn profile(mut self, name: impl Into<String>, values: &[(&str, &str)]) -> Self {
+        let values = values
+            .iter()
+            .map(|(flag, value)| ((*flag).to_owned(), (*value).to_owned()));
+        self.profiles.insert(name.into(), values.collect());
+        self
+    }
+
+    /// The names of the registries, sorted.
+    pub fn registries(&self) -> impl Iterator<Item = &str> {
+        self.registries.keys().map(String::as_str)
+    }
+
+    /// The names of the transports, sorted.
+    pub fn transports(&self) -> impl Iterator<Item = &str> {
+        self.transports.keys().map(String::as_str)
+    }
+
+    /// The names of the strategies, sorted.
+    pub fn strategies(&self) -> impl Iterator<Item = &str> {
+        self.strategies.keys().map(String::as_str)
+    }
+
+    /// The names of the profiles, sorted.
+    pub fn profiles(&self) -> impl Iterator<Item = &str> {
+        self.profiles.keys().map(String::as_str)
+    }
+
+    /// Connects to a registry.
+    ///
+    /// # Errors
+    ///
+    /// When the name is unknown (the message lists those that are known), or the registry cannot be connected to.
+    pub async fn connect_registry(
+        &self,
+        name: &str,
+        arguments: PluginArguments,
+    ) -> Result<Arc<dyn Registry>> {
+        let Some(factory) = self.registries.get(name) else {
+            return Err(wrong(unknown("registry", name, self.registries())));
+        };
+        let connected = factory(arguments).await;
+        connected.map_err(|error| error.context(format_args!("cannot connect to the registry {name}")))
+    }
+
+    /// Makes a transport.
+    ///
+    /// # Errors
+    ///
+    /// When the name is unknown (the message lists those that are known), or the transport cannot be made.
+    pub async fn connect_transport(
+        &self,
+        name: &str,
+        arguments: PluginArguments,
+    ) -> Result<Arc<dyn Transport>> {
+        let Some(factory) = self.transports.get(name) else {
+            return Err(wrong(unknown("transport", name, self.transports())));
+        };
+        let made = factory(arguments).await;
+        made.map_err(|error| error.context(format_args!("cannot set up the transport {name}")))
+    }
+
+    pub(crate) fn strategy_named(&self, name: &str) -> Option<Arc<dyn Strategy>> {
+        // Go Micro's users know round robin by two spellings.
+        let name = if name == "round_robin" { "roundrobin" } else { name };
+        self.strategies.get(name).cloned()
+    }
+
+    pub(crate) fn profile_named(&self, name: &str) -> Option<&[(String, String)]> {
+        self.profiles.get(name).map(Vec::as_slice)
+    }
+}
+
+impl fmt::Debug for Plugins {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Plugins")
+            .field("registries", &self.registries.keys())
+            .field("transports", &self.transports.keys())
+            .field("strategies", &self.strategies.keys())
+            .field("profiles", &self.profiles.keys())
+            .finish()
+    }
+}
+
+/// Says that a name is unknown, which ones are known, and which feature would link it.
+pub(crate) fn unknown<'a>(kind: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let known: Vec<_> = known.collect();
+    let known = if known.is_empty() {
+        "none".to_owned()
+    } else {
+        known.join(", ")
+    };
+    match builtin::feature(kind, name) {
+        Some(feature) => format!(
+            "the {kind} {name} is not linked into this program, which has: {known}; \
+             build it with the feature {feature:?} of the crate `micro`"
+        ),
+        None => format!("no {kind} is called {name:?}; this program has: {known}"),
+    }
+}
+
+pub(crate) fn wrong(detail: String) -> Error {
+    Error::bad_request("go.micro.arguments", detail)
+}

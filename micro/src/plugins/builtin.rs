@@ -1,0 +1,131 @@
+//! The plugins that this crate links, by feature.
+
+use std::sync::Arc;
+
+use micro_core::registry::MemoryRegistry;
+use micro_core::selector::{ConsistentHash, PowerOfTwoChoices, Random, RoundRobin};
+use micro_core::transport::http::HttpConfig;
+use micro_core::transport::{HttpTransport, MemoryTransport};
+use micro_core::{Registry, Result, Transport};
+
+use super::{PluginArguments, Plugins, wrong};
+
+/// Kind, name and feature of what can be linked beyond the core.
+const OPTIONAL: &[(&str, &str, &str)] = &[("registry", "mdns", "mdns"), ("profile", "local", "mdns")];
+
+/// The feature that links a plugin.
+pub(super) fn feature(kind: &str, name: &str) -> Option<&'static str> {
+    let mut found = OPTIONAL.iter().filter(|row| row.0 == kind && row.1 == name);
+    found.next().map(|row| row.2)
+}
+
+pub(super) fn plugins() -> Plugins {
+    let registry = MemoryRegistry::new();
+    let transport = MemoryTransport::new();
+    let plugins = Plugins::none()
+        .registry("memory", move |_| {
+            let registry: Arc<dyn Registry> = Arc::new(registry.clone());
+            async move { Ok(registry) }
+        })
+        .transport("memory", move |arguments| {
+            let made = memory(transport.clone(), &arguments);
+            async move { made }
+        })
+        .transport("http", |arguments| async move { http(arguments) })
+        .strategy(Arc::new(Random))
+        .strategy(Arc::new(RoundRobin))
+        .strategy(Arc::new(PowerOfTwoChoices))
+        .strategy(Arc::new(ConsistentHash));
+    #[cfg(feature = "mdns")]
+    let plugins = plugins
+        .registry("mdns", mdns)
+        .profile("local", &[("registry", "mdns"), ("transport", "http")]);
+    plugins
+}
+
+#[cfg(feature = "mdns")]
+async fn mdns(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
+    let config = micro_mdns::MdnsConfig::from_addresses(&arguments.addresses)?;
+    Ok(Arc::new(micro_mdns::MdnsRegistry::connect(config).await?))
+}
+
+fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
+    let mut config = HttpConfig {
+        tls: arguments.tls,
+        ..HttpConfig::default()
+    };
+    if let Some(size) = arguments.pool_size {
+        config.pool_size = size;
+    }
+    if let Some(ttl) = arguments.pool_ttl {
+        config.pool_idle_timeout = ttl;
+        config.pool_max_age = ttl;
+    }
+    unused_addresses("http", &arguments.addresses);
+    Ok(Arc::new(HttpTransport::new(config)?))
+}
+
+fn memory(transport: MemoryTransport, arguments: &PluginArguments) -> Result<Arc<dyn Transport>> {
+    if arguments.tls.is_some() {
+        return Err(wrong(
+            "it has no encryption; leave out the TLS flags or choose --transport=http".into(),
+        ));
+    }
+    unused_addresses("memory", &arguments.addresses);
+    Ok(Arc::new(transport))
+}
+
+fn unused_addresses(transport: &str, addresses: &[String]) {
+    if !addresses.is_empty() {
+        tracing::warn!(
+            "the transport {transport} needs no server: --transport_address {} is not used",
+            addresses.join(",")
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::unknown;
+    use super::*;
+
+    #[test]
+    fn the_table_holds_what_the_features_link() {
+        let plugins = plugins();
+        let registries: Vec<_> = plugins.registries().collect();
+        let profiles: Vec<_> = plugins.profiles().collect();
+        if cfg!(feature = "mdns") {
+            assert_eq!(registries, ["mdns", "memory"]);
+            assert_eq!(profiles, ["local"]);
+        } else {
+            assert_eq!(registries, ["memory"]);
+            assert!(profiles.is_empty());
+        }
+        assert!(plugins.transports().eq(["http", "memory"]));
+        assert!(plugins.strategies().eq(["hash", "p2c", "random", "roundrobin"]));
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_with_the_known_ones_and_the_feature() {
+        assert_eq!(
+            unknown("registry", "mdns", ["memory"].into_iter()),
+            "the registry mdns is not linked into this program, which has: memory; \
+             build it with the feature \"mdns\" of the crate `micro`"
+        );
+        assert_eq!(
+            unknown("transport", "pigeon", ["http", "memory"].into_iter()),
+            "no transport is called \"pigeon\"; this program has: http, memory"
+        );
+        assert!(unknown("registry", "x", [].into_iter()).ends_with("this program has: none"));
+    }
+
+    #[test]
+    fn the_memory_transport_does_not_pretend_to_encrypt() {
+        let arguments = PluginArguments {
+            tls: Some(micro_core::transport::http::Tls::default()),
+            ..PluginArguments::default()
+        };
+        let error = memory(MemoryTransport::new(), &arguments).err().unwrap();
+        assert!(error.detail().contains("no encryption"), "{error}");
+    }
+}
