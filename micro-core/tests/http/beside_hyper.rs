@@ -240,6 +240,8 @@ const REQUEST_LINES: &[&str] = &[
     "POST /",
     "POST http://a/b?c HTTP/1.1",
     "POST * HTTP/1.1",
+    "POST [a HTTP/1.1",
+    "CONNECT a:1 HTTP/1.1",
     "P\0ST / HTTP/1.1",
 ];
 
@@ -307,7 +309,15 @@ pub fn sizes() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![Just(vec![usize::MAX]), Just(vec![1]), vec(1..40_usize, 1..5)]
 }
 
-fn requests_agree(bytes: &[u8], sizes: &[usize]) {
+/// What hyper refuses, or hands over, because of the first line alone.
+const ONLY_HERE: &[&[u8]] = &[b"POST [a ", b"CONNECT "];
+
+/// How many messages we took.
+fn requests_agree(bytes: &[u8], sizes: &[usize]) -> usize {
+    let is_only_here = |line: &&[u8]| bytes.windows(line.len()).any(|window| window == *line);
+    if ONLY_HERE.iter().any(is_only_here) {
+        return 0;
+    }
     runtime().block_on(async {
         let limits = HttpLimits::default();
         let (ours, refused) = probe::read(Pieces::new(bytes, sizes), true, &limits).await;
@@ -318,7 +328,8 @@ fn requests_agree(bytes: &[u8], sizes: &[usize]) {
             "{:?}: we saw {ours:?} then {refused:?}, hyper {theirs:?}",
             String::from_utf8_lossy(bytes)
         );
-    });
+        ours.len()
+    })
 }
 
 fn responses_agree(bytes: &[u8], sizes: &[usize]) {
@@ -362,6 +373,7 @@ pub fn cases(usual: u32) -> u32 {
 /// Every pair of headers with every body: what random choice would meet late.
 #[test]
 fn every_pair_of_headers_is_taken_as_hyper_takes_it() {
+    let mut taken = 0;
     for first in HEADERS {
         for second in HEADERS {
             for body in BODIES.iter().step_by(if std::env::var("MICRO_CASES").is_ok() {
@@ -371,10 +383,11 @@ fn every_pair_of_headers_is_taken_as_hyper_takes_it() {
             }) {
                 let bytes =
                     format!("POST / HTTP/1.1\r\n{first}\r\n{second}\r\n\r\n{body}GET / HTTP/1.1\r\n\r\n");
-                requests_agree(bytes.as_bytes(), &[usize::MAX]);
+                taken += requests_agree(bytes.as_bytes(), &[usize::MAX]);
                 let bytes = format!("HTTP/1.1 200 OK\r\n{first}\r\n{second}\r\n\r\n{body}");
                 responses_agree(bytes.as_bytes(), &[usize::MAX]);
             }
         }
     }
+    assert!(taken > 3000, "a comparison of {taken} messages says little");
 }

@@ -191,7 +191,7 @@ fn resident_kib() -> u64 {
 
 #[tokio::test]
 async fn promised_bodies_take_memory_only_as_they_arrive() {
-    const CONNECTIONS: u64 = 400;
+    const CONNECTIONS: u64 = 1000;
     let server = greeter().await;
     let before = resident_kib();
     let mut half_open = Vec::new();
@@ -206,7 +206,8 @@ async fn promised_bodies_take_memory_only_as_they_arrive() {
     }
     let each = resident_kib().saturating_sub(before) / CONNECTIONS;
     // Other tests of this process run beside this one, hence the generosity; promised were 16 MiB.
-    assert!(each < 300, "{each} KiB for each connection");
+    println!("{each} KiB for each half-open connection");
+    assert!(each < 100, "{each} KiB for each connection");
 }
 
 #[tokio::test]

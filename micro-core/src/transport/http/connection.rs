@@ -294,9 +294,15 @@ impl ReadBuffer {
             Ok(message) => return Ok(message),
             Err(head) => head,
         };
-        let text = head_text(Bytes::copy_from_slice(
-            self.unread().get(..head.length).unwrap_or_default(),
-        ))?;
+        let bytes = self.unread().get(..head.length).unwrap_or_default();
+        // As for a message that came whole: what nobody needs of a head need not be text.
+        let (text, content_type) = if needs_text(&head, bytes, side) {
+            let text = head_text(Bytes::copy_from_slice(bytes))?;
+            let content_type = content_type(&text, &head);
+            (text, content_type)
+        } else {
+            (Text::new(), known_content_type(&head, bytes).unwrap_or_default())
+        };
         self.consume(head.length);
         let body = match head.framing {
             Framing::Length(length) => self.long_body(length, io).await?,
@@ -304,7 +310,7 @@ impl ReadBuffer {
             Framing::None => self.body_until_end(io, limits).await?,
         };
         Ok(Message {
-            content_type: content_type(&text, &head),
+            content_type,
             body,
             text,
             head,
@@ -597,6 +603,25 @@ mod tests {
             ""
         );
         assert!(read("", Side::Requests).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_header_that_nobody_needs_may_be_any_bytes_however_the_answer_arrives() {
+        let bytes = b"HTTP/1.1 200 OK\r\nAccept: \xff\r\nContent-Length: 2\r\n\r\nok";
+        let limits = HttpLimits::default();
+        let (mut near, mut far) = tokio::io::duplex(1);
+        let write = async {
+            tokio::io::AsyncWriteExt::write_all(&mut far, bytes)
+                .await
+                .unwrap()
+        };
+        let mut cut = ReadBuffer::default();
+        let (cut, ()) = tokio::join!(cut.message(Side::Responses, &mut near, &limits), write);
+        let mut whole = ReadBuffer::default();
+        let whole = whole.message(Side::Responses, &mut &bytes[..], &limits).await;
+        for message in [cut, whole] {
+            assert_eq!(message.unwrap().unwrap().body, "ok");
+        }
     }
 
     #[tokio::test]
