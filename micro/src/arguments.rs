@@ -7,7 +7,7 @@ mod exit;
 mod settings;
 mod table;
 mod values;
-#[cfg(test)]
+#[cfg(all(test, feature = "mdns", feature = "log"))]
 mod documented;
 
 use std::ffi::OsString;

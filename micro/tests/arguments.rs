@@ -1,5 +1,7 @@
 //! What flags and variables do, what errors say, and which of them wins.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
