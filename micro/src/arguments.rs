@@ -7,7 +7,7 @@ mod exit;
 mod settings;
 mod table;
 mod values;
-#[cfg(test)]
+#[cfg(all(test, feature = "mdns", feature = "log"))]
 mod documented;
 
 use std::ffi::OsString;
@@ -151,29 +151,31 @@ impl Arguments {
 
     /// Finds the program's own mistakes, which the parser would panic at.
     fn check(&self) -> Result<(), Exit> {
-        let mut seen = vec!["help", "version"];
-        let mut complete = false;
+        let mut seen = vec!["help".to_owned(), "version".to_owned()];
         for argument in self.all() {
             let name = argument.name;
-            if name.is_empty()
-                || name.starts_with('-')
-                || name.contains(|c: char| c == '=' || c.is_whitespace())
-            {
+            let is_odd = |letter: char| letter == '=' || letter.is_whitespace();
+            if name.is_empty() || name.starts_with('-') || name.contains(is_odd) {
                 return Err(self.mistake(&format!("it has an argument with the name {name:?}")));
             }
-            if seen
-                .iter()
-                .any(|seen| seen.replace('-', "_") == name.replace('-', "_"))
-            {
+            let spelling = name.replace('-', "_");
+            if seen.contains(&spelling) {
                 return Err(self.mistake(&format!("it has two arguments with the name {name}")));
             }
-            if argument.is_positional() {
-                if complete {
-                    return Err(self.mistake(&format!("nothing is left for its argument {name}")));
-                }
-                complete = argument.kind == argument::Kind::Rest;
+            seen.push(spelling);
+        }
+        let positional: Vec<_> = self.own.iter().filter(|own| own.is_positional()).collect();
+        for pair in positional.windows(2) {
+            let (first, second) = (pair[0], pair[1]);
+            if first.kind == argument::Kind::Rest {
+                return Err(self.mistake(&format!("nothing is left for its argument {}", second.name)));
             }
-            seen.push(name);
+            if self.must_be_given(second) && !self.must_be_given(first) {
+                return Err(self.mistake(&format!(
+                    "its argument {} is required, but {} before it is not",
+                    second.name, first.name
+                )));
+            }
         }
         for (flag, _) in &self.defaults {
             if !self.all().any(|argument| argument.name == flag) {

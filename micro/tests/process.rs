@@ -1,5 +1,7 @@
 //! The example `greeter` as a process: what it prints, and how it ends.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
 

@@ -52,8 +52,7 @@ impl Arguments {
             Some(group) => arg.help_heading(group).next_line_help(true),
             None => arg,
         };
-        let must = argument.is_required && argument.variable.is_none() && self.default_of(argument).is_none();
-        let arg = arg.required(must);
+        let arg = arg.required(self.must_be_given(argument));
         if argument.is_positional() {
             let action = if argument.kind == Kind::Rest {
                 ArgAction::Append
@@ -79,6 +78,11 @@ impl Arguments {
         }
     }
 
+    /// Whether nothing else than the command line can say it.
+    pub(super) fn must_be_given(&self, argument: &Argument) -> bool {
+        argument.is_required && argument.variable.is_none() && self.default_of(argument).is_none()
+    }
+
     /// What counts for an argument when the user says nothing.
     pub(super) fn default_of(&self, argument: &Argument) -> Option<&str> {
         let own = self.defaults.iter().rev().find(|(flag, _)| flag == argument.name);
@@ -101,6 +105,9 @@ impl Arguments {
         };
         if !names.is_empty() {
             help += &format!(": {}", names.join(", "));
+        }
+        if argument.name == "log_level" && cfg!(not(feature = "log")) {
+            help += ", in so far as this program asks for it";
         }
         if let Some(default) = self.default_of(argument) {
             help += &format!(" [default={default}]");
