@@ -1,0 +1,6 @@
+#![doc = include_str!("../README.md")]
+
+pub mod registry;
+pub mod suite;
+
+pub use crate::suite::{Ending, Failure, Outcome, Report};
