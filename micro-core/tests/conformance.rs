@@ -5,7 +5,10 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use micro_core::registry::{MemoryRegistry, RegistryCache, RegistryCacheOptions};
+use micro_core::transport::http::{ClientCertificates, HttpConfig, Identity, Tls};
+use micro_core::transport::{HttpTransport, MemoryTransport};
 use micro_testkit::registry::RegistryTraits;
+use micro_testkit::transport::TransportTraits;
 
 fn local() -> RegistryTraits {
     RegistryTraits {
@@ -36,4 +39,67 @@ mod cached_registry {
         },
         local(),
     );
+}
+
+mod memory_transport {
+    use super::*;
+
+    micro_testkit::transport_conformance!(
+        || async { Ok::<_, Infallible>(MemoryTransport::new()) },
+        TransportTraits {
+            // Any text is an address inside a process.
+            malformed: Vec::new(),
+            ..TransportTraits::default()
+        },
+    );
+}
+
+mod http_transport {
+    use super::*;
+
+    micro_testkit::transport_conformance!(|| async { HttpTransport::new(HttpConfig::default()) });
+}
+
+mod https_transport {
+    use super::*;
+
+    micro_testkit::transport_conformance!(|| async { encrypted(false) });
+}
+
+mod mutual_tls_transport {
+    use super::*;
+
+    micro_testkit::transport_conformance!(|| async { encrypted(true) });
+}
+
+/// An HTTP transport whose two ends believe the same authority; with `mutual`, callers must show a certificate too.
+fn encrypted(mutual: bool) -> micro_core::Result<HttpTransport> {
+    static CERTIFICATES: LazyLock<(String, Identity)> = LazyLock::new(|| {
+        let authority_key = rcgen::KeyPair::generate().unwrap();
+        let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let certificate = authority.self_signed(&authority_key).unwrap().pem();
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let leaf = rcgen::CertificateParams::new(names).unwrap();
+        let identity = Identity {
+            certificates: leaf.signed_by(&key, &issuer).unwrap().pem().into(),
+            key: key.serialize_pem().into(),
+        };
+        (certificate, identity)
+    });
+    let (authority, identity) = &*CERTIFICATES;
+    HttpTransport::new(HttpConfig {
+        tls: Some(Tls {
+            identity: Some(identity.clone()),
+            authorities: authority.clone().into(),
+            client_certificates: match mutual {
+                true => ClientCertificates::Required(authority.clone().into()),
+                false => ClientCertificates::None,
+            },
+            ..Tls::default()
+        }),
+        ..HttpConfig::default()
+    })
 }

@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 pub use self::ending::{Ending, Failure, Outcome};
 pub(crate) use self::macros::{ensure, ensure_eq, needs};
 pub use self::report::Report;
-pub(crate) use self::wait::{partly, soon};
+pub(crate) use self::wait::{Dropped, partly, soon};
 
 /// How long a case may take before it has failed because it hangs.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -222,7 +222,7 @@ pub(super) async fn a_watcher_that_is_waited_for_in_pieces_misses_nothing(
     let name = subject.name("greeter");
     let mut watching = subject.watch(Some(&name)).await?;
     for number in 0..20 {
-        let record = subject.record("greeter", &[&number.to_string()]);
+        let record = subject.record("greeter", &[&format!("{number:02}")]);
         let _ = partly(watching.watcher().next(), 1)
             .await
             .map(|change| change.map(|change| watching.take(change)));
@@ -236,7 +236,7 @@ pub(super) async fn a_watcher_that_is_waited_for_in_pieces_misses_nothing(
     for number in 0..20 {
         let record = subject.record("greeter", &[]);
         watching
-            .expect(Action::Create, &record, &subject.name(&number.to_string()))
+            .expect(Action::Create, &record, &subject.name(&format!("{number:02}")))
             .await?;
     }
     Ok(())
@@ -250,10 +250,11 @@ pub(super) async fn several_watchers_see_the_same(subject: RegistrySubject) -> O
         watchers.push(subject.watch(Some(&record.name)).await?);
     }
     subject.register(&record).await?;
-    subject.until_nodes(&record.name, &["a"]).await?;
-    subject.deregister(&record).await?;
     for watching in &mut watchers {
         watching.expect(Action::Create, &record, &id).await?;
+    }
+    subject.deregister(&record).await?;
+    for watching in &mut watchers {
         watching.expect(Action::Delete, &record, &id).await?;
     }
     Ok(())

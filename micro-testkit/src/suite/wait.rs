@@ -2,9 +2,11 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Ending;
@@ -35,4 +37,34 @@ pub(crate) async fn partly<F: Future>(future: F, polls: usize) -> Option<F::Outp
         }
     });
     timeout(STILL, polled).await.ok().flatten()
+}
+
+/// Tells, by permits, how many of its guards were dropped.
+#[derive(Clone)]
+pub(crate) struct Dropped(Arc<Semaphore>);
+
+/// Adds a permit when it is dropped.
+pub(crate) struct Guard(Arc<Semaphore>);
+
+impl Dropped {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    pub(crate) fn guard(&self) -> Guard {
+        Guard(self.0.clone())
+    }
+
+    /// Waits until this many guards more were dropped.
+    pub(crate) async fn wait(&self, count: u32) {
+        if let Ok(permits) = self.0.acquire_many(count).await {
+            permits.forget();
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
 }
