@@ -4,10 +4,15 @@ use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use micro_core::Registry;
+use micro_core::codec::{BytesCodec, JsonCodec, JsonRpcCodec, ProtoRpcCodec, ProtobufCodec};
 use micro_core::registry::{MemoryRegistry, RegistryCache, RegistryCacheOptions};
+use micro_core::selector::{CachedSelector, SelectorOptions, Strategy};
 use micro_core::transport::http::{ClientCertificates, HttpConfig, Identity, Tls};
 use micro_core::transport::{HttpTransport, MemoryTransport};
+use micro_testkit::codec::CodecTraits;
 use micro_testkit::registry::RegistryTraits;
+use micro_testkit::selector::SelectorTraits;
 use micro_testkit::transport::TransportTraits;
 
 fn local() -> RegistryTraits {
@@ -102,4 +107,110 @@ fn encrypted(mutual: bool) -> micro_core::Result<HttpTransport> {
         }),
         ..HttpConfig::default()
     })
+}
+
+/// A selector over a cache of the registry, with this strategy.
+async fn selector(
+    registry: Arc<dyn Registry>,
+    strategy: &str,
+) -> std::result::Result<CachedSelector, Infallible> {
+    let cache = RegistryCache::new(registry, RegistryCacheOptions::default());
+    let strategy = <dyn Strategy>::named(strategy).expect("a strategy of core");
+    Ok(CachedSelector::new(
+        Arc::new(cache),
+        strategy,
+        SelectorOptions::default(),
+    ))
+}
+
+mod random_selector {
+    use super::*;
+
+    micro_testkit::selector_conformance!(|registry| selector(registry, "random"));
+}
+
+mod round_robin_selector {
+    use super::*;
+
+    micro_testkit::selector_conformance!(|registry| selector(registry, "roundrobin"));
+}
+
+mod p2c_selector {
+    use super::*;
+
+    micro_testkit::selector_conformance!(|registry| selector(registry, "p2c"));
+}
+
+mod hash_selector {
+    use super::*;
+
+    micro_testkit::selector_conformance!(
+        |registry| selector(registry, "hash"),
+        SelectorTraits {
+            hashes: true,
+            ..SelectorTraits::default()
+        },
+    );
+}
+
+mod protobuf_codec {
+    use super::*;
+
+    micro_testkit::codec_conformance!(
+        || ProtobufCodec,
+        CodecTraits {
+            protobuf: true,
+            ..CodecTraits::default()
+        },
+    );
+}
+
+mod json_codec {
+    use super::*;
+
+    micro_testkit::codec_conformance!(
+        || JsonCodec,
+        CodecTraits {
+            serde: true,
+            ..CodecTraits::default()
+        },
+    );
+}
+
+mod proto_rpc_codec {
+    use super::*;
+
+    micro_testkit::codec_conformance!(
+        || ProtoRpcCodec,
+        CodecTraits {
+            protobuf: true,
+            envelope: true,
+            ..CodecTraits::default()
+        },
+    );
+}
+
+mod json_rpc_codec {
+    use super::*;
+
+    micro_testkit::codec_conformance!(
+        || JsonRpcCodec,
+        CodecTraits {
+            serde: true,
+            envelope: true,
+            ..CodecTraits::default()
+        },
+    );
+}
+
+mod bytes_codec {
+    use super::*;
+
+    micro_testkit::codec_conformance!(
+        || BytesCodec,
+        CodecTraits {
+            raw: true,
+            ..CodecTraits::default()
+        },
+    );
 }

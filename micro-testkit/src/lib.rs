@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+pub mod codec;
 pub mod registry;
+pub mod selector;
 pub mod transport;
 pub mod suite;
 
