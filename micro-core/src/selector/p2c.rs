@@ -39,8 +39,10 @@ impl Picker for PowerOfTwoChoices {
 }
 
 fn is_better(node: &Candidate, than: &Candidate) -> bool {
-    if node.is_well() != than.is_well() {
-        return node.is_well();
+    // A node whose time out is over competes like any other, or it would never be tried again. In good health no
+    // clock is read for it.
+    if !(node.is_well() && than.is_well()) && node.is_out() != than.is_out() {
+        return than.is_out();
     }
     let now = Instant::now();
     let load = |node: &Candidate| node.in_flight() as f32 + 1.0;

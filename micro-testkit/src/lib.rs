@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+pub mod codec;
+pub mod registry;
+pub mod selector;
+pub mod transport;
+pub mod suite;
+
+pub use crate::suite::{Ending, Failure, Outcome, Report};
