@@ -58,13 +58,13 @@ async fn a_short_run_prints_a_table_for_each_measurement() {
         .collect();
     assert_eq!(
         peers.join(" "),
-        "peer hyper tonic peer tonic tonic peer hyper tonic",
+        "peer hyper tonic micro peer tonic micro tonic micro peer hyper tonic micro",
         "{text}"
     );
 }
 
 fn is_peer(field: &str) -> bool {
-    ["peer", "hyper", "tonic"].contains(&field)
+    ["peer", "hyper", "tonic", "micro"].contains(&field)
 }
 
 #[tokio::test]
@@ -113,13 +113,13 @@ async fn no_process_outlives_a_suite_that_was_killed() {
         .expect("a process stays when the suite is gone");
 }
 
-/// The ids of the suite's four processes: a server and a load process for each of two peers.
+/// The ids of the suite's six processes: a server and a load process for each of three peers.
 async fn until_all_children_run(suite: &Child) -> Vec<u32> {
     let id = suite.id().unwrap();
     let all_run = async {
         loop {
             let children = children(id);
-            if children.len() == 4 {
+            if children.len() == 6 {
                 return children;
             }
             sleep(Duration::from_millis(10)).await;

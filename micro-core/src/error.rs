@@ -313,8 +313,16 @@ impl fmt::Display for Error {
     }
 }
 
+/// Readable, because this is what a program prints whose `main` returns the error; `{:#?}` shows the fields.
 impl fmt::Debug for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !formatter.alternate() {
+            fmt::Display::fmt(self, formatter)?;
+            return match std::error::Error::source(self) {
+                Some(source) if !self.0.detail.contains(&source.to_string()) => write!(formatter, ", caused by: {source}"),
+                _ => Ok(()),
+            };
+        }
         formatter
             .debug_struct("Error")
             .field("id", &self.0.id)
@@ -393,6 +401,9 @@ mod tests {
             "no node (go.micro.client 503)"
         );
         assert_eq!(Error::from_wire("text").to_string(), "text");
+        assert_eq!(format!("{:?}", Error::client(503, "no node")), "no node (go.micro.client 503)");
+        let caused = Error::client(503, "no node").with_source("cable cut");
+        assert_eq!(format!("{caused:?}"), "no node (go.micro.client 503), caused by: cable cut");
         let told = Error::client(503, "refused").context("service greeter, node 1");
         assert_eq!(told.detail(), "service greeter, node 1: refused");
     }
