@@ -319,7 +319,9 @@ impl fmt::Debug for Error {
         if !formatter.alternate() {
             fmt::Display::fmt(self, formatter)?;
             return match std::error::Error::source(self) {
-                Some(source) if !self.0.detail.contains(&source.to_string()) => write!(formatter, ", caused by: {source}"),
+                Some(source) if !self.0.detail.contains(&source.to_string()) => {
+                    write!(formatter, ", caused by: {source}")
+                }
                 _ => Ok(()),
             };
         }
@@ -401,9 +403,15 @@ mod tests {
             "no node (go.micro.client 503)"
         );
         assert_eq!(Error::from_wire("text").to_string(), "text");
-        assert_eq!(format!("{:?}", Error::client(503, "no node")), "no node (go.micro.client 503)");
+        assert_eq!(
+            format!("{:?}", Error::client(503, "no node")),
+            "no node (go.micro.client 503)"
+        );
         let caused = Error::client(503, "no node").with_source("cable cut");
-        assert_eq!(format!("{caused:?}"), "no node (go.micro.client 503), caused by: cable cut");
+        assert_eq!(
+            format!("{caused:?}"),
+            "no node (go.micro.client 503), caused by: cable cut"
+        );
         let told = Error::client(503, "refused").context("service greeter, node 1");
         assert_eq!(told.detail(), "service greeter, node 1: refused");
     }
