@@ -83,7 +83,6 @@ impl Calls {
 
     /// Tries nodes until one answers, or no further try is allowed.
     async fn attempts(&self, request: Request, started: Instant) -> Result<Response> {
-        let names = (request.service.clone(), request.endpoint.clone());
         let deadline = request.deadline;
         let idempotent = request.idempotent;
         let route = request.extensions.get::<Route>().cloned();
@@ -98,26 +97,28 @@ impl Calls {
         let (mut next, mut spare) = Spare::of(request, retries > 0);
         let mut since = started;
         loop {
-            let candidate = candidates.next().ok_or_else(|| {
-                Error::unavailable(CLIENT, format!("service {}: no node to call", names.0)).never_started()
-            })?;
+            let Some(candidate) = candidates.next() else {
+                let detail = format!("service {}: no node to call", spare.names().0);
+                return Err(Error::unavailable(CLIENT, detail).never_started());
+            };
             let (result, outcome) = self.attempt(&candidate, next, deadline, since).await;
-            self.selector.mark(&names.0, &candidate, outcome);
+            self.selector.mark(spare.names().0, &candidate, outcome);
             let error = match result {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
             let may_repeat = attempt < retries && self.may_repeat(&error, idempotent);
-            next = match spare.take(may_repeat && attempt + 1 < retries) {
-                Some(request) if may_repeat => request,
-                _ => return Err(located(error, &names, &candidate, attempt)),
+            next = match may_repeat.then(|| spare.take(attempt + 1 < retries)).flatten() {
+                Some(request) => request,
+                None => return Err(located(error, spare.names(), &candidate, attempt)),
             };
             attempt += 1;
             let pause = self.options.retry.pause(attempt, candidates.len() > 1);
-            tracing::debug!(service = %names.0, endpoint = %names.1, address = %candidate.address(), %error, ?pause,
+            let (service, endpoint) = spare.names();
+            tracing::debug!(%service, %endpoint, address = %candidate.address(), %error, ?pause,
                 "attempt failed; trying again");
             if deadline.is_some_and(|deadline| Instant::now() + pause >= deadline) {
-                return Err(located(error, &names, &candidate, attempt));
+                return Err(located(error, spare.names(), &candidate, attempt));
             }
             if !pause.is_zero() {
                 sleep(pause).await;
@@ -282,50 +283,62 @@ impl RetryOptions {
     }
 }
 
-/// What is kept for another attempt.
+/// What is kept of a request while it is under way: its names, and what another attempt needs.
 enum Spare {
-    Nothing,
+    Names(Text, Text),
     /// A request of one message: a copy shares its bytes.
     Copy(Request),
     /// A request whose body is a stream: it is still there if no attempt has begun to read it.
-    Stream(Box<(Request, Arc<Mutex<Option<Body>>>)>),
+    Stream(Request, Arc<Mutex<Option<Body>>>),
 }
 
 impl Spare {
     /// Splits a request into one to send and what is kept.
     fn of(mut request: Request, keep: bool) -> (Request, Self) {
         if !keep {
-            return (request, Self::Nothing);
+            let names = Self::Names(request.service.clone(), request.endpoint.clone());
+            return (request, names);
         }
         if let Some(copy) = request.try_clone() {
             return (request, Self::Copy(copy));
         }
         let body = Arc::new(Mutex::new(Some(request.take_body())));
-        let Some(mut first) = request.try_clone() else {
-            return (request, Self::Nothing);
-        };
-        first.body = stand_in(body.clone());
-        (first, Self::Stream(Box::new((request, body))))
+        let first = with_stand_in(&request, &body);
+        (first, Self::Stream(request, body))
     }
 
-    /// The request for the next attempt, while there may be `another` after it keeping what that needs.
+    fn names(&self) -> (&Text, &Text) {
+        match self {
+            Self::Names(service, endpoint) => (service, endpoint),
+            Self::Copy(request) | Self::Stream(request, _) => (&request.service, &request.endpoint),
+        }
+    }
+
+    /// The request for the next attempt, if it can be sent again. With `another`, what one more would need is kept.
     fn take(&mut self, another: bool) -> Option<Request> {
         match self {
-            Self::Nothing => None,
+            Self::Names(..) => None,
             Self::Copy(copy) if another => copy.try_clone(),
-            Self::Copy(_) => match std::mem::replace(self, Self::Nothing) {
-                Self::Copy(copy) => Some(copy),
-                _ => None,
-            },
-            Self::Stream(kept) => {
-                let (request, body) = &**kept;
-                let untouched = body.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-                let mut next = request.try_clone().filter(|_| untouched)?;
-                next.body = stand_in(body.clone());
-                Some(next)
+            Self::Copy(copy) => {
+                let names = Self::Names(copy.service.clone(), copy.endpoint.clone());
+                match std::mem::replace(self, names) {
+                    Self::Copy(copy) => Some(copy),
+                    _ => None,
+                }
+            }
+            Self::Stream(request, body) => {
+                let is_untouched = body.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+                is_untouched.then(|| with_stand_in(request, body))
             }
         }
     }
+}
+
+/// A copy of a request whose body was taken out, with a stand-in for that body.
+fn with_stand_in(request: &Request, body: &Arc<Mutex<Option<Body>>>) -> Request {
+    let mut copy = request.copy_without_body();
+    copy.body = stand_in(body.clone());
+    copy
 }
 
 /// A stream that takes the real one's place until it is read for the first time.
@@ -376,7 +389,7 @@ fn too_late(since: Instant) -> Error {
 }
 
 /// An error of this side says where it happened; what a peer answered speaks for itself.
-fn located(error: Error, (service, endpoint): &(Text, Text), candidate: &Candidate, retries: u32) -> Error {
+fn located(error: Error, (service, endpoint): (&Text, &Text), candidate: &Candidate, retries: u32) -> Error {
     if !error.is_never_started() && !error.is_unanswered() {
         return error;
     }

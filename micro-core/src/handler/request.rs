@@ -107,7 +107,13 @@ impl Request {
     /// A copy; `None` when the body is a stream, of which there is only one.
     pub fn try_clone(&self) -> Option<Self> {
         let body = self.body.as_single()?.clone();
-        Some(Self(Box::new(RequestParts {
+        let mut copy = self.copy_without_body();
+        copy.body = body.into();
+        Some(copy)
+    }
+
+    pub(crate) fn copy_without_body(&self) -> Self {
+        Self(Box::new(RequestParts {
             service: self.service.clone(),
             endpoint: self.endpoint.clone(),
             content_type: self.content_type.clone(),
@@ -118,8 +124,8 @@ impl Request {
             id: self.id.clone(),
             peer: self.peer,
             extensions: self.extensions.clone(),
-            body: body.into(),
-        })))
+            body: Body::empty(),
+        }))
     }
 }
 

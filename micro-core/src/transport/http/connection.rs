@@ -282,17 +282,16 @@ impl ReadBuffer {
         Ok(Ok(message))
     }
 
-    /// Reads the rest of a message whose head is known.
+    /// Reads the rest of a message whose head is known and that is not [whole](Self::whole).
     pub(super) async fn rest(
         &mut self,
         head: Head,
-        side: Side,
         io: &mut (impl AsyncRead + Unpin),
         limits: &HttpLimits,
     ) -> Result<Message, ReadError> {
-        let head = match self.whole(head, side)? {
-            Ok(message) => return Ok(message),
-            Err(head) => head,
+        let side = match head.start {
+            Start::Response { .. } => Side::Responses,
+            _ => Side::Requests,
         };
         let bytes = self.unread().get(..head.length).unwrap_or_default();
         // As for a message that came whole: what nobody needs of a head need not be text.
@@ -334,7 +333,11 @@ impl ReadBuffer {
                     self.consume(head.length);
                     continue;
                 }
-                return self.rest(head, side, io, limits).await.map(Some);
+                return match self.whole(head, side)? {
+                    Ok(message) => Ok(Some(message)),
+                    // Boxed, so that what is rare does not make every call's future larger.
+                    Err(head) => Box::pin(self.rest(head, io, limits)).await.map(Some),
+                };
             }
             if self.fill(io).await? == 0 {
                 return if self.is_empty() {

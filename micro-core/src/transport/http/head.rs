@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, ParserConfig, Status};
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::HttpLimits;
 use crate::metadata::Span;
@@ -441,31 +442,41 @@ pub(super) fn write_length(out: &mut Vec<u8>, length: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// What a request is a message of.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind<'a> {
+    Unary,
+    /// A stream; with the text that ends it, where this is its last message.
+    Stream {
+        end: Option<&'a str>,
+    },
+}
+
 /// Writes the head of a request, up to and with the empty line. `lead` is its first line and `Host`.
 pub(super) fn write_request(
     out: &mut Vec<u8>,
     lead: &[u8],
     request: &Request,
     id: u64,
-    stream: bool,
-    end: Option<&str>,
+    now: Instant,
+    kind: Kind<'_>,
     length: usize,
 ) -> Result<(), Error> {
     out.extend_from_slice(lead);
     write_length(out, length);
     let mut number = itoa::Buffer::new();
     let id = number.format(id);
-    crate::wire::write_fields(request, id, tokio::time::Instant::now(), &mut |name, value| {
+    crate::wire::write_fields(request, id, now, &mut |name, value| {
         write_known_header(out, name, value);
     });
     for (name, value) in crate::wire::travelling(&request.metadata) {
         write_header(out, name, value)?;
     }
-    if stream {
+    if let Kind::Stream { end } = kind {
         write_known_header(out, "Micro-Stream", id);
-    }
-    if let Some(end) = end {
-        write_known_header(out, "Micro-Error", end);
+        if let Some(end) = end {
+            write_known_header(out, "Micro-Error", end);
+        }
     }
     out.extend_from_slice(b"\r\n");
     Ok(())

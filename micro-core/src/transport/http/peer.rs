@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::connection::{Message, ReadError, Side, write_message};
-use super::head::{str_of, write_request};
+use super::head::{Kind, str_of, write_request};
 use super::pool::{Connection, Pool};
 use super::serve::GOODBYE;
 use super::tls::{self, Connector};
@@ -98,24 +98,31 @@ impl PeerShared {
 
     async fn exchange(&self, request: Request, body: &[u8]) -> Result<Response> {
         loop {
-            let (mut connection, is_fresh) = match self.pool.take() {
+            let mut now = Instant::now();
+            let (mut connection, is_fresh) = match self.pool.take(now) {
                 Some(connection) => (connection, false),
-                None => (self.connect().await?, true),
+                None => {
+                    // Boxed, so that what is rare does not make every call's future larger.
+                    let connection = Box::pin(self.connect()).await?;
+                    now = Instant::now();
+                    (connection, true)
+                }
             };
             connection.output.clear();
+            let (output, lead) = (&mut connection.output, &self.lead);
             write_request(
-                &mut connection.output,
-                &self.lead,
+                output,
+                lead,
                 &request,
                 self.next_id(),
-                false,
-                None,
+                now,
+                Kind::Unary,
                 body.len(),
             )?;
             match self.try_exchange(&mut connection, body).await {
                 Ok(Answer::Received(message)) => {
                     if message.head.keep_alive && connection.input.is_empty() {
-                        self.pool.put(connection);
+                        self.pool.put(connection, now);
                     }
                     return self.response(message, &request.content_type);
                 }
@@ -136,7 +143,8 @@ impl PeerShared {
         } = connection;
         if let Err(problem) = write_message(io, output, body).await {
             // What was not sent whole was not handled. The peer may have said why before it stopped reading.
-            return match timeout(EARLY_ANSWER, input.message(Side::Responses, io, &self.limits)).await {
+            let answer = timeout(EARLY_ANSWER, input.message(Side::Responses, io, &self.limits));
+            return match Box::pin(answer).await {
                 Ok(Ok(Some(message))) if !is_goodbye(&message) => Ok(Answer::Received(message)),
                 _ => Ok(Answer::NotTaken(problem.to_string())),
             };

@@ -9,11 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 use tokio::io::{ReadHalf, WriteHalf};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::{Io, Message, ReadBuffer, ReadError, Side, write_message};
-use super::head::{str_of, write_request};
+use super::head::{Kind, str_of, write_request};
 use super::peer::PeerShared;
 use crate::handler::CallKind;
 use crate::wire::{END_OF_STREAM, error_text};
@@ -32,13 +32,30 @@ pub(super) async fn open(peer: Arc<PeerShared>, mut request: Request) -> Result<
     let connection = peer.connect().await?;
     let (mut io, input, mut output) = (connection.io, connection.input, connection.output);
     let id = peer.next_id();
+    let now = Instant::now();
     let body = request.take_body();
     request.kind = CallKind::Stream;
     // The far side discards the body of the message that opens the stream.
-    write_request(&mut output, &peer.lead, &request, id, true, None, 0)?;
+    write_request(
+        &mut output,
+        &peer.lead,
+        &request,
+        id,
+        now,
+        Kind::Stream { end: None },
+        0,
+    )?;
     let whole = body.as_single().cloned();
     if let Some(message) = &whole {
-        write_request(&mut output, &peer.lead, &request, id, true, None, message.len())?;
+        write_request(
+            &mut output,
+            &peer.lead,
+            &request,
+            id,
+            now,
+            Kind::Stream { end: None },
+            message.len(),
+        )?;
     }
     write_message(&mut io, &mut output, whole.as_deref().unwrap_or_default())
         .await
@@ -166,7 +183,15 @@ impl Writer {
     fn push(&mut self, end: Option<&str>, length: usize) {
         // The same head was written when the stream was opened, so nothing in it can be refused.
         let (output, lead) = (&mut self.output, &self.peer.lead);
-        let _ = write_request(output, lead, &self.request, self.id, true, end, length);
+        let _ = write_request(
+            output,
+            lead,
+            &self.request,
+            self.id,
+            Instant::now(),
+            Kind::Stream { end },
+            length,
+        );
     }
 }
 

@@ -74,19 +74,20 @@ impl Pool {
     }
 
     /// The connection that was used last and is still good.
-    pub(super) fn take(&self) -> Option<Box<Connection>> {
+    pub(super) fn take(&self, now: Instant) -> Option<Box<Connection>> {
         loop {
             // Bound first, so that the lock is not held while the connection is asked or closed.
             let connection = self.lock().pop();
             let mut connection = connection?;
-            if !connection.is_expired(Instant::now(), self.idle_timeout) && connection.is_alive() {
+            if !connection.is_expired(now, self.idle_timeout) && connection.is_alive() {
                 return Some(connection);
             }
         }
     }
 
-    pub(super) fn put(&self, mut connection: Box<Connection>) {
-        connection.idle_since = Instant::now();
+    /// Keeps a connection that was taken out at this time: reading the clock once for both is near enough.
+    pub(super) fn put(&self, mut connection: Box<Connection>, taken: Instant) {
+        connection.idle_since = taken;
         if connection.output.capacity() > KEPT_BUFFER {
             connection.output = Vec::new();
         }

@@ -192,12 +192,7 @@ impl Connection {
         if expects_continue && head.framing != Framing::None {
             let _ = self.io.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
         }
-        match timeout(
-            limits.body_timeout,
-            self.input.rest(head, Side::Requests, &mut self.io, &limits),
-        )
-        .await
-        {
+        match timeout(limits.body_timeout, self.input.rest(head, &mut self.io, &limits)).await {
             Ok(Ok(message)) => Ok(Some(Next::Exchange(message))),
             Ok(Err(ReadError::Bad(bad))) => Err(bad),
             Ok(Err(ReadError::Io(_) | ReadError::Cut)) => Ok(None),
