@@ -116,21 +116,30 @@ pub fn field(name: &[u8]) -> Field {
 /// `id` is the number of the request on its carrier. Metadata under a name that means something here is left out:
 /// the field counts.
 pub fn write_request(request: &Request, id: &str, now: Instant, header: &mut impl FnMut(&str, &str)) {
-    write_fields(request, id, now, header);
+    write_names(request, header);
+    write_moment(request, id, now, header);
     travelling(&request.metadata).for_each(|(name, value)| header(name, value));
 }
 
-/// The part of [`write_request`] that comes from the request's fields: names that need no check.
-pub(crate) fn write_fields(request: &Request, id: &str, now: Instant, header: &mut impl FnMut(&str, &str)) {
+/// The part of [`write_request`] that is the same for every call of an endpoint. The names need no check.
+pub(crate) fn write_names(request: &Request, header: &mut impl FnMut(&str, &str)) {
     header("Accept", &request.content_type);
     header("Content-Type", &request.content_type);
     header("Micro-Endpoint", &request.endpoint);
-    header("Micro-Id", id);
     header("Micro-Method", &request.endpoint);
     header("Micro-Service", &request.service);
+}
+
+/// The part of [`write_request`] that is another for every call, but for the metadata.
+pub(crate) fn write_moment(request: &Request, id: &str, now: Instant, header: &mut impl FnMut(&str, &str)) {
+    header("Micro-Id", id);
     if let Some(deadline) = request.deadline {
-        let nanoseconds = deadline.saturating_duration_since(now).as_nanos();
-        header("Timeout", itoa::Buffer::new().format(nanoseconds));
+        let left = deadline.saturating_duration_since(now).as_nanos();
+        // Written as 64 bits, which is quicker, and 584 years.
+        header(
+            "Timeout",
+            itoa::Buffer::new().format(u64::try_from(left).unwrap_or(u64::MAX)),
+        );
     }
 }
 
@@ -211,9 +220,9 @@ mod tests {
                 "Accept: application/protobuf",
                 "Content-Type: application/protobuf",
                 "Micro-Endpoint: Greeter.Hello",
-                "Micro-Id: 0",
                 "Micro-Method: Greeter.Hello",
                 "Micro-Service: interop.greeter",
+                "Micro-Id: 0",
                 "Timeout: 5000000000",
                 "Foo: bar",
             ]

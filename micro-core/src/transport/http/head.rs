@@ -462,11 +462,27 @@ pub(super) fn write_request(
     kind: Kind<'_>,
     length: usize,
 ) -> Result<(), Error> {
+    write_names(out, lead, request);
+    write_rest(out, request, id, now, kind, length)
+}
+
+fn write_names(out: &mut Vec<u8>, lead: &[u8], request: &Request) {
     out.extend_from_slice(lead);
+    crate::wire::write_names(request, &mut |name, value| write_known_header(out, name, value));
+}
+
+fn write_rest(
+    out: &mut Vec<u8>,
+    request: &Request,
+    id: u64,
+    now: Instant,
+    kind: Kind<'_>,
+    length: usize,
+) -> Result<(), Error> {
     write_length(out, length);
     let mut number = itoa::Buffer::new();
     let id = number.format(id);
-    crate::wire::write_fields(request, id, now, &mut |name, value| {
+    crate::wire::write_moment(request, id, now, &mut |name, value| {
         write_known_header(out, name, value);
     });
     for (name, value) in crate::wire::travelling(&request.metadata) {
@@ -480,6 +496,45 @@ pub(super) fn write_request(
     }
     out.extend_from_slice(b"\r\n");
     Ok(())
+}
+
+/// The beginning of the last request's head, kept with a connection: the next is nearly always for the same endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    service: Text,
+    endpoint: Text,
+    content_type: Text,
+    bytes: Vec<u8>,
+}
+
+impl Beginning {
+    /// Writes the head of a unary request, up to and with the empty line.
+    pub(super) fn write_unary(
+        &mut self,
+        out: &mut Vec<u8>,
+        lead: &[u8],
+        request: &Request,
+        id: u64,
+        now: Instant,
+        length: usize,
+    ) -> Result<(), Error> {
+        if !self.is_of(request) {
+            self.service = request.service.clone();
+            self.endpoint = request.endpoint.clone();
+            self.content_type = request.content_type.clone();
+            self.bytes.clear();
+            write_names(&mut self.bytes, lead, request);
+        }
+        out.extend_from_slice(&self.bytes);
+        write_rest(out, request, id, now, Kind::Unary, length)
+    }
+
+    fn is_of(&self, request: &Request) -> bool {
+        !self.bytes.is_empty()
+            && self.endpoint == request.endpoint
+            && self.service == request.service
+            && self.content_type == request.content_type
+    }
 }
 
 #[cfg(test)]

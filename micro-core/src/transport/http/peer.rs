@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 
 use super::connection::{Message, ReadError, Side, write_message};
-use super::head::{Kind, str_of, write_request};
+use super::head::str_of;
 use super::pool::{Connection, Pool};
 use super::serve::GOODBYE;
 use super::tls::{self, Connector};
@@ -109,16 +109,10 @@ impl PeerShared {
                 }
             };
             connection.output.clear();
-            let (output, lead) = (&mut connection.output, &self.lead);
-            write_request(
-                output,
-                lead,
-                &request,
-                self.next_id(),
-                now,
-                Kind::Unary,
-                body.len(),
-            )?;
+            let Connection {
+                output, beginning, ..
+            } = &mut *connection;
+            beginning.write_unary(output, &self.lead, &request, self.next_id(), now, body.len())?;
             match self.try_exchange(&mut connection, body).await {
                 Ok(Answer::Received(message)) => {
                     if message.head.keep_alive && connection.input.is_empty() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::connection::{Io, ReadBuffer};
+use super::head::Beginning;
 
 /// Buffers that grew past this are given back while a connection idles, in bytes.
 const KEPT_BUFFER: usize = 64 * 1024;
@@ -19,6 +20,7 @@ pub(super) struct Connection {
     pub(super) io: Io,
     pub(super) input: ReadBuffer,
     pub(super) output: Vec<u8>,
+    pub(super) beginning: Beginning,
     expires: Instant,
     idle_since: Instant,
 }
@@ -33,6 +35,7 @@ impl Connection {
             io,
             input: ReadBuffer::default(),
             output: Vec::with_capacity(512),
+            beginning: Beginning::default(),
             expires,
             idle_since: now,
         })
