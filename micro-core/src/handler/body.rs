@@ -107,10 +107,18 @@ impl Body {
         }
     }
 
-    /// The messages one after the other. A single message is a stream of one.
+    /// The messages one after the other. A single message is a stream of one. After the end, and after an error,
+    /// there is nothing more, however often one asks.
     pub fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         match &mut self.0 {
-            Inner::Stream(stream) => stream.as_mut().poll_next(context),
+            Inner::Stream(stream) => {
+                let polled = stream.as_mut().poll_next(context);
+                // Many streams must not be asked again after their end, and what they hold is free from here.
+                if let Poll::Ready(None | Some(Err(_))) = polled {
+                    self.0 = Inner::Stream(Box::pin(Nothing));
+                }
+                polled
+            }
             Inner::Single(message) => {
                 let message = std::mem::take(message);
                 self.0 = Inner::Stream(Box::pin(Nothing));
@@ -260,6 +268,26 @@ mod tests {
         ));
         assert_eq!(body.single().await.unwrap(), "first");
         assert!(messages(0).single().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn nothing_comes_after_the_end_or_an_error_however_often_one_asks() {
+        let counted = stream::unfold(0, |number| async move {
+            let message = match number {
+                0 => Ok(Bytes::from_static(b"first")),
+                1 => Err(Error::client(503, "cut")),
+                _ => return None,
+            };
+            Some((message, number + 1))
+        });
+        let mut failing = Body::stream(counted);
+        assert_eq!(failing.message().await.unwrap().unwrap(), "first");
+        assert!(failing.message().await.unwrap().is_err());
+        let mut ending = Body::stream(stream::unfold((), |()| async { None }));
+        for _ in 0..3 {
+            assert!(failing.message().await.is_none());
+            assert!(ending.message().await.is_none());
+        }
     }
 
     #[tokio::test]
