@@ -1,6 +1,7 @@
 //! What a typed handler sees of a request besides its message.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,15 @@ use crate::Metadata;
 pub struct Context {
     request: Request,
     reply: Metadata,
+    lent: Option<Lent>,
+}
+
+/// Where the reply's metadata meets again after a context was moved out.
+enum Lent {
+    /// Of the context that was moved out: it puts its metadata here when it is dropped.
+    By(Arc<Mutex<Metadata>>),
+    /// Of the context that stayed behind: it finds the metadata here.
+    To(Arc<Mutex<Metadata>>),
 }
 
 impl Context {
@@ -24,6 +34,7 @@ impl Context {
         Self {
             request,
             reply: Metadata::new(),
+            lent: None,
         }
     }
 
@@ -48,6 +59,8 @@ impl Context {
     }
 
     /// What is to go with the answer of a call with one. Streamed answers carry no metadata.
+    ///
+    /// A function that owns its context must have dropped it when it answers, as it does unless it hands it on.
     pub fn reply_metadata(&mut self) -> &mut Metadata {
         &mut self.reply
     }
@@ -81,14 +94,31 @@ impl Context {
         );
         rest.content_type = self.request.content_type.clone();
         rest.id = self.request.id.clone();
+        let meeting = Arc::new(Mutex::new(Metadata::new()));
+        self.lent = Some(Lent::To(meeting.clone()));
         Self {
             request: std::mem::replace(&mut self.request, rest),
-            reply: Metadata::new(),
+            reply: std::mem::take(&mut self.reply),
+            lent: Some(Lent::By(meeting)),
         }
     }
 
     pub(crate) fn take_reply_metadata(&mut self) -> Metadata {
-        std::mem::take(&mut self.reply)
+        match &self.lent {
+            Some(Lent::To(meeting)) => {
+                std::mem::take(&mut *meeting.lock().unwrap_or_else(PoisonError::into_inner))
+            }
+            _ => std::mem::take(&mut self.reply),
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if let Some(Lent::By(meeting)) = &self.lent {
+            let reply = std::mem::take(&mut self.reply);
+            *meeting.lock().unwrap_or_else(PoisonError::into_inner) = reply;
+        }
     }
 }
 
