@@ -131,6 +131,10 @@ impl Client {
     /// # Errors
     ///
     /// None now; they come with the answer. The call runs at once, in a task that lives as long as the stream.
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime, which the task needs.
     pub fn client_streaming<Req: Message, Resp: Message>(
         &self,
         service: &Text,
@@ -147,6 +151,10 @@ impl Client {
     /// # Errors
     ///
     /// None now; they come with the replies. The call runs at once, in a task that lives as long as the replies.
+    ///
+    /// # Panics
+    ///
+    /// Outside a Tokio runtime, which the task needs.
     pub fn bidirectional_streaming<Req: Message, Resp: Message>(
         &self,
         service: &Text,

@@ -47,6 +47,10 @@ pub struct RequestParts {
 /// Whether a call exchanges one message for one.
 ///
 /// The variant of the body cannot say it: in server streaming one message goes out and many come back.
+///
+/// A handler whose callers send one message of a streaming call must read that first message and not wait for the
+/// end after it: Go Micro's wire has no word for "that was my last message", so that over HTTP such a request
+/// goes on until the call itself ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum CallKind {
     /// One message each way.

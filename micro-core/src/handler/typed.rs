@@ -95,7 +95,10 @@ pub trait ClientStreaming<Req, Resp>: Send + Sync + 'static {
 
 /// One message in, many messages out.
 pub trait ServerStreaming<Req, Resp>: Send + Sync + 'static {
-    /// Answers a request. The stream ends when this returns, with its error if it has one.
+    /// Answers a request.
+    ///
+    /// With an error the stream ends when this returns. With `Ok` it ends when every clone of `replies` is dropped
+    /// too, so that a clone kept elsewhere may go on sending.
     fn call(
         &self,
         context: &mut Context,
@@ -106,7 +109,10 @@ pub trait ServerStreaming<Req, Resp>: Send + Sync + 'static {
 
 /// Many messages in, many messages out.
 pub trait BidirectionalStreaming<Req, Resp>: Send + Sync + 'static {
-    /// Answers the requests. The stream ends when this returns, with its error if it has one.
+    /// Answers the requests.
+    ///
+    /// With an error the stream ends when this returns. With `Ok` it ends when every clone of `replies` is dropped
+    /// too, so that a clone kept elsewhere may go on sending.
     fn call(
         &self,
         context: &mut Context,
