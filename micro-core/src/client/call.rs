@@ -67,7 +67,8 @@ impl Calls {
         let started = Instant::now();
         let limited = request.deadline.is_some();
         if request.kind == CallKind::Unary && !limited {
-            request.deadline = Some(started + self.options.request_timeout);
+            // A time that the clock cannot count is no limit.
+            request.deadline = started.checked_add(self.options.request_timeout);
         }
         self.budget.earn();
         let deadline = request.deadline;
@@ -90,6 +91,9 @@ impl Calls {
             .as_ref()
             .and_then(|route| route.retries)
             .unwrap_or(self.options.retry.retries);
+        if is_past(deadline, started) {
+            return Err(past(&request.service, &request.endpoint));
+        }
         let mut candidates = self
             .candidates(&request.service, route.as_ref(), deadline)
             .await?;
@@ -101,46 +105,56 @@ impl Calls {
                 let detail = format!("service {}: no node to call", spare.names().0);
                 return Err(Error::unavailable(CLIENT, detail).never_started());
             };
-            let (result, outcome) = self.attempt(&candidate, next, deadline, since).await;
+            let (result, outcome) = self
+                .attempt(spare.names().0, &candidate, next, deadline, since)
+                .await;
             self.selector.mark(spare.names().0, &candidate, outcome);
             let error = match result {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
-            let may_repeat = attempt < retries && self.may_repeat(&error, idempotent);
+            let may_repeat =
+                attempt < retries && (outcome == Outcome::Unreachable || self.may_repeat(&error, idempotent));
             next = match may_repeat.then(|| spare.take(attempt + 1 < retries)).flatten() {
                 Some(request) => request,
                 None => return Err(located(error, spare.names(), &candidate, attempt)),
             };
-            attempt += 1;
-            let pause = self.options.retry.pause(attempt, candidates.len() > 1);
+            let pause = self.options.retry.pause(attempt + 1, candidates.len() > 1);
+            let again = Instant::now().checked_add(pause);
+            if deadline.is_some_and(|deadline| again.is_none_or(|again| again >= deadline)) {
+                return Err(located(error, spare.names(), &candidate, attempt));
+            }
             let (service, endpoint) = spare.names();
             tracing::debug!(%service, %endpoint, address = %candidate.address(), %error, ?pause,
                 "attempt failed; trying again");
-            if deadline.is_some_and(|deadline| Instant::now() + pause >= deadline) {
-                return Err(located(error, spare.names(), &candidate, attempt));
-            }
             if !pause.is_zero() {
                 sleep(pause).await;
             }
+            attempt += 1;
             since = Instant::now();
+            if is_past(deadline, since) {
+                return Err(located(error, spare.names(), &candidate, attempt - 1));
+            }
         }
     }
 
     async fn attempt(
         &self,
+        service: &Text,
         candidate: &Arc<Candidate>,
         request: Request,
         deadline: Option<Instant>,
         since: Instant,
     ) -> (Result<Response>, Outcome) {
         let in_flight = candidate.start();
+        let streams = request.kind == CallKind::Stream;
         let peer = match candidate
             .peer(self.owner)
             .and_then(|peer| peer.downcast::<Dialled>().ok())
         {
             Some(peer) => peer,
-            None => match self.dial(candidate).await {
+            // Rare, so it shall not make the future of every call larger.
+            None => match Box::pin(self.dial(candidate, deadline, since)).await {
                 Ok(peer) => peer,
                 Err(error) => return (Err(error), Outcome::Unreachable),
             },
@@ -153,27 +167,61 @@ impl Calls {
             None => call.await,
         };
         match result {
-            Ok(response) => {
-                let outcome = Outcome::Success {
-                    latency: since.elapsed(),
-                };
-                (Ok(accounted(response, in_flight)), outcome)
-            }
+            Ok(response) if response.body.is_stream() => (
+                Ok(self.followed(response, service.clone(), in_flight)),
+                Outcome::Ignored,
+            ),
+            Ok(response) => (Ok(response), answered(candidate, streams, since)),
             Err(error) => {
-                let outcome = match error.kind() {
-                    _ if error.is_never_started() => Outcome::Unreachable,
-                    _ if error.is_unanswered() => Outcome::Failed,
-                    _ => Outcome::Success {
-                        latency: since.elapsed(),
-                    },
+                let outcome = if error.is_never_started() {
+                    // What was refused on this side, such as by a limit, says nothing about the node.
+                    match error.kind() {
+                        ErrorKind::Unavailable => Outcome::Unreachable,
+                        _ => Outcome::Ignored,
+                    }
+                } else if error.is_unanswered() {
+                    Outcome::Failed
+                } else {
+                    answered(candidate, streams, since)
                 };
                 (Err(error), outcome)
             }
         }
     }
 
-    async fn dial(&self, candidate: &Arc<Candidate>) -> Result<Arc<Dialled>> {
-        let peer = self.transport.dial(&candidate.node()).await?;
+    /// Counts a streamed answer as in flight until it ends, and judges the node by how it ends: one that accepts
+    /// every stream and cuts it does not serve.
+    fn followed(&self, mut response: Response, service: Text, in_flight: InFlight) -> Response {
+        let selector = self.selector.clone();
+        response.body = response.body.on_end(move |end| {
+            let candidate = in_flight.candidate();
+            match end {
+                Some(Err(error)) if error.is_unanswered() => {
+                    selector.mark(&service, candidate, Outcome::Failed);
+                }
+                Some(_) => candidate.reset(),
+                None => {}
+            }
+        });
+        response
+    }
+
+    async fn dial(
+        &self,
+        candidate: &Arc<Candidate>,
+        deadline: Option<Instant>,
+        since: Instant,
+    ) -> Result<Arc<Dialled>> {
+        let node = candidate.node();
+        let dial = self.transport.dial(&node);
+        let dialled = match deadline {
+            Some(deadline) => timeout_at(deadline, dial)
+                .await
+                .unwrap_or_else(|_| Err(too_late(since))),
+            None => dial.await,
+        };
+        // Nothing was sent yet, whatever the transport says.
+        let peer = dialled.map_err(Error::never_started)?;
         let peer = Arc::new(Dialled(wrap_all(&self.wrappers, peer)));
         // Many first calls may have dialled at once: they all use what was kept first, and share its connections.
         let kept = candidate.keep_peer(self.owner, peer.clone());
@@ -225,7 +273,8 @@ impl Calls {
                 Err(Error::timeout(
                     CLIENT,
                     format!("service {service}: the registry did not answer within the call's deadline"),
-                ))
+                )
+                .never_started())
             }),
             None => select.await,
         }
@@ -355,13 +404,6 @@ fn stand_in(body: Arc<Mutex<Option<Body>>>) -> Body {
     }))
 }
 
-fn accounted(mut response: Response, in_flight: InFlight) -> Response {
-    if response.body.is_stream() {
-        response.body = response.body.guard(in_flight);
-    }
-    response
-}
-
 /// Ends a stream with an error when its time is up.
 fn until(body: Body, deadline: Instant) -> Body {
     Body::stream(stream::unfold(Some(body), move |body| async move {
@@ -386,6 +428,28 @@ fn too_late(since: Instant) -> Error {
         format!("call timeout: no answer after {:?}", since.elapsed()),
     )
     .unanswered()
+}
+
+/// The outcome of a call that the node answered. A stream's answer is as late as its caller's last message, so it
+/// says nothing about the latency.
+fn answered(candidate: &Candidate, streams: bool, since: Instant) -> Outcome {
+    if streams {
+        candidate.reset();
+        return Outcome::Ignored;
+    }
+    Outcome::Success {
+        latency: since.elapsed(),
+    }
+}
+
+fn is_past(deadline: Option<Instant>, now: Instant) -> bool {
+    deadline.is_some_and(|deadline| deadline <= now)
+}
+
+fn past(service: &Text, endpoint: &Text) -> Error {
+    let detail =
+        format!("{service} {endpoint}: call timeout: the deadline had passed before the call was sent");
+    Error::timeout(CLIENT, detail).never_started()
 }
 
 /// An error of this side says where it happened; what a peer answered speaks for itself.
