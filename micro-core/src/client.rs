@@ -68,7 +68,7 @@ impl Client {
     }
 
     /// This client on behalf of the call being served: its calls end when that call's deadline has passed, and carry
-    /// its metadata on.
+    /// its metadata on, except where the request or the options have a value of their own.
     #[must_use]
     pub fn within(&self, context: &Context) -> Self {
         let scope = self.scope.as_deref().cloned().unwrap_or_default();

@@ -74,7 +74,8 @@ pub struct CallOptions {
     pub filters: Filters,
     /// Calls with equal keys go to the same node, where the strategy hashes. Default: none.
     pub key: Option<Text>,
-    /// Travels with the call. Default: none.
+    /// Travels with the call, in place of what the request itself or its context has under the same names.
+    /// Default: none.
     pub metadata: Metadata,
     /// The format of the bodies. Default: protobuf for generated types, JSON for plain ones.
     pub content_type: Option<Text>,

@@ -50,7 +50,13 @@ impl Scope {
             .and_then(|timeout| Instant::now().checked_add(timeout));
         request.deadline = [request.deadline, self.deadline, own].into_iter().flatten().min();
         request.idempotent |= self.options.idempotent;
-        for (name, value) in self.inherited.iter().chain(self.options.metadata.iter()) {
+        // What was inherited gives way to what the request says, and that to the options of these very calls.
+        for (name, value) in self.inherited.iter() {
+            if !request.metadata.contains(name) {
+                request.metadata.insert(name, value);
+            }
+        }
+        for (name, value) in self.options.metadata.iter() {
             request.metadata.insert(name, value);
         }
         let CallOptions {
