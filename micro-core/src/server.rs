@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::codec::{Codec, Codecs};
+use crate::error::SERVER;
 use crate::handler::{Endpoint, IntoEndpoints, Recover, Trace, wrap_all};
 use crate::registry;
 use crate::{Error, Handler, Result, Wrapper};
@@ -69,7 +70,7 @@ impl ServerBuilder {
             let name = endpoint.name;
             if !is_well_formed(&name) {
                 return Err(Error::bad_request(
-                    "go.micro.server",
+                    SERVER,
                     format!("endpoint {name:?} is not of the form Handler.Method, with one dot"),
                 ));
             }
@@ -79,7 +80,7 @@ impl ServerBuilder {
             };
             if records.insert(name.clone(), record).is_some() {
                 return Err(Error::conflict(
-                    "go.micro.server",
+                    SERVER,
                     format!("endpoint {name} is registered twice"),
                 ));
             }

@@ -59,9 +59,10 @@ pub struct ServiceOptions {
 /// How a service is registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegistrationOptions {
-    /// How long the record lives when it is not refreshed, because the process died. Default: 60 s.
+    /// How long the record lives when it is not refreshed, because the process died. Longer than the interval.
+    /// Default: 60 s.
     pub ttl: Duration,
-    /// How often it is refreshed. Default: 30 s.
+    /// How often it is refreshed. More than zero. Default: 30 s.
     pub interval: Duration,
     /// Whether to start while the registry is away, and register when it is back. Default: no, starting fails.
     pub start_without_registry: bool,
@@ -126,12 +127,17 @@ impl Service {
 
     /// Starts, serves until SIGINT, SIGTERM or SIGQUIT, and stops well. A second signal cuts off what still runs.
     ///
+    /// A signal that comes before the service has started ends the start; hooks for its end do not run then.
+    ///
     /// # Errors
     ///
     /// Those of [`start`](Self::start), and of the hooks at the end.
     pub async fn run(self) -> Result<()> {
         let mut signals = signals::Signals::new()?;
-        let running = self.start().await?;
+        let running = tokio::select! {
+            started = self.start() => started?,
+            () = signals.next() => return Ok(()),
+        };
         signals.next().await;
         tokio::select! {
             stopped = running.stop() => stopped,

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use crate::error::SERVER;
 use crate::{Error, Result};
 
 /// The address to register for a listening address. Addresses that are not `ip:port` are taken as they are: message
@@ -25,7 +26,7 @@ fn split(advertise: &str, bound: Option<SocketAddr>) -> Result<(String, u16)> {
     let port_of_listener = || {
         bound.map(|bound| bound.port()).ok_or_else(|| {
             Error::bad_request(
-                "go.micro.server",
+                SERVER,
                 format!("advertised address {advertise:?} needs a port: host:port"),
             )
         })
@@ -37,7 +38,7 @@ fn split(advertise: &str, bound: Option<SocketAddr>) -> Result<(String, u16)> {
         Some((host, port)) => {
             let port = port.parse().map_err(|_| {
                 Error::bad_request(
-                    "go.micro.server",
+                    SERVER,
                     format!("advertised address {advertise:?}: {port:?} is no port"),
                 )
             })?;

@@ -4,17 +4,19 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{RegistrationOptions, Service, ServiceOptions};
 use crate::client::ClientOptions;
 use crate::codec::Codec;
+use crate::error::SERVER;
 use crate::handler::IntoEndpoints;
 use crate::registry::MemoryRegistry;
-use crate::selector::{Random, Strategy};
+use crate::selector::{Random, Selector, Strategy};
 use crate::server::ServerBuilder;
 use crate::transport::HttpTransport;
 use crate::transport::http::HttpConfig;
-use crate::{Client, Registry, Result, Transport, Wrapper};
+use crate::{Client, Error, Registry, Result, Transport, Wrapper};
 
 type Hook = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>;
 
@@ -41,6 +43,7 @@ pub struct ServiceBuilder {
     registry: Option<Arc<dyn Registry>>,
     transport: Option<Arc<dyn Transport>>,
     strategy: Arc<dyn Strategy>,
+    selector: Option<Arc<dyn Selector>>,
     client_options: ClientOptions,
     call_wrappers: Vec<Arc<dyn Wrapper>>,
     attempt_wrappers: Vec<Arc<dyn Wrapper>>,
@@ -56,6 +59,7 @@ impl ServiceBuilder {
             registry: None,
             transport: None,
             strategy: Arc::new(Random),
+            selector: None,
             client_options: ClientOptions::default(),
             call_wrappers: Vec::new(),
             attempt_wrappers: Vec::new(),
@@ -90,6 +94,13 @@ impl ServiceBuilder {
     #[must_use]
     pub fn strategy(mut self, strategy: Arc<dyn Strategy>) -> Self {
         self.strategy = strategy;
+        self
+    }
+
+    /// What chooses the client's nodes, in place of a strategy over the watched registry.
+    #[must_use]
+    pub fn selector(mut self, selector: Arc<dyn Selector>) -> Self {
+        self.selector = Some(selector);
         self
     }
 
@@ -209,14 +220,13 @@ impl ServiceBuilder {
     ///
     /// # Errors
     ///
-    /// When endpoints collide or are misnamed, or the service has no name.
+    /// When endpoints collide or are misnamed, the service has no name, or its registration would lapse before it
+    /// is refreshed.
     pub fn build(self) -> Result<Service> {
         if self.options.name.is_empty() {
-            return Err(crate::Error::bad_request(
-                "go.micro.server",
-                "a service needs a name",
-            ));
+            return Err(Error::bad_request(SERVER, "a service needs a name"));
         }
+        check(&self.options)?;
         let registry = self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::new()));
         let transport = match self.transport {
             Some(transport) => transport,
@@ -226,6 +236,9 @@ impl ServiceBuilder {
         let mut client = Client::builder(registry.clone(), transport.clone())
             .strategy(self.strategy)
             .options(self.client_options);
+        if let Some(selector) = self.selector {
+            client = client.selector(selector);
+        }
         for codec in self.codecs {
             server = server.codec(codec.clone());
             client = client.codec(codec);
@@ -245,6 +258,21 @@ impl ServiceBuilder {
             hooks: self.hooks,
         })
     }
+}
+
+fn check(options: &ServiceOptions) -> Result<()> {
+    let RegistrationOptions { ttl, interval, .. } = options.registration;
+    if Duration::ZERO < interval && interval < ttl {
+        return Ok(());
+    }
+    Err(Error::bad_request(
+        SERVER,
+        format!(
+            "service {}: registered for {ttl:?} and refreshed every {interval:?}; the interval must be more than \
+             nothing and shorter than the time to live",
+            options.name
+        ),
+    ))
 }
 
 impl fmt::Debug for ServiceBuilder {

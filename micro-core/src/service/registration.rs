@@ -14,6 +14,10 @@ use crate::{Error, Registry, Result};
 const FIRST_TRIES: u32 = 3;
 /// The first pause after a failure; it doubles up to the interval.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How long a start that failed may take to take back what it perhaps registered.
+const LAST_TRY: Duration = Duration::from_secs(1);
+/// The longest wait between two refreshes: some 136 years, which every clock can count.
+const LONGEST_WAIT: Duration = Duration::from_secs(u32::MAX as u64);
 /// How long one request to the registry may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -39,6 +43,9 @@ impl Registration {
                 break;
             }
             if failures >= FIRST_TRIES {
+                // An attempt that was not answered may have been carried out all the same. Who did not answer then
+                // is not waited for long.
+                let _ = timeout(LAST_TRY, registry.deregister(&record)).await;
                 return Err(error.context(format_args!(
                     "service {} cannot be registered in {}; is the registry running?",
                     record.name,
@@ -84,7 +91,10 @@ async fn refresh(
     loop {
         // Nodes that started together shall not all come at once, and after an outage even less.
         let wait = if is_registered {
-            options.interval.mul_f64(0.9 + 0.1 * fastrand::f64())
+            options
+                .interval
+                .min(LONGEST_WAIT)
+                .mul_f64(0.9 + 0.1 * fastrand::f64())
         } else {
             jittered(pause)
         };
@@ -99,7 +109,7 @@ async fn refresh(
             Err(error) => {
                 tracing::warn!(service = %record.name, registry = registry.name(), %error, "cannot register; trying on");
                 is_registered = false;
-                pause = (pause * 2).min(options.interval);
+                pause = (pause * 2).min(options.interval).min(LONGEST_WAIT);
             }
         }
     }

@@ -15,9 +15,8 @@ impl Signals {
         {
             use tokio::signal::unix::{SignalKind, signal};
             let listen = |kind| {
-                signal(kind).map_err(|problem| {
-                    Error::internal("go.micro.server", format!("cannot listen for signals: {problem}"))
-                })
+                signal(kind)
+                    .map_err(|problem| Error::server(500, format!("cannot listen for signals: {problem}")))
             };
             let kinds = [
                 SignalKind::interrupt(),
