@@ -97,7 +97,8 @@ impl Registry for MemoryRegistry {
     }
 
     async fn register(&self, service: &ServiceRecord, options: RegisterOptions) -> Result<()> {
-        let lapses = options.ttl.map(|ttl| Instant::now() + ttl);
+        // A time to live that the clock cannot count ends never.
+        let lapses = options.ttl.and_then(|ttl| Instant::now().checked_add(ttl));
         let mut nodes = self.0.current();
         for node in &service.nodes {
             let key = (service.name.clone(), service.version.clone(), node.id.clone());
