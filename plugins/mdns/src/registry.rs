@@ -116,17 +116,29 @@ impl Registry for MdnsRegistry {
         let now = Instant::now();
         // A time to live that the clock cannot count ends never.
         let lapses = options.ttl.and_then(|ttl| now.checked_add(ttl));
+        let mut new: Vec<Key> = Vec::new();
         let announcements: Vec<Vec<u8>> = {
             let nodes = nodes?;
             let mut state = shared.lock();
-            nodes
-                .into_iter()
-                .map(|node| state.register(node, lapses, now))
-                .collect()
+            let mut register = |node: NodeRecord| {
+                let key = node.key();
+                if !state.own.has(&key) {
+                    new.push(key);
+                }
+                state.register(node, lapses, now)
+            };
+            nodes.into_iter().map(&mut register).collect()
         };
         shared.wake.notify_one();
         for announcement in announcements {
-            shared.tell(&announcement).await?;
+            if let Err(error) = shared.tell(&announcement).await {
+                // What was not registered before is not now either; a node that was goes on until it lapses.
+                let mut state = shared.lock();
+                for key in &new {
+                    state.deregister(key, now);
+                }
+                return Err(error);
+            }
         }
         Ok(())
     }
