@@ -210,3 +210,40 @@ pub(crate) async fn at_once<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     }
     done
 }
+
+#[cfg(test)]
+mod tests {
+    use micro_core::registry::Node;
+
+    use super::*;
+    use crate::config::Interfaces;
+
+    #[tokio::test]
+    async fn a_node_that_nobody_could_be_told_of_is_not_kept() {
+        let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let config = MdnsConfig {
+            interfaces: Interfaces::Only(vec!["127.0.0.1".into()]),
+            port: port.local_addr().unwrap().port(),
+            ..MdnsConfig::default()
+        };
+        let registry = MdnsRegistry::connect(config).await.unwrap();
+        let of = |id| ServiceRecord::new("greeter", "1").with_nodes(vec![Node::new(id, "127.0.0.1:9100")]);
+        let known = of("known");
+        registry
+            .register(&known, RegisterOptions::default())
+            .await
+            .unwrap();
+        let shared = &registry.0.shared;
+        shared.set_links(shared.links().without(0));
+        for record in [&known, &of("new")] {
+            let error = registry
+                .register(record, RegisterOptions::default())
+                .await
+                .unwrap_err();
+            assert!(error.detail().contains("cannot announce"), "{error}");
+        }
+        let kept = shared.lock().listing(None, Instant::now());
+        let kept: Vec<&str> = kept.iter().map(|record| record.nodes[0].id.as_str()).collect();
+        assert_eq!(kept, ["known"]);
+    }
+}
