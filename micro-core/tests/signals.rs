@@ -95,15 +95,19 @@ async fn serve(busy: bool) {
         .build()
         .unwrap();
     let client = service.client().clone();
-    let caller = tokio::spawn(async move {
+    let mut caller = tokio::task::JoinSet::new();
+    let call = async move {
         // Until the service is registered.
-        while busy {
+        loop {
             let _ = client.request(Request::new("stuck", "Stuck.Call", "")).await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    });
+    };
+    if busy {
+        caller.spawn(call);
+    }
     service.run().await.unwrap();
-    caller.abort();
+    drop(caller);
     say("over");
 }
 
