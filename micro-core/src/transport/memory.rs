@@ -243,3 +243,48 @@ impl Drop for MemoryListener {
         self.served.cut.send_replace(true);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+    use crate::Body;
+    use crate::handler::handler_fn;
+
+    #[tokio::test]
+    async fn only_what_a_wire_carries_arrives() {
+        let handler = handler_fn(|request: Request| async move {
+            assert!(request.extensions.is_empty() && !request.idempotent && request.peer.is_none());
+            assert_eq!(request.metadata.iter().collect::<Vec<_>>(), [("Foo", "bar")]);
+            Ok(Response::new("done"))
+        });
+        let transport = MemoryTransport::new();
+        let listener = transport.listen("", Arc::new(handler)).await.unwrap();
+        let peer = transport
+            .dial(&Node::new("node-1", listener.address()))
+            .await
+            .unwrap();
+        let mut request = Request::new("a", "B.C", "");
+        request.idempotent = true;
+        request.extensions.insert(1_u8);
+        request.metadata.insert("Foo", "bar");
+        request.metadata.insert("Micro-Service", "forged");
+        assert_eq!(
+            peer.handle(request).await.unwrap().body.single().await.unwrap(),
+            "done"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_cut_stream_may_be_asked_again() {
+        let (cut, is_cut) = watch::channel(false);
+        let body = Body::stream(stream::iter([Ok("1".into())]).chain(stream::pending()));
+        let mut body = cuttable(body, is_cut, Error::unavailable("", "gone"));
+        assert!(body.message().await.unwrap().is_ok());
+        cut.send_replace(true);
+        assert!(body.message().await.unwrap().is_err());
+        assert!(body.message().await.is_none());
+        assert!(body.message().await.is_none());
+    }
+}
