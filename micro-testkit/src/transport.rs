@@ -140,6 +140,7 @@ macro_rules! __transport_cases {
             a_stream_keeps_its_order
             a_stream_of_large_messages_arrives_whole
             dropping_the_answer_drops_the_far_handler
+            dropping_the_answer_after_the_own_end_drops_the_far_handler
             a_handler_that_stops_reading_can_answer
             a_slow_caller_slows_the_handler
             a_slow_handler_slows_the_caller

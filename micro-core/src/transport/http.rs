@@ -47,7 +47,8 @@ pub struct HttpConfig {
     pub limits: HttpLimits,
     /// Encryption, of both ends. Default: none.
     pub tls: Option<Tls>,
-    /// What else is served on the listener's port: path prefixes and what answers them.
+    /// What else is served on the listener's port: path prefixes, such as `/health`, and what answers them. Not `/`,
+    /// where calls are served: listening fails then.
     pub routes: Vec<(String, Arc<dyn Route>)>,
 }
 
@@ -66,6 +67,10 @@ pub struct HttpLimits {
     pub body_timeout: Duration,
     /// How long a connection may be silent between requests. Default: 5 min.
     pub idle_timeout: Duration,
+    /// From an answer's first byte to its last, without which the connection is closed: a caller that does not read
+    /// holds nothing for longer. Counts for each piece of a plain request's streamed answer, and not for streams,
+    /// whose readers may be as slow as they like. Default: 60 s.
+    pub write_timeout: Duration,
 }
 
 impl Default for HttpConfig {
@@ -91,6 +96,7 @@ impl Default for HttpLimits {
             head_timeout: Duration::from_secs(5),
             body_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(5 * 60),
+            write_timeout: Duration::from_secs(60),
         }
     }
 }

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 
 use super::{Listener, Transport};
 use crate::registry::Node;
-use crate::{Error, Handler, Request, Response, Result};
+use crate::wire::travelling;
+use crate::{Error, Handler, Metadata, Request, Response, Result};
 
 /// A transport inside this process. Clones reach each other's listeners; other instances do not.
 #[derive(Clone, Default)]
@@ -123,9 +124,10 @@ impl Handler for Peer {
         let running = Running::new(&served);
         let mut cut = served.cut.subscribe();
         let mut response = tokio::select! {
-            response = served.handler.handle(request) => response.map_err(as_from_afar)?,
+            response = served.handler.handle(as_carried(request)) => response.map_err(as_from_afar)?,
             _ = cut.wait_for(|cut| *cut) => return Err(self.gone()),
         };
+        response.metadata = travelled(response.metadata);
         if response.body.is_stream() {
             response.body = cuttable(response.body, cut, self.gone());
         }
@@ -144,6 +146,27 @@ impl Peer {
     }
 }
 
+/// A request as it would arrive over a wire: what is this side's own stays here.
+fn as_carried(request: Request) -> Request {
+    let mut parts = request.into_parts();
+    parts.extensions.clear();
+    parts.idempotent = false;
+    parts.peer = None;
+    parts.metadata = travelled(parts.metadata);
+    Request::from_parts(parts)
+}
+
+fn travelled(metadata: Metadata) -> Metadata {
+    if travelling(&metadata).count() == metadata.len() {
+        return metadata;
+    }
+    let mut kept = Metadata::new();
+    for (name, value) in travelling(&metadata) {
+        kept.insert(name, value);
+    }
+    kept
+}
+
 /// What a peer answered says nothing about this side's knowledge or causes.
 fn as_from_afar(error: Error) -> Error {
     Error::from_wire(&crate::wire::error_text(&error))
@@ -155,6 +178,9 @@ fn cuttable(mut body: crate::Body, mut cut: watch::Receiver<bool>, gone: Error) 
         let _ = cut.wait_for(|cut| *cut).await;
     });
     crate::Body::stream(futures_util::stream::poll_fn(move |context| {
+        if gone.is_none() {
+            return std::task::Poll::Ready(None);
+        }
         if cut.as_mut().poll(context).is_ready() {
             return std::task::Poll::Ready(gone.take().map(Err));
         }
@@ -215,5 +241,50 @@ impl Drop for MemoryListener {
     fn drop(&mut self) {
         self.leave();
         self.served.cut.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+    use crate::Body;
+    use crate::handler::handler_fn;
+
+    #[tokio::test]
+    async fn only_what_a_wire_carries_arrives() {
+        let handler = handler_fn(|request: Request| async move {
+            assert!(request.extensions.is_empty() && !request.idempotent && request.peer.is_none());
+            assert_eq!(request.metadata.iter().collect::<Vec<_>>(), [("Foo", "bar")]);
+            Ok(Response::new("done"))
+        });
+        let transport = MemoryTransport::new();
+        let listener = transport.listen("", Arc::new(handler)).await.unwrap();
+        let peer = transport
+            .dial(&Node::new("node-1", listener.address()))
+            .await
+            .unwrap();
+        let mut request = Request::new("a", "B.C", "");
+        request.idempotent = true;
+        request.extensions.insert(1_u8);
+        request.metadata.insert("Foo", "bar");
+        request.metadata.insert("Micro-Service", "forged");
+        assert_eq!(
+            peer.handle(request).await.unwrap().body.single().await.unwrap(),
+            "done"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_cut_stream_may_be_asked_again() {
+        let (cut, is_cut) = watch::channel(false);
+        let body = Body::stream(stream::iter([Ok("1".into())]).chain(stream::pending()));
+        let mut body = cuttable(body, is_cut, Error::unavailable("", "gone"));
+        assert!(body.message().await.unwrap().is_ok());
+        cut.send_replace(true);
+        assert!(body.message().await.unwrap().is_err());
+        assert!(body.message().await.is_none());
+        assert!(body.message().await.is_none());
     }
 }

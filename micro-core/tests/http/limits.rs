@@ -125,6 +125,7 @@ async fn limits_without_end_do_not_overflow() {
             head_timeout: Duration::MAX,
             body_timeout: Duration::MAX,
             idle_timeout: Duration::MAX,
+            write_timeout: Duration::MAX,
         },
         ..HttpConfig::default()
     };

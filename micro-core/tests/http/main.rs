@@ -19,4 +19,5 @@ mod encryption;
 mod mounted;
 mod pooling;
 mod draining;
+mod edges;
 mod values;

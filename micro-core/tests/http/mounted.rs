@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::raw::{Raw, greeter, hello, listen, within};
 
 /// Tells what it was asked, or streams pieces.
-struct Pages;
+pub struct Pages;
 
 #[async_trait]
 impl Route for Pages {
@@ -66,6 +66,12 @@ async fn http2(address: &str) -> (Sender, AbortOnDropHandle<Result<(), hyper::Er
 async fn ask(sender: &mut Sender, request: http::Request<Full<Bytes>>) -> http::Response<Bytes> {
     let (head, body) = within(sender.send_request(request)).await.unwrap().into_parts();
     http::Response::from_parts(head, within(body.collect()).await.unwrap().to_bytes())
+}
+
+/// Makes a call and waits for its answer.
+pub async fn begin(address: String) {
+    let (mut sender, _connection) = http2(&address).await;
+    let _ = sender.send_request(call("Any.Call", "")).await;
 }
 
 fn call(endpoint: &str, body: &'static str) -> http::Request<Full<Bytes>> {

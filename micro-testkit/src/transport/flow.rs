@@ -129,6 +129,47 @@ pub(super) async fn dropping_the_answer_drops_the_far_handler(subject: Transport
     Ok(())
 }
 
+pub(super) async fn dropping_the_answer_after_the_own_end_drops_the_far_handler(
+    subject: TransportSubject,
+) -> Outcome {
+    needs!(subject.traits.streams, "it carries no streams");
+    needs!(
+        subject.traits.half_close,
+        "the end of the caller's messages ends the stream"
+    );
+    needs!(
+        subject.traits.cancels,
+        "a dropped call is not noticed at the far side"
+    );
+    let dropped = Dropped::new();
+    let drops = dropped.clone();
+    let served = subject
+        .serve(move |mut request| {
+            let guard = drops.guard();
+            async move {
+                // What it says shows the caller that its end was seen.
+                let count = read_all(request.take_body()).await.0.len();
+                let said = stream::iter([Ok(number(count))]).chain(stream::pending());
+                Ok(Response::new(Body::stream(said).guard(guard)))
+            }
+        })
+        .await?;
+    for _ in 0..3 {
+        let asked = streaming(messages((0..2).map(number)));
+        let mut answers = subject.soon("the stream", served.peer.handle(asked)).await??.body;
+        let first = subject
+            .soon("the first message", answers.message())
+            .await?
+            .transpose()?;
+        ensure_eq!(first, Some(number(2)), "the number of messages");
+        drop(answers);
+        subject
+            .soon("the drop of the far handler", dropped.wait(1))
+            .await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn a_handler_that_stops_reading_can_answer(subject: TransportSubject) -> Outcome {
     needs!(subject.traits.streams, "it carries no streams");
     for keeps in [true, false] {

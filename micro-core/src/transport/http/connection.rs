@@ -3,8 +3,10 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -21,6 +23,20 @@ const SMALL: usize = 16 * 1024;
 const RESERVE: usize = 256 * 1024;
 /// The longest line with a chunk's size, extensions included.
 const CHUNK_LINE: usize = 1024;
+
+/// How long a connection is silent before the kernel asks whether the other machine is still there …
+const KEEP_ALIVE_TIME: Duration = Duration::from_secs(60);
+/// … and how long until it asks again.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Sets what every connection has, on both ends: nothing waits to be sent, and a machine that vanished is noticed.
+pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keep_alive = TcpKeepalive::new()
+        .with_time(KEEP_ALIVE_TIME)
+        .with_interval(KEEP_ALIVE_INTERVAL);
+    SockRef::from(stream).set_tcp_keepalive(&keep_alive)
+}
 
 /// A byte stream: plain or encrypted.
 pub(super) enum Io {
@@ -306,6 +322,7 @@ impl ReadBuffer {
         let body = match head.framing {
             Framing::Length(length) => self.long_body(length, io).await?,
             Framing::Chunked => self.chunked_body(io, limits).await?,
+            Framing::None if side == Side::Requests => Bytes::new(),
             Framing::None => self.body_until_end(io, limits).await?,
         };
         Ok(Message {
@@ -452,7 +469,7 @@ impl ReadBuffer {
                 self.consume(end + 1);
                 return Ok(line);
             }
-            if self.unread().len() > limit + 2 {
+            if self.unread().len() > limit.saturating_add(2) {
                 return Err(line_too_long(limit));
             }
             if self.fill(io).await? == 0 {

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connection::Io;
-use super::mount::Route;
+use super::connection::{Io, prepare};
+use super::mount::{self, Route, Tasks};
 use super::{HttpConfig, HttpLimits, serve};
 use crate::handler::Peer;
 use crate::transport::Listener;
@@ -26,6 +26,8 @@ pub(super) struct Server {
     pub(super) limits: HttpLimits,
     pub(super) routes: Vec<(String, Arc<dyn Route>)>,
     draining: AtomicBool,
+    /// The calls that came over HTTP/2.
+    pub(super) tasks: Tasks,
     /// Wakes idle connections when draining begins.
     pub(super) drain: Notify,
 }
@@ -64,6 +66,8 @@ pub(super) async fn listen(
             ),
         ));
     }
+    mount::check(&config.routes)
+        .map_err(|error| error.context(format_args!("cannot listen at {address}")))?;
     let listener = bind(address).await?;
     let bound = listener
         .local_addr()
@@ -72,6 +76,7 @@ pub(super) async fn listen(
         handler,
         limits: config.limits,
         routes: config.routes.clone(),
+        tasks: Tasks::default(),
         draining: AtomicBool::new(false),
         drain: Notify::new(),
     });
@@ -147,14 +152,18 @@ impl Accept {
         let grace = loop {
             tokio::select! {
                 grace = &mut closing => break grace.unwrap_or_default(),
-                Some(connection) = self.accept() => {
-                    connections.spawn(connection);
+                // Without a pattern that can fail, for which select would not look at this branch again.
+                connection = self.accept() => {
+                    if let Some(connection) = connection {
+                        connections.spawn(connection);
+                    }
                 }
                 Some(_) = connections.join_next() => {}
             }
         };
-        drop(self.listener);
-        self.server.start_draining();
+        let server = self.server.clone();
+        server.start_draining();
+        self.take_queued(&mut connections);
         let all_gone = async { while connections.join_next().await.is_some() {} };
         if timeout(grace, all_gone).await.is_err() {
             tracing::warn!(
@@ -164,6 +173,7 @@ impl Accept {
             );
         }
         connections.shutdown().await;
+        server.tasks.finish().await;
     }
 
     /// Accepts one connection and returns what serves it. Cancelled, it has accepted none.
@@ -171,12 +181,8 @@ impl Accept {
         let slot = self.slots.clone().acquire_owned().await.ok()?;
         match self.listener.accept().await {
             Ok((stream, remote)) => {
-                let server = self.server.clone();
-                let acceptor = self.acceptor.clone();
-                Some(async move {
-                    serve_connection(stream, remote, acceptor, server).await;
-                    drop(slot);
-                })
+                let (acceptor, server) = (self.acceptor.clone(), self.server.clone());
+                Some(serve_connection(stream, remote, acceptor, server, Some(slot)))
             }
             Err(problem) => {
                 // Out of file descriptors, usually: trying again at once would only spin.
@@ -186,16 +192,52 @@ impl Accept {
             }
         }
     }
+
+    /// Stops listening. Connections that the kernel made already would be reset: they are taken, to be answered or
+    /// told to go elsewhere, whether there is a slot for them or not.
+    fn take_queued(self, connections: &mut JoinSet<()>) {
+        let Self {
+            listener,
+            acceptor,
+            server,
+            slots,
+        } = self;
+        // Asked directly, because the runtime need not have heard of the newest ones.
+        let listener = match listener.into_std() {
+            Ok(listener) => listener,
+            Err(problem) => {
+                tracing::warn!(%problem, "cannot accept the last connections of a closing listener");
+                return;
+            }
+        };
+        for _ in 0..QUEUED {
+            let Ok((stream, remote)) = listener.accept() else {
+                return;
+            };
+            let stream = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream));
+            if let Ok(stream) = stream {
+                let slot = slots.clone().try_acquire_owned().ok();
+                let (acceptor, server) = (acceptor.clone(), server.clone());
+                connections.spawn(serve_connection(stream, remote, acceptor, server, slot));
+            }
+        }
+    }
 }
+
+/// How many connections are taken from the queue of a listener that closes: somewhat more than it may hold.
+const QUEUED: usize = 2048;
 
 async fn serve_connection(
     stream: TcpStream,
     remote: SocketAddr,
     acceptor: Option<TlsAcceptor>,
     server: Arc<Server>,
+    _slot: Option<OwnedSemaphorePermit>,
 ) {
     let Ok(local) = stream.local_addr() else { return };
-    if stream.set_nodelay(true).is_err() {
+    if prepare(&stream).is_err() {
         return;
     }
     let io = match acceptor {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,9 +15,11 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, BodyStream, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
 
 use super::HttpLimits;
 use super::connection::Io;
@@ -35,6 +37,20 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 pub trait Route: Send + Sync + 'static {
     /// Answers one request. The body's messages are pieces of the HTTP body, in no particular sizes.
     async fn serve(&self, request: http::Request<Body>) -> http::Response<Body>;
+}
+
+/// Refuses routes that would never be asked, or always.
+pub(super) fn check(routes: &[(String, Arc<dyn Route>)]) -> Result<()> {
+    let is_path = |prefix: &str| prefix.starts_with('/') && !prefix.trim_end_matches('/').is_empty();
+    match routes.iter().find(|(prefix, _)| !is_path(prefix)) {
+        None => Ok(()),
+        Some((prefix, _)) => Err(Error::bad_request(
+            "go.micro.transport",
+            format!(
+                "a route is mounted at {prefix:?}, but calls are served at \"/\"; mount it at a path such as \"/health\""
+            ),
+        )),
+    }
 }
 
 /// The route mounted at a request target: at the path itself or above it; the longest counts.
@@ -78,7 +94,9 @@ pub(super) async fn serve_http2(io: Io, read: Bytes, peer: Peer, server: Arc<Ser
             async move { answer(request, peer, &server).await }
         })
     };
-    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    // Dropped with the connection, and with it the calls that still run.
+    let tasks = server.tasks.of_connection();
+    let mut builder = hyper::server::conn::http2::Builder::new(Calls(Arc::downgrade(&tasks)));
     builder
         .timer(TokioTimer::new())
         .keep_alive_interval((server.limits.idle_timeout / 4).min(LONGEST))
@@ -91,6 +109,45 @@ pub(super) async fn serve_http2(io: Io, read: Bytes, peer: Peer, server: Arc<Ser
         () = server.drained() => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
+}
+
+/// The tasks of a listener's HTTP/2 calls. Each belongs to its connection, which ends them; a listener that closes
+/// waits until they are gone.
+#[derive(Default)]
+pub(super) struct Tasks(TaskTracker);
+
+impl Tasks {
+    fn of_connection(&self) -> Arc<ConnectionTasks> {
+        Arc::new(ConnectionTasks {
+            tracker: self.0.clone(),
+            running: Mutex::default(),
+        })
+    }
+
+    /// Returns when no task is left.
+    pub(super) async fn finish(&self) {
+        self.0.close();
+        self.0.wait().await;
+    }
+}
+
+struct ConnectionTasks {
+    tracker: TaskTracker,
+    running: Mutex<JoinSet<()>>,
+}
+
+/// Where hyper starts the calls of one connection.
+#[derive(Clone)]
+struct Calls(Weak<ConnectionTasks>);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Calls {
+    fn execute(&self, call: F) {
+        if let Some(tasks) = self.0.upgrade() {
+            let mut running = tasks.running.lock().unwrap_or_else(PoisonError::into_inner);
+            while running.try_join_next().is_some() {}
+            running.spawn(tasks.tracker.track_future(call));
+        }
+    }
 }
 
 type HttpResponse = http::Response<BoxBody<Bytes, Error>>;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 
 use super::connection::{Message, ReadError, Side, write_message};
-use super::head::str_of;
+use super::head::{BadHead, str_of};
 use super::pool::{Connection, Pool};
 use super::serve::GOODBYE;
 use super::tls::{self, Connector};
@@ -76,7 +76,7 @@ impl PeerShared {
         }
     }
 
-    fn unreachable(&self, problem: &str) -> Error {
+    pub(super) fn unreachable(&self, problem: &str) -> Error {
         Error::unavailable(
             CLIENT,
             format!("connection error: cannot connect to {}: {problem}", self.address),
@@ -112,11 +112,15 @@ impl PeerShared {
             let Connection {
                 output, beginning, ..
             } = &mut *connection;
-            beginning.write_unary(output, &self.lead, &request, self.next_id(), now, body.len())?;
+            let id = self.next_id();
+            if let Err(error) = beginning.write_unary(output, &self.lead, &request, id, now, body.len()) {
+                self.pool.put(connection);
+                return Err(error.never_started());
+            }
             match self.try_exchange(&mut connection, body).await {
                 Ok(Answer::Received(message)) => {
                     if message.head.keep_alive && connection.input.is_empty() {
-                        self.pool.put(connection, now);
+                        self.pool.put(connection);
                     }
                     return self.response(message, &request.content_type);
                 }
@@ -150,7 +154,7 @@ impl PeerShared {
             Err(ReadError::Bad(_)) if tls::is_alert(input.unread()) => Err(self
                 .malformed("it speaks TLS; give this transport HttpConfig::tls")
                 .never_started()),
-            Err(ReadError::Bad(bad)) => Err(self.malformed(&bad.detail)),
+            Err(ReadError::Bad(bad)) => Err(self.unreadable(&bad)),
             // How TLS 1.3 tells a client, after its handshake, that its certificate will not do.
             Err(ReadError::Io(problem)) if tls::is_refusal(&problem) => {
                 Ok(Answer::NotTaken(problem.to_string()))
@@ -159,7 +163,21 @@ impl PeerShared {
         }
     }
 
-    pub(super) fn malformed(&self, problem: &str) -> Error {
+    /// The error of an answer that came but was not taken.
+    pub(super) fn unreadable(&self, bad: &BadHead) -> Error {
+        if !matches!(bad.code, 413 | 431) {
+            return self.malformed(&bad.detail);
+        }
+        Error::client(
+            bad.code,
+            format!(
+                "the answer of {} is too large for this side: {}; raise it in HttpConfig::limits of the caller",
+                self.address, bad.detail
+            ),
+        )
+    }
+
+    fn malformed(&self, problem: &str) -> Error {
         Error::new(
             "go.micro.client.transport",
             502,
@@ -168,6 +186,7 @@ impl PeerShared {
                 self.address
             ),
         )
+        .unanswered()
     }
 
     fn response(&self, mut message: Message, content_type: &str) -> Result<Response> {
@@ -220,7 +239,7 @@ enum Answer {
     NotTaken(String),
 }
 
-fn is_goodbye(message: &Message) -> bool {
+pub(super) fn is_goodbye(message: &Message) -> bool {
     message.status() == 503
         && message
             .head

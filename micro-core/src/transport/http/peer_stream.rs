@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::{Io, Message, ReadBuffer, ReadError, Side, write_message};
 use super::head::{Kind, str_of, write_request};
-use super::peer::PeerShared;
+use super::peer::{PeerShared, is_goodbye};
 use crate::handler::CallKind;
 use crate::wire::{END_OF_STREAM, error_text};
 use crate::{Body, Error, Metadata, Request, Response, Result, Text};
@@ -44,7 +44,8 @@ pub(super) async fn open(peer: Arc<PeerShared>, mut request: Request) -> Result<
         now,
         Kind::Stream { end: None },
         0,
-    )?;
+    )
+    .map_err(Error::never_started)?;
     let whole = body.as_single().cloned();
     if let Some(message) = &whole {
         write_request(
@@ -55,11 +56,16 @@ pub(super) async fn open(peer: Arc<PeerShared>, mut request: Request) -> Result<
             now,
             Kind::Stream { end: None },
             message.len(),
-        )?;
+        )
+        .map_err(Error::never_started)?;
     }
     write_message(&mut io, &mut output, whole.as_deref().unwrap_or_default())
         .await
-        .map_err(|problem| peer.broken(&problem.to_string()).never_started())?;
+        .map_err(|problem| match whole {
+            // An opener that was not sent whole opened nothing. One with a message behind it may have arrived.
+            None => peer.unreachable(&format!("it took no request: {problem}")),
+            Some(_) => peer.broken(&problem.to_string()),
+        })?;
     let (read, write) = tokio::io::split(io);
     let content_type = request.content_type.clone();
     let ends = Arc::new(Ends::default());
@@ -80,6 +86,7 @@ pub(super) async fn open(peer: Arc<PeerShared>, mut request: Request) -> Result<
         input,
         ends,
         is_explicit: false,
+        is_open: false,
         _writer: writer,
     };
     let messages = stream::unfold(Some(reader), |reader| async {
@@ -204,6 +211,8 @@ struct Reader {
     ends: Arc<Ends>,
     /// The far side is known to end every stream with `EOS`.
     is_explicit: bool,
+    /// Something of the stream was received.
+    is_open: bool,
     _writer: Option<AbortOnDropHandle<()>>,
 }
 
@@ -216,7 +225,7 @@ impl Reader {
         {
             Ok(Some(message)) => self.take(message),
             Ok(None) => self.closed(),
-            Err(ReadError::Bad(bad)) => Err(self.peer.malformed(&bad.detail)),
+            Err(ReadError::Bad(bad)) => Err(self.peer.unreadable(&bad)),
             Err(problem) => Err(self.cut(&problem.to_string())),
         }
     }
@@ -225,6 +234,11 @@ impl Reader {
         if str_of(&message.text, message.head.error) == END_OF_STREAM {
             return Ok(None);
         }
+        // The connection was closed as an idle one while the stream was being opened.
+        if !self.is_open && is_goodbye(&message) {
+            return Err(self.peer.unreachable("it is going away"));
+        }
+        self.is_open = true;
         if let Some(error) = self.peer.refusal(&message, &self.content_type) {
             return Err(error);
         }

@@ -88,9 +88,9 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection that was taken out at this time: reading the clock once for both is near enough.
-    pub(super) fn put(&self, mut connection: Box<Connection>, taken: Instant) {
-        connection.idle_since = taken;
+    /// Keeps a connection, which idles from now on.
+    pub(super) fn put(&self, mut connection: Box<Connection>) {
+        connection.idle_since = Instant::now();
         if connection.output.capacity() > KEPT_BUFFER {
             connection.output = Vec::new();
         }

@@ -111,10 +111,10 @@ impl Connection {
                 let (request, stream) = self.stream_request(message);
                 return serve_stream::serve(self.io, self.input, request, stream, self.server).await;
             }
-            since = Instant::now();
-            if self.exchange(message, since).await.is_break() {
+            if self.exchange(message, Instant::now()).await.is_break() {
                 return;
             }
+            since = Instant::now();
         }
     }
 
@@ -317,14 +317,27 @@ impl Connection {
         if let Err(error) = write_rest(&mut self.output, content_type, metadata, keep_alive) {
             return self.fail(caller, &error, keep_alive).await;
         }
-        write_message(&mut self.io, &mut self.output, &body).await.is_ok()
+        self.write(&body).await
+    }
+
+    /// Sends what the output holds, and a body. False: it could not be sent, or not in time.
+    async fn write(&mut self, body: &[u8]) -> bool {
+        let limit = self.server.limits.write_timeout;
+        let mut write = pin!(write_message(&mut self.io, &mut self.output, body));
+        // Nearly every answer goes out at once, without a timer.
+        let at_once = std::future::poll_fn(|context| Poll::Ready(write.as_mut().poll(context)));
+        if let Poll::Ready(sent) = at_once.await {
+            return sent.is_ok();
+        }
+        // Boxed, so that what is rare does not make every call's future larger.
+        matches!(Box::pin(timeout(limit, write)).await, Ok(Ok(())))
     }
 
     /// Answers with an error: in its header alone where a framework calls, and so that a person can read it else.
     async fn fail(&mut self, caller: &Caller, error: &Error, keep_alive: bool) -> bool {
         self.output.clear();
         write_error(&mut self.output, caller, error, keep_alive);
-        write_message(&mut self.io, &mut self.output, &[]).await.is_ok()
+        self.write(&[]).await
     }
 
     /// Answers a plain request with a stream: chunks for a person, an error for a framework.
@@ -355,7 +368,7 @@ impl Connection {
         }
         let mut body = response.body;
         loop {
-            if self.io.write_all(&self.output).await.is_err() {
+            if !self.write(&[]).await {
                 return ControlFlow::Break(());
             }
             self.output.clear();
@@ -400,10 +413,12 @@ impl Connection {
 
     /// Closes an idle connection so that a request that crosses the end is known not to have been handled.
     async fn say_goodbye(mut self) {
+        self.output.clear();
         let farewell = format!(
             "HTTP/1.1 503 Service Unavailable\r\n{GOODBYE}: idle\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         );
-        if self.io.write_all(farewell.as_bytes()).await.is_ok() {
+        self.output.extend_from_slice(farewell.as_bytes());
+        if self.write(&[]).await {
             self.close().await;
         }
     }
@@ -411,10 +426,10 @@ impl Connection {
     /// Ends this direction and waits a little for the peer to end its own: closing at once could destroy what is
     /// still on its way to it.
     async fn close(&mut self) {
-        let _ = self.io.shutdown().await;
         // On the heap: kept in the connection's future, it would be there all the time.
         let mut rest = vec![0; 4096];
         let discard = async {
+            let _ = self.io.shutdown().await;
             let mut left = LINGER_BYTES;
             while let Ok(count @ 1..) = self.io.read(&mut rest).await {
                 left = left.saturating_sub(count as u64);

@@ -1,8 +1,10 @@
 //! The serving end of a stream: both directions side by side on one connection.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use tokio::time::timeout;
 
 use super::HttpLimits;
 use super::connection::{Io, ReadBuffer, ReadError, Side, write_message};
-use super::head::{BadHead, str_of, write_header, write_length};
+use super::head::{BadHead, Framing, str_of, write_header, write_length};
 use super::listener::Server;
 use super::peer_stream::BATCH;
 use crate::wire::{END_OF_STREAM, error_body, error_text};
@@ -33,7 +35,13 @@ pub(super) async fn serve(
 ) {
     let (read, write) = tokio::io::split(io);
     let (messages, mut receiver) = mpsc::channel(BUFFER);
-    request.body = Body::stream(stream::poll_fn(move |context| receiver.poll_recv(context)));
+    let ended = Arc::new(AtomicBool::new(false));
+    let is_ended = ended.clone();
+    request.body = Body::stream(stream::poll_fn(move |context| {
+        let message = ready!(receiver.poll_recv(context));
+        // What was cut short must not look whole, not even to who outlives the stream.
+        Poll::Ready(message.or_else(|| (!is_ended.swap(true, Ordering::AcqRel)).then(|| Err(caller_gone()))))
+    }));
     let mut writer = Writer {
         write,
         output: Vec::new(),
@@ -44,6 +52,9 @@ pub(super) async fn serve(
         read,
         input,
         limits: server.limits,
+        ended,
+        // Go's clients always say who they are, and ours only when a caller asks for it.
+        closes_early: request.metadata.contains("User-Agent"),
     };
     let answer = async {
         let body = match server.handler.handle(request).await {
@@ -70,15 +81,25 @@ pub(super) async fn serve(
     let _ = timeout(LINGER, reader.discard()).await;
 }
 
+fn caller_gone() -> Error {
+    Error::server(499, "the caller closed the stream")
+}
+
 struct Reader {
     read: ReadHalf<Io>,
     input: ReadBuffer,
     limits: HttpLimits,
+    /// The caller ended its direction in order.
+    ended: Arc<AtomicBool>,
+    /// The caller may be one of Go, which closes the connection right behind its `EOS` and does not mean that it
+    /// is gone.
+    closes_early: bool,
 }
 
 impl Reader {
     /// Hands on what the caller sends. Returns when the caller is gone without having ended its direction, or with
-    /// what is wrong with its bytes; after an end in order it never returns, because the handler may still work.
+    /// what is wrong with its bytes. After an end in order the handler may still work: then this returns when the
+    /// connection ends, or never where that means nothing.
     async fn receive(&mut self, messages: mpsc::Sender<Result<Bytes>>) -> Option<BadHead> {
         loop {
             let read = self.input.message(Side::Requests, &mut self.read, &self.limits);
@@ -89,25 +110,59 @@ impl Reader {
             };
             let error = str_of(&message.text, message.head.error);
             if error == END_OF_STREAM {
+                self.ended.store(true, Ordering::Release);
                 drop(messages);
-                return std::future::pending().await;
+                // How Go writes a message without a body, whatever it says of itself.
+                if self.closes_early || message.head.framing == Framing::Chunked {
+                    return std::future::pending().await;
+                }
+                self.discard().await;
+                return None;
             }
             let message = if error.is_empty() {
                 Ok(message.body)
             } else {
                 Err(Error::from_wire(error))
             };
-            // A handler that stopped listening does not stop the reading: its answer could not leave otherwise.
-            let _ = messages.send(message).await;
+            if !self.hand_on(&messages, message).await {
+                break;
+            }
         }
-        let _ = messages
-            .send(Err(Error::new(
-                "go.micro.server",
-                499,
-                "the caller closed the stream",
-            )))
-            .await;
         None
+    }
+
+    /// Hands on a message once there is room, and meanwhile watches for the caller's going: false if it is gone.
+    async fn hand_on(&mut self, messages: &mpsc::Sender<Result<Bytes>>, message: Result<Bytes>) -> bool {
+        let Err(mpsc::error::TrySendError::Full(message)) = messages.try_send(message) else {
+            // A handler that stopped listening does not stop the reading: its answer could not leave otherwise.
+            return true;
+        };
+        let Self {
+            read,
+            input,
+            closes_early,
+            ..
+        } = self;
+        let mut room = pin!(messages.reserve());
+        let mut is_watched = true;
+        poll_fn(|context| {
+            if let Poll::Ready(room) = room.as_mut().poll(context) {
+                return Poll::Ready(Some(room));
+            }
+            while is_watched && !input.is_full() {
+                match input.poll_fill(read, context) {
+                    Poll::Ready(Ok(1..)) => {}
+                    // What came before the end may hold an end in order.
+                    Poll::Ready(_) if *closes_early => is_watched = false,
+                    Poll::Ready(_) => return Poll::Ready(None),
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Pending
+        })
+        .await
+        .map(|room| room.map(|room| room.send(message)))
+        .is_some()
     }
 
     async fn discard(&mut self) {

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, S
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::connection::Io;
+use super::connection::{Io, prepare};
 use crate::{Error, Result};
 
 /// Certificates and keys, as PEM.
@@ -173,7 +173,7 @@ impl Connector {
 
     pub(super) async fn connect(&self, address: &str) -> io::Result<Io> {
         let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        prepare(&stream)?;
         let Some((connector, name)) = &self.0 else {
             return Ok(Io::Tcp(stream));
         };
