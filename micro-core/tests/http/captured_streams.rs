@@ -145,6 +145,11 @@ async fn streams_of_go_servers_are_read_however_they_are_cut() {
                             sender.send(connection.message().await.unwrap()).await.unwrap();
                         }
                         connection.send_in(bytes.chunks(size)).await;
+                        // Read on until the caller is gone: closing before what it still says would reset the
+                        // connection.
+                        connection.stream.shutdown().await.unwrap();
+                        drop(sender);
+                        connection.rest().await;
                     }
                 })
                 .await;
