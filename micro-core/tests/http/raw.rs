@@ -27,6 +27,14 @@ pub async fn within<F: Future>(future: F) -> F::Output {
         .expect("done within 30 s")
 }
 
+/// Fails a whole test that hangs, whatever it waits for.
+pub async fn bounded(test: impl Future<Output = ()>) {
+    let patience = Duration::from_secs(60);
+    tokio::time::timeout(patience, Box::pin(test))
+        .await
+        .expect("a test done within 60 s");
+}
+
 /// A message as a simple and strict reader of its own sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {

@@ -14,64 +14,68 @@ const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\n\r\n";
 
 #[tokio::test]
 async fn what_could_be_understood_in_two_ways_is_refused_and_nothing_behind_it_is_handled() {
-    let handled = Arc::new(AtomicUsize::new(0));
-    let count = handled.clone();
-    let handler = handler_fn(move |_: Request| {
-        count.fetch_add(1, Ordering::SeqCst);
-        async { Ok(Response::default()) }
-    });
-    let server = listen(Arc::new(handler), HttpConfig::default()).await;
-    let cases = [
-        (
-            "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-            400,
-        ),
-        (
-            "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n",
-            400,
-        ),
-        ("Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400),
-        ("Content-Length: 2\r\nContent-Length: 9\r\n\r\n{}", 400),
-        ("Content-Length: 2, 2\r\n\r\n{}", 400),
-        ("Content-Length: -2\r\n\r\n{}", 400),
-        ("Content-Length: +2\r\n\r\n{}", 400),
-        ("Content-Length: 0x2\r\n\r\n{}", 400),
-        ("Content-Length: \r\n\r\n{}", 400),
-        ("Content-Length: 18446744073709551616\r\n\r\n{}", 400),
-        ("Content-Length: 18446744073709551615\r\n\r\n{}", 413),
-        ("Content-Length : 2\r\n\r\n{}", 400),
-        ("Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
-        ("Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
-        ("Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 501),
-        ("Transfer-Encoding: identity\r\n\r\n{}", 501),
-        ("Foo: a\r\n folded\r\n\r\n", 400),
-        (" Foo: a\r\n\r\n", 400),
-        ("Foo: a\rb\r\n\r\n", 400),
-        ("Foo: \0\r\n\r\n", 400),
-        ("no colon\r\n\r\n", 400),
-        ("Transfer-Encoding: chunked\r\n\r\nx\r\n", 400),
-        ("Transfer-Encoding: chunked\r\n\r\n-1\r\n", 400),
-        ("Transfer-Encoding: chunked\r\n\r\n2\n{}\n0\n\n", 400),
-        ("Transfer-Encoding: chunked\r\n\r\n2\r\n{}}\r\n0\r\n\r\n", 400),
-        ("Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400),
-        ("Transfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n", 413),
-        ("Transfer-Encoding: chunked\r\n\r\n0\r\nno trailer\r\n\r\n", 400),
-    ];
-    for (rest, status) in cases {
-        let mut connection = Raw::connect(server.address()).await;
-        let answer = within(connection.exchange(format!("{HEAD}{rest}{SMUGGLED}"))).await;
-        assert_eq!(answer.status(), status, "{rest:?}: {answer:?}");
-        assert_eq!(answer.header("Connection"), Some("close"), "{rest:?}");
-        assert!(
-            within(connection.message()).await.is_none(),
-            "{rest:?}: nothing is answered behind it"
-        );
-    }
-    assert_eq!(handled.load(Ordering::SeqCst), 0);
+    crate::raw::bounded(async {
+        let handled = Arc::new(AtomicUsize::new(0));
+        let count = handled.clone();
+        let handler = handler_fn(move |_: Request| {
+            count.fetch_add(1, Ordering::SeqCst);
+            async { Ok(Response::default()) }
+        });
+        let server = listen(Arc::new(handler), HttpConfig::default()).await;
+        let cases = [
+            (
+                "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                400,
+            ),
+            (
+                "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n0\r\n\r\n",
+                400,
+            ),
+            ("Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400),
+            ("Content-Length: 2\r\nContent-Length: 9\r\n\r\n{}", 400),
+            ("Content-Length: 2, 2\r\n\r\n{}", 400),
+            ("Content-Length: -2\r\n\r\n{}", 400),
+            ("Content-Length: +2\r\n\r\n{}", 400),
+            ("Content-Length: 0x2\r\n\r\n{}", 400),
+            ("Content-Length: \r\n\r\n{}", 400),
+            ("Content-Length: 18446744073709551616\r\n\r\n{}", 400),
+            ("Content-Length: 18446744073709551615\r\n\r\n{}", 413),
+            ("Content-Length : 2\r\n\r\n{}", 400),
+            ("Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
+            ("Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+            ("Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 501),
+            ("Transfer-Encoding: identity\r\n\r\n{}", 501),
+            ("Foo: a\r\n folded\r\n\r\n", 400),
+            (" Foo: a\r\n\r\n", 400),
+            ("Foo: a\rb\r\n\r\n", 400),
+            ("Foo: \0\r\n\r\n", 400),
+            ("no colon\r\n\r\n", 400),
+            ("Transfer-Encoding: chunked\r\n\r\nx\r\n", 400),
+            ("Transfer-Encoding: chunked\r\n\r\n-1\r\n", 400),
+            ("Transfer-Encoding: chunked\r\n\r\n2\n{}\n0\n\n", 400),
+            ("Transfer-Encoding: chunked\r\n\r\n2\r\n{}}\r\n0\r\n\r\n", 400),
+            ("Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400),
+            ("Transfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n", 413),
+            ("Transfer-Encoding: chunked\r\n\r\n0\r\nno trailer\r\n\r\n", 400),
+        ];
+        for (rest, status) in cases {
+            let mut connection = Raw::connect(server.address()).await;
+            let answer = within(connection.exchange(format!("{HEAD}{rest}{SMUGGLED}"))).await;
+            assert_eq!(answer.status(), status, "{rest:?}: {answer:?}");
+            assert_eq!(answer.header("Connection"), Some("close"), "{rest:?}");
+            assert!(
+                within(connection.message()).await.is_none(),
+                "{rest:?}: nothing is answered behind it"
+            );
+        }
+        assert_eq!(handled.load(Ordering::SeqCst), 0);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn unusual_but_clear_requests_are_served() {
+    crate::raw::bounded(async {
     let server = greeter().await;
     let body = r#"{"name":"you"}"#;
     for request in [
@@ -109,26 +113,31 @@ async fn unusual_but_clear_requests_are_served() {
             );
         }
     }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_connection_closes_after_the_answer_where_the_caller_says_so() {
-    let server = greeter().await;
-    for close in [
-        "Connection: close",
-        "Connection: foo, Close",
-        "Connection: foo\r\nConnection: close",
-        "Connection: close, keep-alive",
-    ] {
-        let mut connection = Raw::connect(server.address()).await;
-        let answer = within(connection.exchange(format!("{HEAD}{close}\r\n\r\n{}", hello("x")))).await;
-        assert_eq!(
-            (answer.status(), answer.header("Connection")),
-            (200, Some("close")),
-            "{close}"
-        );
-        assert!(within(connection.message()).await.is_none(), "{close}");
-    }
+    crate::raw::bounded(async {
+        let server = greeter().await;
+        for close in [
+            "Connection: close",
+            "Connection: foo, Close",
+            "Connection: foo\r\nConnection: close",
+            "Connection: close, keep-alive",
+        ] {
+            let mut connection = Raw::connect(server.address()).await;
+            let answer = within(connection.exchange(format!("{HEAD}{close}\r\n\r\n{}", hello("x")))).await;
+            assert_eq!(
+                (answer.status(), answer.header("Connection")),
+                (200, Some("close")),
+                "{close}"
+            );
+            assert!(within(connection.message()).await.is_none(), "{close}");
+        }
+    })
+    .await;
 }
 
 /// Calls twice a server that answers each request so; returns what the calls gave and how many connections it took.
@@ -157,6 +166,7 @@ async fn call_twice(answer: &'static str, then_close: bool) -> (Vec<micro_core::
 
 #[tokio::test]
 async fn answers_of_every_shape_are_read_and_connections_kept_only_when_their_state_is_sure() {
+    crate::raw::bounded(async {
     let cases = [
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", false, 1),
         (
@@ -201,40 +211,48 @@ async fn answers_of_every_shape_are_read_and_connections_kept_only_when_their_st
         }
         assert_eq!(connections, expected, "{answer:?}");
     }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn answers_that_could_be_understood_in_two_ways_are_errors() {
-    for answer in [
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
-        "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok",
-        "HTTP/1.1 200 OK\r\nA : b\r\n\r\nok",
-        "SSH-2.0-OpenSSH_9\r\n\r\n",
-    ] {
-        let (results, _) = call_twice(answer, true).await;
-        for result in results {
-            let error = result.unwrap_err();
-            assert_eq!(error.code(), 502, "{answer:?}: {error}");
-            assert!(
-                error.detail().contains("127.0.0.1") && !error.is_never_started(),
-                "{error}"
-            );
+    crate::raw::bounded(async {
+        for answer in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok",
+            "HTTP/1.1 200 OK\r\nA : b\r\n\r\nok",
+            "SSH-2.0-OpenSSH_9\r\n\r\n",
+        ] {
+            let (results, _) = call_twice(answer, true).await;
+            for result in results {
+                let error = result.unwrap_err();
+                assert_eq!(error.code(), 502, "{answer:?}: {error}");
+                assert!(
+                    error.detail().contains("127.0.0.1") && !error.is_never_started(),
+                    "{error}"
+                );
+            }
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_http2_preface_may_arrive_byte_by_byte() {
-    let server = greeter().await;
-    let mut connection = Raw::connect(server.address()).await;
-    connection
-        .send_in(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".chunks(1))
-        .await;
-    let mut frame = [0; 9];
-    let read = tokio::io::AsyncReadExt::read_exact(&mut connection.stream, &mut frame);
-    within(read).await.unwrap();
-    assert_eq!(frame[3], 4, "a frame of settings: HTTP/2 is spoken");
-    assert_greets(server.address()).await;
+    crate::raw::bounded(async {
+        let server = greeter().await;
+        let mut connection = Raw::connect(server.address()).await;
+        connection
+            .send_in(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".chunks(1))
+            .await;
+        let mut frame = [0; 9];
+        let read = tokio::io::AsyncReadExt::read_exact(&mut connection.stream, &mut frame);
+        within(read).await.unwrap();
+        assert_eq!(frame[3], 4, "a frame of settings: HTTP/2 is spoken");
+        assert_greets(server.address()).await;
+    })
+    .await;
 }
