@@ -222,10 +222,11 @@ fn numbers_of_registering_are_seconds() {
         (registration.ttl, registration.interval),
         (Duration::from_secs(20), Duration::from_secs(10))
     );
-    let settings = given(&["--register_ttl=20", "--register_interval=30"], &[]).unwrap();
-    assert_eq!(settings.service.registration.interval, Duration::from_secs(30));
+    let refused = given(&["--register_ttl=20", "--register_interval=30"], &[]).unwrap_err();
     assert!(
-        settings.warnings[0].contains("--register_interval: 30s is not shorter than the time to live, 20s")
+        refused
+            .to_string()
+            .contains("--register_interval: 30s is not shorter than the time to live, 20s")
     );
 }
 

@@ -91,7 +91,7 @@ impl Settings {
         let log_level = values.get("log_level").unwrap_or("info").to_owned();
         log::check(&log_level).map_err(|problem| values.about("log_level", &problem))?;
         Ok(Self {
-            service: service(&arguments.name, &values, &mut warnings)?,
+            service: service(&arguments.name, &values)?,
             client: client(&values)?,
             strategy: strategy(&values, &plugins)?,
             registry,
@@ -299,7 +299,7 @@ fn strategy(values: &Values, plugins: &Plugins) -> Read<Arc<dyn Strategy>> {
     found.ok_or_else(|| values.about("selector", &unknown("selector", name, plugins.strategies())))
 }
 
-fn service(name: &str, values: &Values, warnings: &mut Vec<String>) -> Read<ServiceOptions> {
+fn service(name: &str, values: &Values) -> Read<ServiceOptions> {
     let mut options = ServiceOptions::new(values.get("server_name").unwrap_or(name));
     let text = |name: &str| values.get(name).map(str::to_owned);
     options.version = text("server_version").unwrap_or(options.version);
@@ -307,7 +307,7 @@ fn service(name: &str, values: &Values, warnings: &mut Vec<String>) -> Read<Serv
     options.address = text("server_address").unwrap_or(options.address);
     options.advertise = text("server_advertise");
     options.metadata = metadata(values)?;
-    options.registration = registration(values, warnings)?;
+    options.registration = registration(values)?;
     Ok(options)
 }
 
@@ -332,7 +332,7 @@ fn metadata(values: &Values) -> Read<Vec<(String, String)>> {
     Ok(pairs)
 }
 
-fn registration(values: &Values, warnings: &mut Vec<String>) -> Read<RegistrationOptions> {
+fn registration(values: &Values) -> Read<RegistrationOptions> {
     let defaults = RegistrationOptions::default();
     let ttl = values
         .read_as("register_ttl", parse_seconds)?
@@ -344,9 +344,9 @@ fn registration(values: &Values, warnings: &mut Vec<String>) -> Read<Registratio
         interval = interval.min(ttl / 2);
     } else if interval >= ttl {
         let problem = format!(
-            "{interval:?} is not shorter than the time to live, {ttl:?}: the record will come and go"
+            "{interval:?} is not shorter than the time to live, {ttl:?}: the record would come and go"
         );
-        warnings.push(values.about("register_interval", &problem));
+        return Err(values.about("register_interval", &problem));
     }
     Ok(RegistrationOptions {
         ttl,
