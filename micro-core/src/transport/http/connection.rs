@@ -21,6 +21,9 @@ const READ_BUFFER: usize = 4 * 1024;
 const SMALL: usize = 16 * 1024;
 /// How much of a body is reserved before it arrives, whatever its head promises.
 const RESERVE: usize = 256 * 1024;
+/// Room to read a little more than a body: the runtime knows that a read which did not fill its room has taken all
+/// there was, and need not ask the system again.
+const SLACK: usize = 64;
 /// The longest line with a chunk's size, extensions included.
 const CHUNK_LINE: usize = 1024;
 
@@ -371,20 +374,32 @@ impl ReadBuffer {
         length: usize,
         io: &mut (impl AsyncRead + Unpin),
     ) -> Result<Bytes, ReadError> {
-        let mut body = BytesMut::with_capacity(length.min(RESERVE));
+        let mut body = BytesMut::with_capacity(length.min(RESERVE) + SLACK);
         let here = self.unread().len().min(length);
         body.extend_from_slice(self.unread().get(..here).unwrap_or_default());
         self.consume(here);
         while body.len() < length {
             let missing = length - body.len();
-            if body.capacity() == body.len() {
-                body.reserve(missing.min(body.len().max(RESERVE)));
+            if body.capacity() - body.len() <= SLACK {
+                body.reserve(missing.min(body.len().max(RESERVE)) + SLACK);
             }
-            if io.read_buf(&mut (&mut body).limit(missing)).await? == 0 {
+            if io.read_buf(&mut (&mut body).limit(missing + SLACK)).await? == 0 {
                 return Err(ReadError::Cut);
             }
         }
+        if body.len() > length {
+            self.give_back(&body.split_off(length));
+        }
         Ok(body.freeze())
+    }
+
+    /// Puts back the beginning of the next message, which was read along with the end of a body. All else was read.
+    fn give_back(&mut self, next: &[u8]) {
+        self.make_room();
+        if let Some(room) = self.bytes.get_mut(..next.len()) {
+            room.copy_from_slice(next);
+            (self.start, self.end) = (0, next.len());
+        }
     }
 
     async fn body_until_end(
@@ -641,6 +656,36 @@ mod tests {
         let whole = whole.message(Side::Responses, &mut &bytes[..], &limits).await;
         for message in [cut, whole] {
             assert_eq!(message.unwrap().unwrap().body, "ok");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_read_beyond_a_long_body_is_the_next_message() {
+        for beyond in [1, 40, 64, 65, 500] {
+            let long = "x".repeat(100_000);
+            let next = format!("GET /{} HTTP/1.1\r\n\r\n", "y".repeat(beyond));
+            let text = format!("POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n{long}{next}");
+            let (mut buffer, mut bytes) = (ReadBuffer::default(), text.as_bytes());
+            let limits = HttpLimits::default();
+            let first = buffer
+                .message(Side::Requests, &mut bytes, &limits)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(first.body, long);
+            let second = buffer
+                .message(Side::Requests, &mut bytes, &limits)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(second.head.length, next.len());
+            assert!(
+                buffer
+                    .message(Side::Requests, &mut bytes, &limits)
+                    .await
+                    .unwrap()
+                    .is_none()
+            );
         }
     }
 
