@@ -3,6 +3,7 @@
 //! The framing is this crate's own, because Go Micro's streams are messages that no HTTP library offers; HTTP/2
 //! without encryption and [mounted routes](HttpConfig::routes) go to hyper on the same port.
 
+mod batch;
 mod connection;
 mod head;
 mod listener;

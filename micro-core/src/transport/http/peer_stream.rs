@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,15 +11,13 @@ use tokio::io::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::batch::{Heads, gather};
 use super::connection::{Io, Message, ReadBuffer, ReadError, Side, write_message};
 use super::head::{Kind, str_of, write_request};
 use super::peer::{PeerShared, is_goodbye};
 use crate::handler::CallKind;
-use crate::wire::{END_OF_STREAM, error_text};
+use crate::wire::END_OF_STREAM;
 use crate::{Body, Error, Metadata, Request, Response, Result, Text};
-
-/// How many bytes of messages that are ready together go out in one write.
-pub(super) const BATCH: usize = 32 * 1024;
 
 /// When a Go server is first asked whether a stream has ended, after the caller's own end; the pauses double …
 const FIRST_QUESTION: Duration = Duration::from_millis(100);
@@ -126,7 +123,7 @@ impl Writer {
     async fn run(mut self, mut body: Body, mut write: WriteHalf<Io>) {
         loop {
             self.output.clear();
-            let (large, end) = poll_fn(|context| self.gather(&mut body, context)).await;
+            let (large, end) = poll_fn(|context| gather(&mut self, &mut body, context)).await;
             // A broken connection is the reader's to report.
             if write_message(&mut write, &mut self.output, &large).await.is_err() {
                 return;
@@ -159,32 +156,11 @@ impl Writer {
             }
         }
     }
+}
 
-    /// Puts what is ready into the output, up to a batch. A large message is not copied but handed back, to follow
-    /// the output. The end, when it has come, is true if it was one in order.
-    fn gather(&mut self, body: &mut Body, context: &mut Context<'_>) -> Poll<(Bytes, Option<bool>)> {
-        while self.output.len() < BATCH {
-            match body.poll_message(context) {
-                Poll::Ready(Some(Ok(message))) => {
-                    self.push(None, message.len());
-                    if message.len() > BATCH / 2 {
-                        return Poll::Ready((message, None));
-                    }
-                    self.output.extend_from_slice(&message);
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    self.push(Some(&error_text(&error)), 0);
-                    return Poll::Ready((Bytes::new(), Some(false)));
-                }
-                Poll::Ready(None) => {
-                    self.push(Some(END_OF_STREAM), 0);
-                    return Poll::Ready((Bytes::new(), Some(true)));
-                }
-                Poll::Pending if self.output.is_empty() => return Poll::Pending,
-                Poll::Pending => break,
-            }
-        }
-        Poll::Ready((Bytes::new(), None))
+impl Heads for Writer {
+    fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
     }
 
     fn push(&mut self, end: Option<&str>, length: usize) {

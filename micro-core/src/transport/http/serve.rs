@@ -496,10 +496,8 @@ fn write_rest(out: &mut Vec<u8>, content_type: &str, metadata: &Metadata, keep_a
     if !content_type.is_empty() {
         write_header(out, "Content-Type", content_type)?;
     }
-    for (name, value) in metadata.iter() {
-        if wire::field(name.as_bytes()) == wire::Field::Other {
-            write_header(out, name, value)?;
-        }
+    for (name, value) in wire::travelling(metadata) {
+        write_header(out, name, value)?;
     }
     if !keep_alive {
         out.extend_from_slice(b"Connection: close\r\n");

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::HttpLimits;
+use super::batch::{Heads, gather};
 use super::connection::{Io, ReadBuffer, ReadError, Side, write_message};
 use super::head::{BadHead, Framing, str_of, write_header, write_length};
 use super::listener::Server;
-use super::peer_stream::BATCH;
 use crate::wire::{END_OF_STREAM, error_body, error_text};
 use crate::{Body, Error, Request, Result, Text};
 
@@ -68,7 +68,7 @@ pub(super) async fn serve(
         // The caller went away or sent what cannot be read: the answer is dropped, and with it the handler.
         bad = reader.receive(messages) => match bad {
             Some(bad) if writer.output.is_empty() => {
-                writer.push_end(&error_text(&bad.into()));
+                writer.push(Some(&error_text(&bad.into())), 0);
                 writer.flush(&[]).await
             }
             _ => false,
@@ -185,61 +185,14 @@ impl Writer {
     /// Sends all messages and their end. False when the connection broke.
     async fn send_all(&mut self, mut body: Body) -> bool {
         loop {
-            let (large, ended) = poll_fn(|context| self.gather(&mut body, context)).await;
+            let (large, end) = poll_fn(|context| gather(self, &mut body, context)).await;
             if !self.flush(&large).await {
                 return false;
             }
-            if ended {
+            if end.is_some() {
                 return true;
             }
         }
-    }
-
-    /// Puts what is ready into the output, up to a batch. A large message is not copied but handed back, to follow
-    /// the output. True: the end is among it.
-    fn gather(&mut self, body: &mut Body, context: &mut Context<'_>) -> Poll<(Bytes, bool)> {
-        while self.output.len() < BATCH {
-            match body.poll_message(context) {
-                Poll::Ready(Some(Ok(message))) => {
-                    self.push(message.len(), None);
-                    if message.len() > BATCH / 2 {
-                        return Poll::Ready((message, false));
-                    }
-                    self.output.extend_from_slice(&message);
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    self.push_end(&error_text(&error));
-                    return Poll::Ready((Bytes::new(), true));
-                }
-                Poll::Ready(None) => {
-                    self.push_end(END_OF_STREAM);
-                    return Poll::Ready((Bytes::new(), true));
-                }
-                Poll::Pending if self.output.is_empty() => return Poll::Pending,
-                Poll::Pending => break,
-            }
-        }
-        Poll::Ready((Bytes::new(), false))
-    }
-
-    fn push_end(&mut self, text: &str) {
-        let body = error_body(&self.content_type, text);
-        self.push(body.len(), Some(text));
-        self.output.extend_from_slice(&body);
-    }
-
-    fn push(&mut self, length: usize, error: Option<&str>) {
-        self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        write_length(&mut self.output, length);
-        // Neither name nor value can be refused: both came in as headers, or are constants.
-        if !self.content_type.is_empty() {
-            let _ = write_header(&mut self.output, "Content-Type", &self.content_type);
-        }
-        let _ = write_header(&mut self.output, "Micro-Stream", &self.stream);
-        if let Some(error) = error {
-            let _ = write_header(&mut self.output, "Micro-Error", error);
-        }
-        self.output.extend_from_slice(b"\r\n");
     }
 
     async fn flush(&mut self, large: &[u8]) -> bool {
@@ -248,5 +201,30 @@ impl Writer {
             .is_ok();
         self.output.clear();
         sent
+    }
+}
+
+impl Heads for Writer {
+    fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    fn push(&mut self, end: Option<&str>, length: usize) {
+        // A format with an envelope says the end in its body as well.
+        let body = end
+            .map(|text| error_body(&self.content_type, text))
+            .unwrap_or_default();
+        self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        write_length(&mut self.output, length + body.len());
+        // Neither name nor value can be refused: both came in as headers, or are constants.
+        if !self.content_type.is_empty() {
+            let _ = write_header(&mut self.output, "Content-Type", &self.content_type);
+        }
+        let _ = write_header(&mut self.output, "Micro-Stream", &self.stream);
+        if let Some(end) = end {
+            let _ = write_header(&mut self.output, "Micro-Error", end);
+        }
+        self.output.extend_from_slice(b"\r\n");
+        self.output.extend_from_slice(&body);
     }
 }
