@@ -1,14 +1,16 @@
-//! Calls services by name: finds, balances, calls, retries, streams.
+//! Calls services by name: finds, balances, calls, retries, streams. Publishes events.
 
 mod budget;
 mod call;
 mod options;
+mod publish;
 mod scope;
 mod typed;
 
 use std::fmt;
 use std::sync::Arc;
 
+use crate::broker::{Broker, HttpBroker};
 use crate::codec::{Codec, Codecs};
 use crate::handler::{Context, wrap_all};
 use crate::registry::{RegistryCache, RegistryCacheOptions};
@@ -16,6 +18,7 @@ use crate::selector::{CachedSelector, Random, Selector, SelectorOptions, Strateg
 use crate::{Handler, Registry, Request, Response, Result, Transport, Wrapper};
 
 use self::call::Calls;
+use self::publish::Publisher;
 use self::scope::Scope;
 
 pub use self::options::{CallOptions, ClientOptions, RetryOptions};
@@ -33,6 +36,7 @@ pub struct Client {
 
 struct Stack {
     handler: Arc<dyn Handler>,
+    publisher: Arc<dyn Handler>,
     codecs: Codecs,
     selector: Arc<dyn Selector>,
 }
@@ -50,9 +54,11 @@ impl Client {
             transport,
             strategy: Arc::new(Random),
             selector: None,
+            broker: None,
             codecs: Codecs::standard(),
             call_wrappers: Vec::new(),
             attempt_wrappers: Vec::new(),
+            publish_wrappers: Vec::new(),
             options: ClientOptions::default(),
         }
     }
@@ -116,9 +122,11 @@ pub struct ClientBuilder {
     transport: Arc<dyn Transport>,
     strategy: Arc<dyn Strategy>,
     selector: Option<Arc<dyn Selector>>,
+    broker: Option<Arc<dyn Broker>>,
     codecs: Codecs,
     call_wrappers: Vec<Arc<dyn Wrapper>>,
     attempt_wrappers: Vec<Arc<dyn Wrapper>>,
+    publish_wrappers: Vec<Arc<dyn Wrapper>>,
     options: ClientOptions,
 }
 
@@ -134,6 +142,13 @@ impl ClientBuilder {
     #[must_use]
     pub fn selector(mut self, selector: Arc<dyn Selector>) -> Self {
         self.selector = Some(selector);
+        self
+    }
+
+    /// Where events are published. Default: [`HttpBroker`] over the registry.
+    #[must_use]
+    pub fn broker(mut self, broker: Arc<dyn Broker>) -> Self {
+        self.broker = Some(broker);
         self
     }
 
@@ -158,6 +173,14 @@ impl ClientBuilder {
         self
     }
 
+    /// A wrapper around each event that is published: a request to the endpoint of its topic's name, answered when
+    /// the broker has accepted it. The first is the outermost.
+    #[must_use]
+    pub fn wrap_publish(mut self, wrapper: impl Wrapper) -> Self {
+        self.publish_wrappers.push(Arc::new(wrapper));
+        self
+    }
+
     /// Time-outs and retries of all calls.
     #[must_use]
     pub fn options(mut self, options: ClientOptions) -> Self {
@@ -172,8 +195,11 @@ impl ClientBuilder {
             transport,
             strategy,
             selector,
+            broker,
             ..
         } = self;
+        let broker = broker.unwrap_or_else(|| Arc::new(HttpBroker::with_defaults(registry.clone())));
+        let publisher = wrap_all(&self.publish_wrappers, Arc::new(Publisher(broker)));
         let selector = selector.unwrap_or_else(|| {
             let cache = RegistryCache::new(registry, RegistryCacheOptions::default());
             Arc::new(CachedSelector::new(
@@ -187,6 +213,7 @@ impl ClientBuilder {
         Client {
             stack: Arc::new(Stack {
                 handler,
+                publisher,
                 codecs: self.codecs,
                 selector,
             }),

@@ -78,6 +78,8 @@ enum Reached {
 pub(crate) const CLIENT: Text = Text::from_static("go.micro.client");
 /// Id of errors that the serving side makes.
 pub(crate) const SERVER: Text = Text::from_static("go.micro.server");
+/// The id of errors that a broker made.
+pub(crate) const BROKER: Text = Text::from_static("go.micro.broker");
 
 impl Error {
     /// An error with a code of its own. `status` becomes the standard text of the code.

@@ -39,6 +39,7 @@ pub use self::typed::{
 };
 
 pub(crate) use self::stream::{Format, outgoing};
+pub(crate) use self::typed::schema_value;
 
 /// What [`Handler::handle`] gives, written out.
 pub(crate) type BoxFuture<'a> = Pin<Box<dyn Future<Output = Result<Response>> + Send + 'a>>;

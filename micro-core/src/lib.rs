@@ -7,12 +7,14 @@ pub mod codec;
 pub mod selector;
 pub mod registry;
 pub mod transport;
+pub mod broker;
 pub mod server;
 pub mod wire;
 pub mod metadata;
 pub mod error;
 mod text;
 
+pub use crate::broker::Broker;
 pub use crate::client::Client;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::handler::{Body, Context, Handler, Request, Response, Wrapper};

@@ -47,6 +47,18 @@ impl Metadata {
         })))
     }
 
+    /// Takes over pairs whose names differ, however many there are: unlike collecting them, this compares none.
+    pub(crate) fn from_distinct(pairs: impl IntoIterator<Item = (Text, Text)>) -> Self {
+        let own: Vec<_> = pairs.into_iter().collect();
+        if own.is_empty() {
+            return Self(None);
+        }
+        Self(Some(Box::new(Pairs {
+            own,
+            ..Pairs::default()
+        })))
+    }
+
     /// The value of a name, whatever its case.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter()

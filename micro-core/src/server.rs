@@ -1,6 +1,7 @@
 //! Receives requests, finds the endpoint, answers.
 
 mod router;
+mod subscriber;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use crate::registry;
 use crate::{Error, Handler, Result, Wrapper};
 
 pub use self::router::Router;
+pub use self::subscriber::{Subscribed, Subscriber, subscriber, subscriber_plain};
 
 /// Puts together what a server answers with: endpoints, codecs and wrappers.
 #[derive(Default)]
@@ -20,6 +22,8 @@ pub struct ServerBuilder {
     codecs: Codecs,
     endpoints: Vec<MakeEndpoints>,
     wrappers: Vec<Arc<dyn Wrapper>>,
+    subscribers: Vec<Subscriber>,
+    subscriber_wrappers: Vec<Arc<dyn Wrapper>>,
 }
 
 type MakeEndpoints = Box<dyn FnOnce(&Codecs) -> Vec<Endpoint> + Send>;
@@ -35,6 +39,20 @@ impl ServerBuilder {
     pub fn handler(mut self, endpoints: impl IntoEndpoints + Send + 'static) -> Self {
         self.endpoints
             .push(Box::new(move |codecs| endpoints.into_endpoints(codecs)));
+        self
+    }
+
+    /// Adds a subscription.
+    #[must_use]
+    pub fn subscriber(mut self, subscriber: Subscriber) -> Self {
+        self.subscribers.push(subscriber);
+        self
+    }
+
+    /// Adds a wrapper around every event, outside those of its subscriber. The first is the outermost.
+    #[must_use]
+    pub fn wrap_subscribers(mut self, wrapper: impl Wrapper) -> Self {
+        self.subscriber_wrappers.push(Arc::new(wrapper));
         self
     }
 
@@ -86,12 +104,28 @@ impl ServerBuilder {
             }
             handlers.push((name, endpoint.handler));
         }
-        let router = Arc::new(Router::new(handlers, codecs));
+        let mut subscribers: Vec<Subscribed> = self
+            .subscribers
+            .into_iter()
+            .map(|subscriber| {
+                subscriber.build(&codecs, |handler| {
+                    Trace::Subscriber.wrap(Recover.wrap(wrap_all(&self.subscriber_wrappers, handler)))
+                })
+            })
+            .collect();
+        // The order in which Go Micro registers them.
+        subscribers.sort_by(|a, b| b.topic.cmp(&a.topic));
+        let topics = subscribers
+            .iter()
+            .map(|subscribed| (subscribed.topic.clone(), subscribed.handler.clone()));
+        let router = Arc::new(Router::new(handlers, codecs).with_subscribers(topics));
         // What is always there stands outside, so that it sees the user's wrappers too.
         let handler = Trace::Server.wrap(Recover.wrap(wrap_all(&self.wrappers, router)));
+        let described = subscribers.iter().map(|subscribed| subscribed.record.clone());
         Ok(Server {
             handler,
-            endpoints: records.into_values().collect(),
+            endpoints: records.into_values().chain(described).collect(),
+            subscribers,
         })
     }
 }
@@ -109,6 +143,7 @@ impl fmt::Debug for ServerBuilder {
 pub struct Server {
     handler: Arc<dyn Handler>,
     endpoints: Vec<registry::Endpoint>,
+    subscribers: Vec<Subscribed>,
 }
 
 impl Server {
@@ -117,9 +152,14 @@ impl Server {
         &self.handler
     }
 
-    /// What the registry is told, sorted by name.
+    /// What the registry is told: endpoints sorted by name, then subscriptions by topic, the last first.
     pub fn endpoints(&self) -> &[registry::Endpoint] {
         &self.endpoints
+    }
+
+    /// What the server is to be subscribed to.
+    pub fn subscribers(&self) -> &[Subscribed] {
+        &self.subscribers
     }
 }
 

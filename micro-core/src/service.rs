@@ -5,6 +5,7 @@ mod builder;
 mod registration;
 mod running;
 mod signals;
+mod subscriptions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +13,12 @@ use std::time::Duration;
 
 use crate::registry::{Node, ServiceRecord};
 use crate::server::Server;
-use crate::{Client, Registry, Result, Transport};
+use crate::{Broker, Client, Registry, Result, Transport};
 
 use self::builder::Hooks;
+
+pub(crate) use self::address::advertised;
+pub(crate) use self::registration::Registration;
 
 pub use self::builder::ServiceBuilder;
 pub use self::running::RunningService;
@@ -26,6 +30,7 @@ pub struct Service {
     options: ServiceOptions,
     registry: Arc<dyn Registry>,
     transport: Arc<dyn Transport>,
+    broker: Arc<dyn Broker>,
     server: Server,
     client: Client,
     hooks: Hooks,
@@ -113,13 +118,13 @@ impl Service {
         &self.options
     }
 
-    /// Listens, registers, and serves until it is stopped.
+    /// Listens, subscribes, registers, and serves until it is stopped.
     ///
     /// Dropping the future before it is done leaves nothing behind but perhaps a record, which lapses.
     ///
     /// # Errors
     ///
-    /// When a hook fails, the address cannot be listened at, or the registry is away and
+    /// When a hook fails, the address cannot be listened at, a topic cannot be subscribed to, or the registry is away and
     /// [`start_without_registry`](RegistrationOptions::start_without_registry) is not set.
     pub async fn start(self) -> Result<RunningService> {
         RunningService::start(self).await
@@ -167,6 +172,7 @@ impl Service {
             ("protocol", self.transport.protocol()),
             ("server", self.transport.protocol()),
             ("transport", self.transport.name()),
+            ("broker", self.broker.name()),
             ("registry", self.registry.name()),
         ];
         node.metadata

@@ -77,6 +77,10 @@ pub struct CallOptions {
     /// Travels with the call, in place of what the request itself or its context has under the same names.
     /// Default: none.
     pub metadata: Metadata,
-    /// The format of the bodies. Default: protobuf for generated types, JSON for plain ones.
+    /// Where events go, instead of their topic: what some brokers call an exchange. The event still names its topic.
+    /// Default: none.
+    pub exchange: Option<Text>,
+    /// The format of the bodies. Default: protobuf for calls with generated types, JSON for plain
+    /// ones and for events.
     pub content_type: Option<Text>,
 }

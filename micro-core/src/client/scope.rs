@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::CallOptions;
+use super::publish::Exchange;
 use crate::handler::Context;
 use crate::selector::Filters;
 use crate::wire::{Field, field};
@@ -64,8 +65,12 @@ impl Scope {
             addresses,
             filters,
             key,
+            exchange,
             ..
         } = &self.options;
+        if let Some(exchange) = exchange {
+            request.extensions.insert(Exchange(exchange.clone()));
+        }
         if retries.is_some() || !addresses.is_empty() || !filters.is_empty() || key.is_some() {
             request.extensions.insert(Route {
                 retries: *retries,

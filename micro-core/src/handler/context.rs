@@ -43,7 +43,7 @@ impl Context {
         &self.request.service
     }
 
-    /// `Handler.Method`.
+    /// `Handler.Method`; of an event, its topic.
     pub fn endpoint(&self) -> &str {
         &self.request.endpoint
     }

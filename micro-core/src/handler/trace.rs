@@ -9,7 +9,8 @@ use super::{BoxFuture, Handler, Request, Response, Wrapper};
 use crate::Result;
 
 /// Opens a `tracing` span around each call, with OpenTelemetry's names for remote calls: `rpc.system`,
-/// `rpc.service`, `rpc.method`, and after a failure `rpc.micro.status_code`.
+/// `rpc.service`, `rpc.method`, and after a failure `rpc.micro.status_code`; around events `messaging.system` and
+/// `messaging.destination.name`.
 ///
 /// Costs next to nothing while nobody listens to the target `micro_core::handler::trace` at level `debug`.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,8 @@ pub enum Trace {
     Client,
     /// Around what a server answers: `otel.kind` is `server`.
     Server,
+    /// Around what handles an event: `otel.kind` is `consumer`.
+    Subscriber,
 }
 
 impl Wrapper for Trace {
@@ -42,6 +45,11 @@ impl Trace {
             Self::Server => {
                 tracing::debug_span!("serve", otel.kind = "server", otel.name = method, rpc.system = "micro",
                 rpc.service = %request.service, rpc.method = method, rpc.micro.status_code = Empty)
+            }
+            Self::Subscriber => {
+                tracing::debug_span!("process", otel.kind = "consumer", otel.name = method,
+                messaging.system = "micro", messaging.operation.type = "process",
+                messaging.destination.name = method, rpc.micro.status_code = Empty)
             }
         }
     }

@@ -127,7 +127,8 @@ pub fn unary<Req: Message, Resp: Message>(
     codecs: &Codecs,
     method: impl Unary<Req, Resp>,
 ) -> Endpoint {
-    Endpoint::new(name, Typed::new(method, codecs, UnaryShape)).shaped(shape::<Req>(), shape::<Resp>())
+    Endpoint::new(name, Typed::new(method, codecs, UnaryShape))
+        .shaped(schema_value::<Req>(), schema_value::<Resp>())
 }
 
 /// An endpoint from something that answers many messages with one.
@@ -137,7 +138,7 @@ pub fn client_streaming<Req: Message, Resp: Message>(
     method: impl ClientStreaming<Req, Resp>,
 ) -> Endpoint {
     Endpoint::new(name, Typed::new(method, codecs, ClientStreamingShape))
-        .shaped(shape::<Req>(), shape::<Resp>())
+        .shaped(schema_value::<Req>(), schema_value::<Resp>())
         .with_metadata("stream", "true")
 }
 
@@ -148,7 +149,7 @@ pub fn server_streaming<Req: Message, Resp: Message>(
     method: impl ServerStreaming<Req, Resp>,
 ) -> Endpoint {
     Endpoint::new(name, Typed::new(Arc::new(method), codecs, ServerStreamingShape))
-        .shaped(shape::<Req>(), shape::<Resp>())
+        .shaped(schema_value::<Req>(), schema_value::<Resp>())
         .with_metadata("stream", "true")
 }
 
@@ -162,7 +163,7 @@ pub fn bidirectional_streaming<Req: Message, Resp: Message>(
         name,
         Typed::new(Arc::new(method), codecs, BidirectionalStreamingShape),
     )
-    .shaped(shape::<Req>(), shape::<Resp>())
+    .shaped(schema_value::<Req>(), schema_value::<Resp>())
     .with_metadata("stream", "true")
 }
 
@@ -248,7 +249,8 @@ where
     }
 }
 
-fn shape<M: Message>() -> Value {
+/// How the registry describes messages of a type.
+pub(crate) fn schema_value<M: Message>() -> Value {
     M::schema().map_or_else(unknown_shape::<M>, |schema| schema.to_value())
 }
 

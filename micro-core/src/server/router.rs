@@ -11,6 +11,8 @@ use crate::{Error, Handler, Request, Response, Result, Text};
 /// Hands each request to the handler of its endpoint.
 pub struct Router {
     handlers: HashMap<Text, Arc<dyn Handler>>,
+    /// What handles events, by topic. Several may listen to one.
+    subscribers: HashMap<Text, Vec<Arc<dyn Handler>>>,
     codecs: Codecs,
 }
 
@@ -19,15 +21,45 @@ impl Router {
     pub fn new(handlers: impl IntoIterator<Item = (Text, Arc<dyn Handler>)>, codecs: Codecs) -> Self {
         Self {
             handlers: handlers.into_iter().collect(),
+            subscribers: HashMap::new(),
             codecs,
         }
+    }
+
+    /// This router, which also hands events that come as requests to those who are subscribed to their topic.
+    #[must_use]
+    pub fn with_subscribers(
+        mut self,
+        subscribers: impl IntoIterator<Item = (Text, Arc<dyn Handler>)>,
+    ) -> Self {
+        for (topic, handler) in subscribers {
+            self.subscribers.entry(topic).or_default().push(handler);
+        }
+        self
+    }
+
+    /// An event that came as a request: all who are subscribed get it, and the first error is answered.
+    async fn event(&self, mut request: Request) -> Result<Response> {
+        let topic = Text::from(request.metadata.get("Micro-Topic").unwrap_or_default());
+        let Some(subscribers) = self.subscribers.get(&topic) else {
+            // Nobody here listens to the topic, which is no failure of the publisher's.
+            return Ok(Response::default());
+        };
+        request.endpoint = topic;
+        request.body = request.take_body().single().await?.into();
+        let events = subscribers.iter().filter_map(|handler| {
+            let event = request.try_clone()?;
+            Some(handler.handle(event))
+        });
+        let outcomes = futures_util::future::join_all(events).await;
+        let outcomes: Result<Vec<Response>> = outcomes.into_iter().collect();
+        outcomes.map(|_| Response::default())
     }
 
     /// A request that names no endpoint: an event, or a call of the old protocol, whose body names it.
     async fn unnamed(&self, mut request: Request) -> Result<Response> {
         if request.metadata.contains("Micro-Topic") {
-            // Nobody here listens to the topic, which is no failure of the publisher's.
-            return Ok(Response::default());
+            return self.event(request).await;
         }
         let codec = match &request.content_type {
             json if *json == JSON || *json == JSON_RPC => JSON_RPC,
@@ -118,6 +150,10 @@ impl Handler for Router {
     {
         if request.content_type.is_empty() {
             request.content_type = PROTOBUF;
+        }
+        // As in Go Micro, a topic makes it an event, whatever endpoint is named besides.
+        if !self.subscribers.is_empty() && request.metadata.contains("Micro-Topic") {
+            return Box::pin(self.event(request));
         }
         match self.handlers.get(&*request.endpoint) {
             Some(handler) => handler.handle(request),

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// The address to register for a listening address. Addresses that are not `ip:port` are taken as they are: message
 /// queues have names.
-pub(super) fn advertised(listening: &str, advertise: Option<&str>) -> Result<String> {
+pub(crate) fn advertised(listening: &str, advertise: Option<&str>) -> Result<String> {
     let bound = listening.parse::<SocketAddr>().ok();
     let (host, port) = match (advertise, bound) {
         (None, None) => return Ok(listening.to_owned()),

@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{RegistrationOptions, Service, ServiceOptions};
+use crate::broker::HttpBroker;
 use crate::client::ClientOptions;
 use crate::codec::Codec;
 use crate::error::SERVER;
 use crate::handler::IntoEndpoints;
 use crate::registry::MemoryRegistry;
 use crate::selector::{Random, Selector, Strategy};
-use crate::server::ServerBuilder;
+use crate::server::{ServerBuilder, Subscriber};
 use crate::transport::HttpTransport;
 use crate::transport::http::HttpConfig;
-use crate::{Client, Error, Registry, Result, Transport, Wrapper};
+use crate::{Broker, Client, Error, Registry, Result, Transport, Wrapper};
 
 type Hook = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>;
 
@@ -42,11 +43,13 @@ pub struct ServiceBuilder {
     options: ServiceOptions,
     registry: Option<Arc<dyn Registry>>,
     transport: Option<Arc<dyn Transport>>,
+    broker: Option<Arc<dyn Broker>>,
     strategy: Arc<dyn Strategy>,
     selector: Option<Arc<dyn Selector>>,
     client_options: ClientOptions,
     call_wrappers: Vec<Arc<dyn Wrapper>>,
     attempt_wrappers: Vec<Arc<dyn Wrapper>>,
+    publish_wrappers: Vec<Arc<dyn Wrapper>>,
     codecs: Vec<Arc<dyn Codec>>,
     server: ServerBuilder,
     hooks: Hooks,
@@ -58,11 +61,13 @@ impl ServiceBuilder {
             options: ServiceOptions::new(name),
             registry: None,
             transport: None,
+            broker: None,
             strategy: Arc::new(Random),
             selector: None,
             client_options: ClientOptions::default(),
             call_wrappers: Vec::new(),
             attempt_wrappers: Vec::new(),
+            publish_wrappers: Vec::new(),
             codecs: Vec::new(),
             server: ServerBuilder::new(),
             hooks: Hooks::default(),
@@ -73,6 +78,13 @@ impl ServiceBuilder {
     #[must_use]
     pub fn handler(mut self, endpoints: impl IntoEndpoints + Send + 'static) -> Self {
         self.server = self.server.handler(endpoints);
+        self
+    }
+
+    /// Handles events of a topic too.
+    #[must_use]
+    pub fn subscriber(mut self, subscriber: Subscriber) -> Self {
+        self.server = self.server.subscriber(subscriber);
         self
     }
 
@@ -87,6 +99,13 @@ impl ServiceBuilder {
     #[must_use]
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
         self.transport = Some(transport);
+        self
+    }
+
+    /// Publishes and subscribes here. Default: [`HttpBroker`] over the registry.
+    #[must_use]
+    pub fn broker(mut self, broker: Arc<dyn Broker>) -> Self {
+        self.broker = Some(broker);
         self
     }
 
@@ -122,6 +141,20 @@ impl ServiceBuilder {
     #[must_use]
     pub fn wrap_server(mut self, wrapper: impl Wrapper) -> Self {
         self.server = self.server.wrap(wrapper);
+        self
+    }
+
+    /// A wrapper around every event that is handled, outside those of its subscriber. The first is the outermost.
+    #[must_use]
+    pub fn wrap_subscribers(mut self, wrapper: impl Wrapper) -> Self {
+        self.server = self.server.wrap_subscribers(wrapper);
+        self
+    }
+
+    /// A wrapper around each event that the client publishes. The first is the outermost.
+    #[must_use]
+    pub fn wrap_publish(mut self, wrapper: impl Wrapper) -> Self {
+        self.publish_wrappers.push(Arc::new(wrapper));
         self
     }
 
@@ -230,10 +263,14 @@ impl ServiceBuilder {
         let registry = self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::new()));
         let transport = match self.transport {
             Some(transport) => transport,
-            None => Arc::new(HttpTransport::new(HttpConfig::default())?),
+            None => Arc::new(HttpTransport::unencrypted(HttpConfig::default())),
         };
+        let broker = self
+            .broker
+            .unwrap_or_else(|| Arc::new(HttpBroker::with_defaults(registry.clone())));
         let mut server = self.server;
         let mut client = Client::builder(registry.clone(), transport.clone())
+            .broker(broker.clone())
             .strategy(self.strategy)
             .options(self.client_options);
         if let Some(selector) = self.selector {
@@ -249,10 +286,14 @@ impl ServiceBuilder {
         for wrapper in self.attempt_wrappers {
             client = client.wrap_attempt(wrapper);
         }
+        for wrapper in self.publish_wrappers {
+            client = client.wrap_publish(wrapper);
+        }
         Ok(Service {
             options: self.options,
             registry,
             transport,
+            broker,
             server: server.build()?,
             client: client.build(),
             hooks: self.hooks,

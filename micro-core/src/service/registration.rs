@@ -22,14 +22,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(u32::MAX as u64);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A record that is kept registered until it is taken out, or this is dropped.
-pub(super) struct Registration {
+pub(crate) struct Registration {
     registry: Arc<dyn Registry>,
     record: Arc<ServiceRecord>,
     refresh: AbortOnDropHandle<()>,
 }
 
 impl Registration {
-    pub(super) async fn start(
+    pub(crate) async fn start(
         registry: Arc<dyn Registry>,
         record: ServiceRecord,
         options: RegistrationOptions,
@@ -64,7 +64,7 @@ impl Registration {
     }
 
     /// Takes the record out. Failure is only told: the record will lapse.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.refresh.abort();
         // Awaited, so that no refresh under way comes after the deregistration.
         let _ = self.refresh.await;

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::builder::{Hooks, run_hooks};
 use super::registration::Registration;
+use super::subscriptions::Subscriptions;
 use super::{Service, ServiceOptions};
 use crate::registry::ServiceRecord;
 use crate::transport::Listener;
-use crate::{Client, Registry, Result, Transport};
+use crate::{Broker, Client, Registry, Result, Transport};
 
 /// A service that serves. Dropping it cuts everything off at once; [`stop`](Self::stop) ends it well.
 pub struct RunningService {
@@ -16,10 +18,12 @@ pub struct RunningService {
     record: ServiceRecord,
     // Declared before the listener, so that dropping ends the registering before the serving.
     registration: Registration,
+    subscriptions: Subscriptions,
     listener: Box<dyn Listener>,
     client: Client,
     registry: Arc<dyn Registry>,
     transport: Arc<dyn Transport>,
+    broker: Arc<dyn Broker>,
     hooks: Hooks,
 }
 
@@ -34,6 +38,7 @@ impl RunningService {
         tracing::info!(service = %service.options.name, transport = service.transport.name(),
             "listening on {}", listener.address());
         let record = service.record(listener.address())?;
+        let subscriptions = Subscriptions::start(&*service.broker, service.server.subscribers()).await?;
         for node in &record.nodes {
             tracing::info!(service = %record.name, registry = service.registry.name(), address = %node.address,
                 "registering node {}", node.id);
@@ -46,10 +51,12 @@ impl RunningService {
             options: service.options,
             record,
             registration,
+            subscriptions,
             listener,
             client: service.client,
             registry: service.registry,
             transport: service.transport,
+            broker: service.broker,
             hooks: service.hooks,
         };
         match run_hooks(after_start).await {
@@ -88,8 +95,13 @@ impl RunningService {
         &self.transport
     }
 
-    /// Stops well: leaves the registry, serves on until callers can have noticed, accepts no more, lets running
-    /// calls end, and closes.
+    /// What the service publishes to and is subscribed to.
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
+    /// Stops well: leaves the registry and its topics, serves on until callers can have noticed, accepts no more,
+    /// lets running calls and events end, sees off what was published, and closes.
     ///
     /// Takes [`notice`](ServiceOptions::notice) and at most [`grace`](ServiceOptions::grace) more. Dropping the
     /// future cuts off what still runs.
@@ -99,12 +111,33 @@ impl RunningService {
     /// The first error of a hook; the service has stopped all the same.
     pub async fn stop(self) -> Result<()> {
         let before = run_hooks(self.hooks.before_stop).await;
+        let ServiceOptions { notice, grace, .. } = self.options;
+        self.subscriptions.drain();
         self.registration.stop().await;
-        tokio::time::sleep(self.options.notice).await;
-        self.listener.close(self.options.grace).await;
+        let calls = async {
+            tokio::time::sleep(notice).await;
+            self.listener.close(grace).await;
+        };
+        tokio::join!(calls, self.subscriptions.finish(notice + grace));
+        flush(&*self.broker, grace).await;
         tracing::info!(service = %self.options.name, "stopped");
         let after = run_hooks(self.hooks.after_stop).await;
         before.and(after)
+    }
+}
+
+/// Lets out what handlers published last.
+async fn flush(broker: &dyn Broker, grace: Duration) {
+    match tokio::time::timeout(grace, broker.flush()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(broker = broker.name(), %error, "not all that was published went out")
+        }
+        Err(_) => tracing::warn!(
+            broker = broker.name(),
+            ?grace,
+            "what was published did not go out within the grace of a stopping service"
+        ),
     }
 }
 

@@ -11,6 +11,7 @@ mod mount;
 mod peer;
 mod peer_stream;
 mod pool;
+mod post;
 #[doc(hidden)]
 pub mod probe;
 mod serve;
@@ -31,6 +32,7 @@ use crate::registry::Node;
 use crate::{Handler, Result};
 
 pub use self::mount::Route;
+pub(crate) use self::post::Post;
 pub use self::tls::{ClientCertificates, Identity, Tls};
 
 /// How the HTTP transport works.
@@ -148,6 +150,41 @@ impl HttpTransport {
         })))
     }
 
+    /// A transport without encryption, whatever the configuration says of it; so nothing can fail.
+    pub fn unencrypted(config: HttpConfig) -> Self {
+        Self(Arc::new(Shared {
+            config: HttpConfig { tls: None, ..config },
+            connector: Connector::plain(),
+            acceptor: None,
+            peers: Mutex::default(),
+        }))
+    }
+
+    /// Serves HTTP requests of any path by a route, with the limits and the encryption of this transport.
+    ///
+    /// # Errors
+    ///
+    /// When the address is malformed or taken; the message says which.
+    pub async fn serve(&self, address: &str, route: Arc<dyn Route>) -> Result<Box<dyn Listener>> {
+        let listener = listener::serve(address, route, &self.0.config, self.0.acceptor.clone()).await?;
+        Ok(Box::new(listener))
+    }
+
+    /// Something that posts to an address, with pooled connections of its own.
+    pub(crate) fn post(&self, address: &str) -> Result<Post> {
+        Ok(Post::new(self.peer(address)?))
+    }
+
+    fn peer(&self, address: &str) -> Result<Arc<PeerShared>> {
+        let peer = Arc::new(PeerShared::new(
+            address,
+            &self.0.config,
+            self.0.connector.clone(),
+        )?);
+        self.watch_over(&peer);
+        Ok(peer)
+    }
+
     /// Keeps a peer in view of the task that closes its idle connections.
     fn watch_over(&self, peer: &Arc<PeerShared>) {
         let mut peers = self.0.peers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -198,13 +235,7 @@ impl Transport for HttpTransport {
     }
 
     async fn dial(&self, node: &Node) -> Result<Arc<dyn Handler>> {
-        let peer = Arc::new(PeerShared::new(
-            &node.address,
-            &self.0.config,
-            self.0.connector.clone(),
-        )?);
-        self.watch_over(&peer);
-        Ok(Arc::new(HttpPeer(peer)))
+        Ok(Arc::new(HttpPeer(self.peer(&node.address)?)))
     }
 
     async fn listen(&self, address: &str, handler: Arc<dyn Handler>) -> Result<Box<dyn Listener>> {

@@ -16,9 +16,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::connection::{Io, prepare};
 use super::mount::{self, Route, Tasks};
 use super::{HttpConfig, HttpLimits, serve};
-use crate::handler::Peer;
+use crate::error::SERVER;
+use crate::handler::{Peer, handler_fn};
 use crate::transport::Listener;
-use crate::{Error, Handler, Result};
+use crate::{Error, Handler, Request, Result};
 
 /// What all connections of a listener share.
 pub(super) struct Server {
@@ -58,6 +59,35 @@ pub(super) async fn listen(
     config: &HttpConfig,
     acceptor: Option<TlsAcceptor>,
 ) -> Result<HttpListener> {
+    mount::check(&config.routes)
+        .map_err(|error| error.context(format_args!("cannot listen at {address}")))?;
+    start(address, handler, config.routes.clone(), config, acceptor).await
+}
+
+/// Serves a route at every path, and no calls.
+pub(super) async fn serve(
+    address: &str,
+    route: Arc<dyn Route>,
+    config: &HttpConfig,
+    acceptor: Option<TlsAcceptor>,
+) -> Result<HttpListener> {
+    let no_calls = handler_fn(|request: Request| async move {
+        Err(Error::not_found(
+            SERVER,
+            format!("{}: no calls are served at this address", request.endpoint),
+        ))
+    });
+    let routes = vec![("/".to_owned(), route)];
+    start(address, Arc::new(no_calls), routes, config, acceptor).await
+}
+
+async fn start(
+    address: &str,
+    handler: Arc<dyn Handler>,
+    routes: Vec<(String, Arc<dyn Route>)>,
+    config: &HttpConfig,
+    acceptor: Option<TlsAcceptor>,
+) -> Result<HttpListener> {
     if config.tls.is_some() && acceptor.is_none() {
         return Err(Error::bad_request(
             "go.micro.transport",
@@ -66,8 +96,6 @@ pub(super) async fn listen(
             ),
         ));
     }
-    mount::check(&config.routes)
-        .map_err(|error| error.context(format_args!("cannot listen at {address}")))?;
     let listener = bind(address).await?;
     let bound = listener
         .local_addr()
@@ -75,7 +103,7 @@ pub(super) async fn listen(
     let server = Arc::new(Server {
         handler,
         limits: config.limits,
-        routes: config.routes.clone(),
+        routes,
         tasks: Tasks::default(),
         draining: AtomicBool::new(false),
         drain: Notify::new(),

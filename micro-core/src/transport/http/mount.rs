@@ -61,9 +61,7 @@ pub(super) fn find<'a>(routes: &'a [(String, Arc<dyn Route>)], target: &str) -> 
         path.strip_prefix(prefix)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    let mounted = routes
-        .iter()
-        .filter(|(prefix, _)| prefix.len() > 1 && covers(prefix));
+    let mounted = routes.iter().filter(|(prefix, _)| covers(prefix));
     mounted
         .max_by_key(|(prefix, _)| prefix.len())
         .map(|(_, route)| route)

@@ -96,7 +96,26 @@ impl PeerShared {
         .unanswered()
     }
 
-    async fn exchange(&self, request: Request, body: &[u8]) -> Result<Response> {
+    async fn exchange(&self, mut request: Request, body: &[u8]) -> Result<Response> {
+        // Lent exclusively, because a request is not for several threads at once.
+        let lent = &mut request;
+        let message = self
+            .send(body, move |connection, now| {
+                let Connection {
+                    output, beginning, ..
+                } = connection;
+                beginning.write_unary(output, &self.lead, lent, self.next_id(), now, body.len())
+            })
+            .await?;
+        self.response(message, &request.content_type)
+    }
+
+    /// Sends a head, which it lets write on an empty output, and a body, and waits for the answer.
+    pub(super) async fn send(
+        &self,
+        body: &[u8],
+        mut write_head: impl FnMut(&mut Connection, Instant) -> Result<()>,
+    ) -> Result<Message> {
         loop {
             let mut now = Instant::now();
             let (mut connection, is_fresh) = match self.pool.take(now) {
@@ -109,11 +128,7 @@ impl PeerShared {
                 }
             };
             connection.output.clear();
-            let Connection {
-                output, beginning, ..
-            } = &mut *connection;
-            let id = self.next_id();
-            if let Err(error) = beginning.write_unary(output, &self.lead, &request, id, now, body.len()) {
+            if let Err(error) = write_head(&mut connection, now) {
                 self.pool.put(connection);
                 return Err(error.never_started());
             }
@@ -122,7 +137,7 @@ impl PeerShared {
                     if message.head.keep_alive && connection.input.is_empty() {
                         self.pool.put(connection);
                     }
-                    return self.response(message, &request.content_type);
+                    return Ok(message);
                 }
                 // An idle connection that the peer had given up; the pool holds finitely many of them.
                 Ok(Answer::NotTaken(_)) if !is_fresh => {}

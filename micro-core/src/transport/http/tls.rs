@@ -164,8 +164,13 @@ impl Tls {
 pub(super) struct Connector(Option<(TlsConnector, Option<ServerName<'static>>)>);
 
 impl Connector {
+    /// For connections without encryption.
+    pub(super) fn plain() -> Self {
+        Self(None)
+    }
+
     pub(super) fn new(tls: Option<&Tls>) -> Result<Self> {
-        let Some(tls) = tls else { return Ok(Self(None)) };
+        let Some(tls) = tls else { return Ok(Self::plain()) };
         let name = tls.server_name.clone().map(ServerName::try_from).transpose();
         let name = name.map_err(|problem| wrong("server_name", problem))?;
         Ok(Self(Some((tls.connector()?, name))))

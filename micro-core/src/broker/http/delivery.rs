@@ -1,0 +1,178 @@
+//! From a published message to those who are subscribed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::HttpBrokerConfig;
+use super::backlog::{Backlog, Backlogs, Recipient};
+use super::directory::{Attempt, Directory, Subscriber};
+use crate::{Error, Result, Text};
+
+pub(super) struct Deliveries {
+    post_office: Arc<PostOffice>,
+    /// Delivers what was kept, from the first such message on.
+    redelivery: Mutex<Option<AbortOnDropHandle<()>>>,
+}
+
+/// What publishers and the redelivery share.
+struct PostOffice {
+    directory: Directory,
+    backlogs: Backlogs,
+    delivery_timeout: Duration,
+    backlog_age: Duration,
+}
+
+impl Deliveries {
+    pub(super) fn new(directory: Directory, config: &HttpBrokerConfig) -> Self {
+        Self {
+            post_office: Arc::new(PostOffice {
+                directory,
+                backlogs: Backlogs::new(config.backlog),
+                delivery_timeout: config.delivery_timeout,
+                backlog_age: config.backlog_age,
+            }),
+            redelivery: Mutex::default(),
+        }
+    }
+
+    pub(super) fn backlog(&self) -> Vec<Backlog> {
+        self.post_office.backlogs.report()
+    }
+
+    pub(super) async fn publish(&self, topic: &str, payload: Bytes) -> Result<()> {
+        let office = &self.post_office;
+        let Some(audience) = office.directory.audience(topic).await? else {
+            tracing::debug!(topic, "nobody is subscribed");
+            return Ok(());
+        };
+        let topic = Text::from(topic);
+        let everyone = audience.everyone.iter().map(|subscriber| {
+            let recipient = Recipient::Subscriber {
+                topic: topic.clone(),
+                id: subscriber.id.clone(),
+            };
+            (recipient, std::slice::from_ref(subscriber))
+        });
+        let queues = audience.queues.iter().map(|(name, members)| {
+            let recipient = Recipient::Queue {
+                topic: topic.clone(),
+                name: name.clone(),
+            };
+            (recipient, members.as_slice())
+        });
+        let deliveries = everyone
+            .chain(queues)
+            .map(|(recipient, members)| self.deliver(recipient, members, &payload));
+        // All are tried, whatever becomes of one; the first error is told.
+        join_all(deliveries).await.into_iter().collect()
+    }
+
+    async fn deliver(
+        &self,
+        recipient: Recipient,
+        members: &[Arc<Subscriber>],
+        payload: &Bytes,
+    ) -> Result<()> {
+        let office = &self.post_office;
+        if office.backlogs.keep_behind(&recipient, payload)? {
+            return Ok(());
+        }
+        match office.offer(members, payload).await {
+            Attempt::Taken => Ok(()),
+            Attempt::Refused(error) => Err(error),
+            Attempt::NotTaken(error) => {
+                tracing::info!(topic = %recipient.topic(), subscriber = %recipient.name(), %error,
+                    "a message was not taken; it is kept and tried again");
+                self.start_redelivery();
+                office.backlogs.keep(&recipient, payload)
+            }
+        }
+    }
+
+    pub(super) async fn flush(&self) {
+        self.post_office.backlogs.emptied().await;
+    }
+
+    fn start_redelivery(&self) {
+        let mut redelivery = self.redelivery.lock().unwrap_or_else(PoisonError::into_inner);
+        if redelivery.is_none() {
+            let office = self.post_office.clone();
+            *redelivery = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+                office.redeliver().await;
+            })));
+        }
+    }
+}
+
+impl PostOffice {
+    /// Offers a message to one of these: to any first, and to the others while it is not taken.
+    async fn offer(&self, members: &[Arc<Subscriber>], payload: &[u8]) -> Attempt {
+        let first = fastrand::usize(..members.len().max(1));
+        let (before, from) = members.split_at(first.min(members.len()));
+        let mut last = Attempt::NotTaken(Error::unavailable(
+            crate::error::BROKER,
+            "nobody is subscribed any more",
+        ));
+        for member in from.iter().chain(before) {
+            last = member.offer(payload, self.delivery_timeout).await;
+            if !matches!(last, Attempt::NotTaken(_)) {
+                return last;
+            }
+        }
+        last
+    }
+
+    /// Delivers what is kept, each recipient's messages in their order and all recipients side by side.
+    async fn redeliver(&self) {
+        let mut busy = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                recipient = self.backlogs.next_due() => busy.push(self.catch_up(recipient)),
+                Some(()) = busy.next() => {}
+            }
+        }
+    }
+
+    async fn catch_up(&self, recipient: Recipient) {
+        while let Some((since, payload)) = self.backlogs.oldest(&recipient) {
+            let audience = self.directory.audience(recipient.topic()).await.ok().flatten();
+            let members = match &recipient {
+                Recipient::Subscriber { id, .. } => {
+                    let everyone = audience.iter().flat_map(|audience| &audience.everyone);
+                    everyone
+                        .filter(|subscriber| subscriber.id == *id)
+                        .cloned()
+                        .collect()
+                }
+                Recipient::Queue { name, .. } => audience
+                    .and_then(|audience| audience.queues.get(name).cloned())
+                    .unwrap_or_default(),
+            };
+            let is_gone = members.is_empty()
+                && (matches!(recipient, Recipient::Subscriber { .. }) || since.elapsed() > self.backlog_age);
+            if is_gone {
+                let lost = self.backlogs.forget(&recipient);
+                tracing::warn!(topic = %recipient.topic(), subscriber = %recipient.name(), lost,
+                    "the subscriber has gone; what was kept for it is dropped");
+                return;
+            }
+            match self.offer(&members, &payload).await {
+                Attempt::Taken => {}
+                Attempt::NotTaken(_) => return self.backlogs.pause(&recipient),
+                Attempt::Refused(error) => {
+                    tracing::warn!(topic = %recipient.topic(), subscriber = %recipient.name(), %error,
+                        "a kept message is dropped");
+                }
+            }
+            if !self.backlogs.done(&recipient) {
+                return;
+            }
+        }
+        self.backlogs.forget(&recipient);
+    }
+}
