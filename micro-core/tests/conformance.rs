@@ -6,11 +6,13 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use micro_core::Registry;
+use micro_core::broker::{HttpBroker, MemoryBroker};
 use micro_core::codec::{BytesCodec, JsonCodec, JsonRpcCodec, ProtoRpcCodec, ProtobufCodec};
 use micro_core::registry::{MemoryRegistry, RegistryCache, RegistryCacheOptions};
 use micro_core::selector::{CachedSelector, SelectorOptions, Strategy};
 use micro_core::transport::http::{ClientCertificates, HttpConfig, Identity, Tls};
 use micro_core::transport::{HttpTransport, MemoryTransport};
+use micro_testkit::broker::BrokerTraits;
 use micro_testkit::codec::CodecTraits;
 use micro_testkit::registry::RegistryTraits;
 use micro_testkit::selector::SelectorTraits;
@@ -214,4 +216,29 @@ mod bytes_codec {
             ..CodecTraits::default()
         },
     );
+}
+
+mod memory_broker {
+    use super::*;
+
+    static SHARED: LazyLock<MemoryBroker> = LazyLock::new(MemoryBroker::new);
+
+    micro_testkit::broker_conformance!(
+        || async { Ok::<_, Infallible>(SHARED.clone()) },
+        BrokerTraits {
+            // Whoever is awake takes what is there.
+            spreads: false,
+            ..BrokerTraits::default()
+        },
+    );
+}
+
+mod http_broker {
+    use super::*;
+
+    static SHARED: LazyLock<MemoryRegistry> = LazyLock::new(MemoryRegistry::new);
+
+    micro_testkit::broker_conformance!(|| async {
+        Ok::<_, Infallible>(HttpBroker::with_defaults(Arc::new(SHARED.clone())))
+    });
 }
