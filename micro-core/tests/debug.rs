@@ -529,7 +529,7 @@ async fn health_is_served_over_plain_http_beside_calls() {
         .version("1.2")
         .handler(hello())
         .health_check("database", move || {
-            let state = asked.lock().unwrap().clone();
+            let state = *asked.lock().unwrap();
             async move { state.map_err(|text: &str| Error::unavailable("greeter", text)) }
         });
     let service = start(greeter).await;

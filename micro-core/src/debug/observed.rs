@@ -56,7 +56,7 @@ impl Handler for Observed {
                 Ok(response)
             }
             Ok(response) => {
-                if let Some(recording) = call.recording {
+                if let Some(mut recording) = call.recording {
                     recording.end(Ok(()));
                 }
                 Ok(response)
@@ -98,7 +98,7 @@ impl Diagnostics {
         }
         self.0.errors.fetch_add(1, Relaxed);
         match call.recording {
-            Some(recording) => recording.end(Err(error)),
+            Some(mut recording) => recording.end(Err(error)),
             None => self.0.spans.fail(&call.endpoint, call.caller, error),
         }
     }
@@ -127,7 +127,7 @@ impl Stream for ObservedBody {
         match &polled {
             Poll::Pending | Poll::Ready(Some(Ok(_))) => return polled,
             Poll::Ready(None) => {
-                if let Some(recording) = self.call.take().and_then(|call| call.recording) {
+                if let Some(mut recording) = self.call.take().and_then(|call| call.recording) {
                     recording.end(Ok(()));
                 }
             }

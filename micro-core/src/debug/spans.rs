@@ -136,7 +136,7 @@ impl Traced {
     }
 }
 
-/// The span of a call that runs. Dropping it ends it.
+/// The span of a call that runs. Dropping it before its end means that the caller left.
 pub(crate) struct Recording {
     spans: Arc<Spans>,
     span: Span,
@@ -171,15 +171,21 @@ impl Recording {
         })
     }
 
-    pub(crate) fn end(mut self: Box<Self>, result: Result<(), &Error>) {
-        self.is_over = true;
+    pub(crate) fn end(&mut self, result: Result<(), &Error>) {
         if let Err(error) = result {
             note_failure(&mut self.span, error);
         }
+        self.keep();
+    }
+
+    fn keep(&mut self) {
+        self.is_over = true;
+        self.span.duration = nanoseconds(self.since.elapsed());
+        self.spans.keep(std::mem::take(&mut self.span));
     }
 
     /// Ends with the answer, or with its stream.
-    pub(crate) fn follow(self: Box<Self>, result: Result<Response>) -> Result<Response> {
+    pub(crate) fn follow(mut self: Box<Self>, result: Result<Response>) -> Result<Response> {
         match result {
             Ok(mut response) => {
                 response.body = response.body.on_end(move |end| {
@@ -199,11 +205,10 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        self.span.duration = nanoseconds(self.since.elapsed());
         if !self.is_over {
             self.span.metadata.insert("cancelled".into(), "true".into());
+            self.keep();
         }
-        self.spans.keep(std::mem::take(&mut self.span));
     }
 }
 
@@ -254,9 +259,9 @@ mod tests {
     async fn a_call_of_a_recorded_trace_and_what_it_calls_have_spans() {
         let spans = Arc::new(Spans::new(0));
         let mut request = request();
-        let inbound = spans.receive(0, caller("01"), &mut request).unwrap();
+        let mut inbound = spans.receive(0, caller("01"), &mut request).unwrap();
         let traced = request.extensions.get::<Traced>().unwrap().clone();
-        let outbound = traced.send(traced.context.child(), &request).unwrap();
+        let mut outbound = traced.send(traced.context.child(), &request).unwrap();
         tokio::time::advance(Duration::from_millis(2)).await;
         outbound.end(Err(&Error::conflict("other", "as asked")));
         inbound.end(Ok(()));
