@@ -14,6 +14,7 @@
 //! such calls make [within](crate::Client::within) their context. A failure; up to 20 a second, without a duration
 //! where the call was not recorded from its start. And of calls without a trace the first few a second, for which one
 //! begins here and travels on: see [`DiagnosticsOptions::traces_per_second`]. The others cost no look at the clock.
+//! Events are recorded as calls are.
 
 mod endpoints;
 mod health;
@@ -89,6 +90,8 @@ struct Shared {
     stage: Stage,
     requests: AtomicU64,
     errors: AtomicU64,
+    /// Only to choose which of them have a span.
+    events: AtomicU64,
     log: RecentLog,
     spans: Arc<Spans>,
     checks: Mutex<Vec<(String, Check)>>,
@@ -107,6 +110,7 @@ impl Diagnostics {
             stage: Stage::new(),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            events: AtomicU64::new(0),
             log: options.log,
             spans: Arc::new(Spans::new(options.traces_per_second)),
             checks: Mutex::default(),

@@ -128,14 +128,19 @@ impl ServerBuilder {
             };
             handlers.push((name, endpoint.handler));
         }
+        let diagnostics = self.diagnostics.as_ref();
+        // What is always there stands outside, so that it sees the user's wrappers too.
+        let handling = |handler| {
+            let wrapped = wrap_all(&self.subscriber_wrappers, handler);
+            Trace::Subscriber.wrap(match diagnostics {
+                Some(diagnostics) => Observe::Events(diagnostics).wrap(wrapped),
+                None => Recover.wrap(wrapped),
+            })
+        };
         let mut subscribers: Vec<Subscribed> = self
             .subscribers
             .into_iter()
-            .map(|subscriber| {
-                subscriber.build(&codecs, |handler| {
-                    Trace::Subscriber.wrap(Recover.wrap(wrap_all(&self.subscriber_wrappers, handler)))
-                })
-            })
+            .map(|subscriber| subscriber.build(&codecs, &handling))
             .collect();
         // The order in which Go Micro registers them.
         subscribers.sort_by(|a, b| b.topic.cmp(&a.topic));
@@ -143,10 +148,9 @@ impl ServerBuilder {
             .iter()
             .map(|subscribed| (subscribed.topic.clone(), subscribed.handler.clone()));
         let router = Arc::new(Router::new(handlers, codecs).with_subscribers(topics));
-        // What is always there stands outside, so that it sees the user's wrappers too.
         let wrapped = wrap_all(&self.wrappers, router);
-        let observed = match self.diagnostics {
-            Some(diagnostics) => Observe(diagnostics).wrap(wrapped),
+        let observed = match diagnostics {
+            Some(diagnostics) => Observe::Calls(diagnostics).wrap(wrapped),
             None => Recover.wrap(wrapped),
         };
         let described = subscribers.iter().map(|subscribed| subscribed.record.clone());

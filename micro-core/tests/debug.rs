@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
+use micro_core::broker::MemoryBroker;
 use micro_core::client::{CallOptions, Method};
 use micro_core::codec::{Codecs, Message};
 use micro_core::debug::{
@@ -15,6 +16,7 @@ use micro_core::debug::{
 };
 use micro_core::handler::{Context, Endpoint, IntoEndpoints, Streaming, endpoint_fn, handler_fn};
 use micro_core::registry::MemoryRegistry;
+use micro_core::server::subscriber_plain;
 use micro_core::service::RunningService;
 use micro_core::transport::MemoryTransport;
 use micro_core::{Body, Client, Error, Response, Result, Service, ServiceBuilder, Text};
@@ -465,6 +467,51 @@ async fn a_trace_that_is_not_recorded_goes_on_all_the_same_and_a_malformed_one_e
     assert!(all.spans.is_empty(), "{all:?}");
     first.stop().await.unwrap();
     last.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_event_carries_the_trace_on_to_who_handles_it() {
+    let (tell, mut told) = tokio::sync::mpsc::channel(1);
+    let handle = subscriber_plain("orders.placed", move |context: Context, (): ()| {
+        let tell = tell.clone();
+        async move {
+            let trace = context.trace().map(|trace| trace.trace_id());
+            tell.send(trace).await.unwrap();
+            Ok(())
+        }
+    });
+    let greeter = in_memory("greeter")
+        .broker(Arc::new(MemoryBroker::new()))
+        .subscriber(handle)
+        .handler(hello());
+    let service = start(greeter).await;
+    let sent = service.client().with_options(CallOptions {
+        metadata: [("traceparent", TRACEPARENT)].into(),
+        ..CallOptions::default()
+    });
+    sent.publish_plain("orders.placed", ()).await.unwrap();
+    assert_eq!(within(told.recv()).await.unwrap().as_deref(), Some(TRACE));
+    // Handling ends after it has told.
+    let spans = within(async {
+        loop {
+            let spans = service.diagnostics().spans(TRACE);
+            if !spans.is_empty() {
+                return spans;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let spans = spans.await;
+    assert_eq!(
+        (&*spans[0].name, &*spans[0].parent),
+        ("orders.placed", "b7ad6b7169203331")
+    );
+    assert_eq!(
+        service.diagnostics().stats().requests,
+        0,
+        "an event is no request"
+    );
+    service.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ pub struct StatsResponse {
     #[prost(uint64, tag = "6")]
     #[serde(with = "long", skip_serializing_if = "is_default")]
     pub gc: u64,
-    /// Requests since the start, but for those to `Debug.*`.
+    /// Requests since the start, but for those to `Debug.*`. Events are none.
     #[prost(uint64, tag = "7")]
     #[serde(with = "long", skip_serializing_if = "is_default")]
     pub requests: u64,
@@ -153,7 +153,7 @@ pub struct Span {
     #[prost(string, tag = "3")]
     #[serde(skip_serializing_if = "String::is_empty")]
     pub parent: String,
-    /// `Handler.Method`.
+    /// `Handler.Method`; of an event its topic.
     #[prost(string, tag = "4")]
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,

@@ -1,4 +1,4 @@
-//! What stands around every service's handlers: counts calls, records some, survives their panics.
+//! What stands around every service's handlers: counts calls, records some of them and of events, survives panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -13,17 +13,27 @@ use futures_util::FutureExt;
 
 use super::{Diagnostics, Recording};
 use crate::handler::{Trace, TraceContext, panicked};
-use crate::{Body, Error, Handler, Request, Response, Result, Text, Wrapper};
+use crate::{Body, Error, Handler, Request, Response, Result, Text};
 
 /// Stands where [`Recover`](crate::handler::Recover) does without it, and does its work, too: two layers that are
 /// always there are cheaper as one.
-pub(crate) struct Observe(pub(crate) Diagnostics);
+pub(crate) enum Observe<'a> {
+    /// Around what answers calls.
+    Calls(&'a Diagnostics),
+    /// Around what handles events, which are not counted as requests.
+    Events(&'a Diagnostics),
+}
 
-impl Wrapper for Observe {
-    fn wrap(&self, inner: Arc<dyn Handler>) -> Arc<dyn Handler> {
+impl Observe<'_> {
+    pub(crate) fn wrap(self, inner: Arc<dyn Handler>) -> Arc<dyn Handler> {
+        let (diagnostics, is_counted) = match self {
+            Self::Calls(diagnostics) => (diagnostics.clone(), true),
+            Self::Events(diagnostics) => (diagnostics.clone(), false),
+        };
         Arc::new(Observed {
             inner,
-            diagnostics: self.0.clone(),
+            diagnostics,
+            is_counted,
         })
     }
 }
@@ -31,12 +41,15 @@ impl Wrapper for Observe {
 struct Observed {
     inner: Arc<dyn Handler>,
     diagnostics: Diagnostics,
+    is_counted: bool,
 }
 
 /// What is known of a call while it runs.
 struct Call {
     endpoint: Text,
     is_counted: bool,
+    /// Whether it may have a span.
+    is_seen: bool,
     caller: Option<TraceContext>,
     recording: Option<Box<Recording>>,
 }
@@ -44,7 +57,7 @@ struct Call {
 #[async_trait]
 impl Handler for Observed {
     async fn handle(&self, mut request: Request) -> Result<Response> {
-        let call = self.diagnostics.begin(&mut request);
+        let call = self.diagnostics.begin(&mut request, self.is_counted);
         let result = AssertUnwindSafe(self.inner.handle(request)).catch_unwind().await;
         match result.unwrap_or_else(|panic| Err(panicked(&call.endpoint, panic.as_ref()))) {
             Ok(mut response) if response.body.is_stream() => {
@@ -71,17 +84,23 @@ impl Handler for Observed {
 
 impl Diagnostics {
     #[inline]
-    fn begin(&self, request: &mut Request) -> Call {
+    fn begin(&self, request: &mut Request, is_counted: bool) -> Call {
+        // Events that come as requests are seen when they come to their subscribers.
+        let is_event = is_counted && request.endpoint.is_empty() && request.metadata.contains("Micro-Topic");
+        let is_seen = !is_event && !request.endpoint.starts_with("Debug.");
         let mut call = Call {
             endpoint: request.endpoint.clone(),
-            is_counted: !request.endpoint.starts_with("Debug."),
+            is_counted: is_counted && is_seen,
+            is_seen,
             caller: None,
             recording: None,
         };
-        if !call.is_counted {
-            return call;
-        }
-        let number = self.0.requests.fetch_add(1, Relaxed);
+        let count = match (is_seen, is_counted) {
+            (false, _) => return call,
+            (true, true) => &self.0.requests,
+            (true, false) => &self.0.events,
+        };
+        let number = count.fetch_add(1, Relaxed);
         call.caller = TraceContext::of(&request.metadata);
         call.recording = self.0.spans.receive(number, call.caller, request);
         if let (Some(recording), None) = (&call.recording, call.caller)
@@ -93,13 +112,13 @@ impl Diagnostics {
     }
 
     fn fail(&self, call: Call, error: &Error) {
-        if !call.is_counted {
-            return;
+        if call.is_counted {
+            self.0.errors.fetch_add(1, Relaxed);
         }
-        self.0.errors.fetch_add(1, Relaxed);
         match call.recording {
             Some(mut recording) => recording.end(Err(error)),
-            None => self.0.spans.fail(&call.endpoint, call.caller, error),
+            None if call.is_seen => self.0.spans.fail(&call.endpoint, call.caller, error),
+            None => {}
         }
     }
 }
