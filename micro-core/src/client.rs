@@ -74,7 +74,8 @@ impl Client {
     }
 
     /// This client on behalf of the call being served: its calls end when that call's deadline has passed, and carry
-    /// its metadata on, except where the request or the options have a value of their own.
+    /// its metadata on, except where the request or the options have a value of their own. Where that call belongs to
+    /// a trace, so do they.
     #[must_use]
     pub fn within(&self, context: &Context) -> Self {
         let scope = self.scope.as_deref().cloned().unwrap_or_default();
@@ -90,10 +91,12 @@ impl Client {
     ///
     /// What the far handler answered, or what kept the request from it.
     pub async fn request(&self, mut request: Request) -> Result<Response> {
-        if let Some(scope) = &self.scope {
-            scope.apply(&mut request);
+        let recording = self.scope.as_ref().and_then(|scope| scope.apply(&mut request));
+        let result = self.stack.handler.handle(request).await;
+        match recording {
+            Some(recording) => recording.follow(result),
+            None => result,
         }
-        self.stack.handler.handle(request).await
     }
 
     /// The codecs that this client knows.

@@ -13,6 +13,7 @@ mod stream;
 mod timeout;
 mod tower;
 mod trace;
+mod trace_context;
 mod typed;
 
 use std::future::Future;
@@ -33,11 +34,13 @@ pub use self::stream::{StreamSender, Streaming};
 pub use self::timeout::Timeout;
 pub use self::tower::{TowerLayer, TowerService};
 pub use self::trace::Trace;
+pub use self::trace_context::{TRACEPARENT, TRACESTATE, TraceContext};
 pub use self::typed::{
     BidirectionalStreaming, ClientStreaming, Endpoint, EndpointFn, IntoEndpoints, ServerStreaming, Unary,
     bidirectional_streaming, client_streaming, endpoint_fn, raw_endpoint, server_streaming, unary,
 };
 
+pub(crate) use self::recover::panicked;
 pub(crate) use self::stream::{Format, outgoing};
 pub(crate) use self::typed::schema_value;
 

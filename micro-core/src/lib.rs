@@ -9,6 +9,7 @@ pub mod registry;
 pub mod transport;
 pub mod broker;
 pub mod server;
+pub mod debug;
 pub mod wire;
 pub mod metadata;
 pub mod error;

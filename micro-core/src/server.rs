@@ -4,14 +4,16 @@ mod router;
 mod subscriber;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::codec::{Codec, Codecs};
+use crate::debug::{Diagnostics, Observe};
 use crate::error::SERVER;
 use crate::handler::{Endpoint, IntoEndpoints, Recover, Trace, wrap_all};
 use crate::registry;
-use crate::{Error, Handler, Result, Wrapper};
+use crate::{Error, Handler, Result, Text, Wrapper};
 
 pub use self::router::Router;
 pub use self::subscriber::{Subscribed, Subscriber, subscriber, subscriber_plain};
@@ -24,6 +26,7 @@ pub struct ServerBuilder {
     wrappers: Vec<Arc<dyn Wrapper>>,
     subscribers: Vec<Subscriber>,
     subscriber_wrappers: Vec<Arc<dyn Wrapper>>,
+    diagnostics: Option<Diagnostics>,
 }
 
 type MakeEndpoints = Box<dyn FnOnce(&Codecs) -> Vec<Endpoint> + Send>;
@@ -70,6 +73,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Counts requests, records some, and answers `Debug.*`, except where there is another endpoint of the name.
+    /// Default: not; a [service](crate::ServiceBuilder) does it.
+    #[must_use]
+    pub fn diagnostics(mut self, diagnostics: Diagnostics) -> Self {
+        self.diagnostics = Some(diagnostics);
+        self
+    }
+
     /// The server.
     ///
     /// # Errors
@@ -82,9 +93,18 @@ impl ServerBuilder {
             .into_iter()
             .flat_map(|make| make(&codecs))
             .collect();
-        let mut records = BTreeMap::new();
+        let mut records: BTreeMap<Text, Option<registry::Endpoint>> = BTreeMap::new();
         let mut handlers = Vec::with_capacity(endpoints.len());
-        for endpoint in endpoints {
+        let own = endpoints.len();
+        let added = self
+            .diagnostics
+            .clone()
+            .map(|added| added.into_endpoints(&codecs));
+        for (number, endpoint) in endpoints
+            .into_iter()
+            .chain(added.into_iter().flatten())
+            .enumerate()
+        {
             let name = endpoint.name;
             if !is_well_formed(&name) {
                 return Err(Error::bad_request(
@@ -96,22 +116,31 @@ impl ServerBuilder {
                 name: name.to_string(),
                 ..endpoint.record
             };
-            if records.insert(name.clone(), record).is_some() {
-                return Err(Error::conflict(
-                    SERVER,
-                    format!("endpoint {name} is registered twice"),
-                ));
-            }
+            match records.entry(name.clone()) {
+                Entry::Vacant(entry) => entry.insert((!endpoint.is_internal).then_some(record)),
+                Entry::Occupied(_) if number >= own => continue,
+                Entry::Occupied(_) => {
+                    return Err(Error::conflict(
+                        SERVER,
+                        format!("endpoint {name} is registered twice"),
+                    ));
+                }
+            };
             handlers.push((name, endpoint.handler));
         }
+        let diagnostics = self.diagnostics.as_ref();
+        // What is always there stands outside, so that it sees the user's wrappers too.
+        let handling = |handler| {
+            let wrapped = wrap_all(&self.subscriber_wrappers, handler);
+            Trace::Subscriber.wrap(match diagnostics {
+                Some(diagnostics) => Observe::Events(diagnostics).wrap(wrapped),
+                None => Recover.wrap(wrapped),
+            })
+        };
         let mut subscribers: Vec<Subscribed> = self
             .subscribers
             .into_iter()
-            .map(|subscriber| {
-                subscriber.build(&codecs, |handler| {
-                    Trace::Subscriber.wrap(Recover.wrap(wrap_all(&self.subscriber_wrappers, handler)))
-                })
-            })
+            .map(|subscriber| subscriber.build(&codecs, &handling))
             .collect();
         // The order in which Go Micro registers them.
         subscribers.sort_by(|a, b| b.topic.cmp(&a.topic));
@@ -119,12 +148,15 @@ impl ServerBuilder {
             .iter()
             .map(|subscribed| (subscribed.topic.clone(), subscribed.handler.clone()));
         let router = Arc::new(Router::new(handlers, codecs).with_subscribers(topics));
-        // What is always there stands outside, so that it sees the user's wrappers too.
-        let handler = Trace::Server.wrap(Recover.wrap(wrap_all(&self.wrappers, router)));
+        let wrapped = wrap_all(&self.wrappers, router);
+        let observed = match diagnostics {
+            Some(diagnostics) => Observe::Calls(diagnostics).wrap(wrapped),
+            None => Recover.wrap(wrapped),
+        };
         let described = subscribers.iter().map(|subscribed| subscribed.record.clone());
         Ok(Server {
-            handler,
-            endpoints: records.into_values().chain(described).collect(),
+            handler: Trace::Server.wrap(observed),
+            endpoints: records.into_values().flatten().chain(described).collect(),
             subscribers,
         })
     }
@@ -152,7 +184,8 @@ impl Server {
         &self.handler
     }
 
-    /// What the registry is told: endpoints sorted by name, then subscriptions by topic, the last first.
+    /// What the registry is told: endpoints sorted by name, but for the internal ones, then subscriptions by topic,
+    /// the last first.
     pub fn endpoints(&self) -> &[registry::Endpoint] {
         &self.endpoints
     }

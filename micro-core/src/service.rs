@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::debug::Diagnostics;
 use crate::registry::{Node, ServiceRecord};
 use crate::server::Server;
 use crate::{Broker, Client, Registry, Result, Transport};
@@ -33,6 +34,7 @@ pub struct Service {
     broker: Arc<dyn Broker>,
     server: Server,
     client: Client,
+    diagnostics: Diagnostics,
     hooks: Hooks,
 }
 
@@ -116,6 +118,11 @@ impl Service {
     /// Who the service is and how it lives.
     pub fn options(&self) -> &ServiceOptions {
         &self.options
+    }
+
+    /// What the service knows about itself.
+    pub fn diagnostics(&self) -> &Diagnostics {
+        &self.diagnostics
     }
 
     /// Listens, subscribes, registers, and serves until it is stopped.

@@ -4,7 +4,7 @@ pub mod prelude;
 mod from_args;
 pub mod arguments;
 pub mod plugins;
-mod log;
+pub mod log;
 pub mod protobuf;
 #[doc(hidden)]
 pub mod codegen;

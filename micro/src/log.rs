@@ -1,4 +1,12 @@
-//! Logging of programs that leave it to the framework.
+//! Logging of programs that leave it to the framework, and what others need so that `Debug.Log` shows their lines.
+
+#[cfg(feature = "log")]
+mod layer;
+
+use micro_core::debug::RecentLog;
+
+#[cfg(feature = "log")]
+pub use self::layer::RecentLogLayer;
 
 /// Whether a text says what to log, and if not, why.
 #[cfg(feature = "log")]
@@ -12,10 +20,12 @@ pub(crate) fn check(_: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Logs to standard error, unless the process logs already.
+/// Logs to standard error and keeps the last lines, unless the process logs already.
 #[cfg(feature = "log")]
-pub(crate) fn start(level: &str) {
+pub(crate) fn start(level: &str, recent: &RecentLog) {
     use std::io::IsTerminal;
+
+    use tracing_subscriber::layer::SubscriberExt;
 
     let Ok(filter) = filter(level) else { return };
     let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -24,13 +34,14 @@ pub(crate) fn start(level: &str) {
         .with_writer(std::io::stderr)
         .with_ansi(!is_plain && std::io::stderr().is_terminal())
         .with_env_filter(filter)
-        .finish();
+        .finish()
+        .with(RecentLogLayer::new(recent.clone()));
     // An error means that the process logs already, which is for it to decide.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
 #[cfg(not(feature = "log"))]
-pub(crate) fn start(_: &str) {}
+pub(crate) fn start(_: &str, _: &RecentLog) {}
 
 #[cfg(feature = "log")]
 fn filter(level: &str) -> Result<tracing_subscriber::EnvFilter, String> {

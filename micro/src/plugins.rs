@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micro_core::selector::Strategy;
-use micro_core::transport::http::Tls;
+use micro_core::transport::http::{Route, Tls};
 use micro_core::{Error, Registry, Result, Transport};
 
 type Making<T> = Pin<Box<dyn Future<Output = Result<Arc<T>>> + Send>>;
@@ -50,6 +50,9 @@ pub struct PluginArguments {
     pub pool_size: Option<usize>,
     /// How old a connection may become. `None`: the plugin's default.
     pub pool_ttl: Option<Duration>,
+    /// What a transport that speaks plain HTTP is to serve beside calls, such as `/health`: path prefixes, and what
+    /// answers them. Others leave it.
+    pub routes: Vec<(String, Arc<dyn Route>)>,
     pub(crate) environment: Arc<HashMap<String, String>>,
 }
 

@@ -79,10 +79,12 @@ impl Client {
         request
             .metadata
             .insert("Micro-ID", uuid::Uuid::new_v4().to_string());
-        if let Some(scope) = &self.scope {
-            scope.apply(&mut request);
+        let recording = self.scope.as_ref().and_then(|scope| scope.apply(&mut request));
+        let result = self.stack.publisher.handle(request).await;
+        match recording {
+            Some(recording) => recording.follow(result).map(drop),
+            None => result.map(drop),
         }
-        self.stack.publisher.handle(request).await.map(drop)
     }
 
     /// The content type that the options ask for.

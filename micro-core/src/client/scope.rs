@@ -4,17 +4,21 @@ use tokio::time::Instant;
 
 use super::CallOptions;
 use super::publish::Exchange;
-use crate::handler::Context;
+use crate::debug::{Recording, Traced};
+use crate::handler::{Context, TRACEPARENT, TRACESTATE, TraceContext};
 use crate::selector::Filters;
 use crate::wire::{Field, field};
 use crate::{Metadata, Request, Text};
 
 /// What a request of a client with options, or within a context, is given before it starts.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Scope {
     options: CallOptions,
     deadline: Option<Instant>,
     inherited: Metadata,
+    trace: Option<TraceContext>,
+    /// Of a call that is recorded.
+    traced: Option<Traced>,
 }
 
 /// The part of the options that concerns the choice of a node; travels in the request's extensions.
@@ -32,10 +36,19 @@ impl Scope {
     }
 
     pub(super) fn within(self, context: &Context) -> Self {
+        // What others say of a trace is for those that know of it.
+        let has_state = TraceContext::of(context.metadata()).is_some();
+        let is_forwarded = |name: &str| {
+            is_forwarded(name)
+                && !name.eq_ignore_ascii_case(TRACEPARENT)
+                && (has_state || !name.eq_ignore_ascii_case(TRACESTATE))
+        };
         let forwarded = context.metadata().iter().filter(|(name, _)| is_forwarded(name));
         Self {
             deadline: context.deadline(),
             inherited: forwarded.collect(),
+            trace: context.trace(),
+            traced: context.request().extensions.get::<Traced>().cloned(),
             ..self
         }
     }
@@ -44,7 +57,8 @@ impl Scope {
         self.options.content_type.as_ref()
     }
 
-    pub(super) fn apply(&self, request: &mut Request) {
+    /// Gives a request what the scope says, and the span that its call is to be recorded in.
+    pub(super) fn apply(&self, request: &mut Request) -> Option<Box<Recording>> {
         let own = self
             .options
             .timeout
@@ -79,6 +93,18 @@ impl Scope {
                 key: key.clone(),
             });
         }
+        self.trace(request)
+    }
+
+    /// The request goes from a new span on, unless it is of another trace.
+    fn trace(&self, request: &mut Request) -> Option<Box<Recording>> {
+        let trace = self.trace.as_ref()?;
+        if request.metadata.contains(TRACEPARENT) {
+            return None;
+        }
+        let trace = trace.child();
+        trace.write_to(&mut request.metadata);
+        self.traced.as_ref()?.send(trace, request)
     }
 }
 

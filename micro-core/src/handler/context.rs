@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Peer, Request};
+use super::{Peer, Request, TraceContext};
 use crate::Metadata;
+use crate::debug::Traced;
 
 /// The circumstances of a request: who calls what, until when, with which metadata.
 ///
@@ -63,6 +64,16 @@ impl Context {
     /// A function that owns its context must have dropped it when it answers, as it does unless it hands it on.
     pub fn reply_metadata(&mut self) -> &mut Metadata {
         &mut self.reply
+    }
+
+    /// The trace that the call belongs to, if it does: from its own span on where the call is recorded, from its
+    /// caller's otherwise. What is sent on, such as an event, gets a [child](TraceContext::child) of it; calls
+    /// [within](crate::Client::within) this context do by themselves.
+    pub fn trace(&self) -> Option<TraceContext> {
+        match self.request.extensions.get::<Traced>() {
+            Some(traced) => Some(traced.context),
+            None => TraceContext::of(self.metadata()),
+        }
     }
 
     /// When the caller stops waiting.

@@ -54,7 +54,8 @@ fn recovering(body: Body, endpoint: Text) -> Body {
     }))
 }
 
-fn panicked(endpoint: &str, panic: &(dyn Any + Send)) -> Error {
+/// The error of a call whose handler panicked.
+pub(crate) fn panicked(endpoint: &str, panic: &(dyn Any + Send)) -> Error {
     let message = panic
         .downcast_ref::<&str>()
         .copied()

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::{BoxFuture, Handler, Request, Response, Wrapper};
+use super::{BoxFuture, Handler, Request, Response, TraceContext, Wrapper};
 use crate::Result;
 
 /// Opens a `tracing` span around each call, with OpenTelemetry's names for remote calls: `rpc.system`,
 /// `rpc.service`, `rpc.method`, and after a failure `rpc.micro.status_code`; around events `messaging.system` and
-/// `messaging.destination.name`.
+/// `messaging.destination.name`. What belongs to a trace has its `trace_id`, and where it is received the sender's
+/// span as `parent`.
 ///
 /// Costs next to nothing while nobody listens to the target `micro_core::handler::trace` at level `debug`.
 #[derive(Debug, Clone, Copy)]
@@ -37,21 +38,34 @@ impl Trace {
     /// The span of one call.
     pub(crate) fn span(self, request: &Request) -> Span {
         let method = request.endpoint.as_str();
-        match self {
+        let span = match self {
             Self::Client => {
                 tracing::debug_span!("call", otel.kind = "client", otel.name = method, rpc.system = "micro",
-                rpc.service = %request.service, rpc.method = method, rpc.micro.status_code = Empty)
+                rpc.service = %request.service, rpc.method = method, rpc.micro.status_code = Empty,
+                trace_id = Empty)
             }
             Self::Server => {
                 tracing::debug_span!("serve", otel.kind = "server", otel.name = method, rpc.system = "micro",
-                rpc.service = %request.service, rpc.method = method, rpc.micro.status_code = Empty)
+                rpc.service = %request.service, rpc.method = method, rpc.micro.status_code = Empty,
+                trace_id = Empty, parent = Empty)
             }
             Self::Subscriber => {
                 tracing::debug_span!("process", otel.kind = "consumer", otel.name = method,
                 messaging.system = "micro", messaging.operation.type = "process",
-                messaging.destination.name = method, rpc.micro.status_code = Empty)
+                messaging.destination.name = method, rpc.micro.status_code = Empty,
+                trace_id = Empty, parent = Empty)
             }
+        };
+        if let Some(context) = TraceContext::of(&request.metadata) {
+            span.record("trace_id", context.trace_id());
+            span.record("parent", context.span_id());
         }
+        span
+    }
+
+    /// Notes a trace that began after the span of the call.
+    pub(crate) fn note_begun(trace: TraceContext) {
+        Span::current().record("trace_id", trace.trace_id());
     }
 
     /// Notes how the call went, and keeps the span open while a streamed answer runs.

@@ -24,6 +24,8 @@ pub struct Endpoint {
     pub handler: Arc<dyn Handler>,
     /// How the registry describes it; the name is filled in when the server is built.
     pub record: registry::Endpoint,
+    /// Whether the registry is not told of it.
+    pub is_internal: bool,
 }
 
 impl Endpoint {
@@ -33,7 +35,15 @@ impl Endpoint {
             name: name.into(),
             handler: Arc::new(handler),
             record: registry::Endpoint::default(),
+            is_internal: false,
         }
+    }
+
+    /// Keeps it out of the registry: only who knows of it calls it.
+    #[must_use]
+    pub fn internal(mut self) -> Self {
+        self.is_internal = true;
+        self
     }
 
     /// Adds a pair to the metadata of the registry's record, such as `description`.

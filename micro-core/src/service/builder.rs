@@ -10,6 +10,7 @@ use super::{RegistrationOptions, Service, ServiceOptions};
 use crate::broker::HttpBroker;
 use crate::client::ClientOptions;
 use crate::codec::Codec;
+use crate::debug::{Check, Diagnostics};
 use crate::error::SERVER;
 use crate::handler::IntoEndpoints;
 use crate::registry::MemoryRegistry;
@@ -52,6 +53,9 @@ pub struct ServiceBuilder {
     publish_wrappers: Vec<Arc<dyn Wrapper>>,
     codecs: Vec<Arc<dyn Codec>>,
     server: ServerBuilder,
+    diagnostics: Diagnostics,
+    has_debug: bool,
+    checks: Vec<(String, Check)>,
     hooks: Hooks,
 }
 
@@ -70,6 +74,9 @@ impl ServiceBuilder {
             publish_wrappers: Vec::new(),
             codecs: Vec::new(),
             server: ServerBuilder::new(),
+            diagnostics: Diagnostics::default(),
+            has_debug: true,
+            checks: Vec::new(),
             hooks: Hooks::default(),
         }
     }
@@ -172,6 +179,39 @@ impl ServiceBuilder {
         self
     }
 
+    /// What the service knows about itself, with options, or with a route that is mounted already. Default: its own.
+    #[must_use]
+    pub fn diagnostics(mut self, diagnostics: Diagnostics) -> Self {
+        self.diagnostics = diagnostics;
+        self
+    }
+
+    /// Counts and records nothing, answers no `Debug.*`, and mounts no `/health`.
+    #[must_use]
+    pub fn without_debug(mut self) -> Self {
+        self.has_debug = false;
+        self
+    }
+
+    /// Says whether something that the service needs is well, such as its database: while it is not, `/health` and
+    /// `/health/ready` are answered with 503 and the error.
+    ///
+    /// It runs whenever somebody asks, beside the others, for at most 5 s; so it should be cheap.
+    ///
+    /// ```
+    /// let builder = micro_core::Service::builder("greeter").health_check("disk", || async { Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn health_check<F, Fut>(mut self, name: impl Into<String>, check: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        let check: Check = Arc::new(move || Box::pin(check()));
+        self.checks.push((name.into(), check));
+        self
+    }
+
     /// The version that is registered. Default: `latest`.
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
@@ -263,12 +303,22 @@ impl ServiceBuilder {
         let registry = self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::new()));
         let transport = match self.transport {
             Some(transport) => transport,
-            None => Arc::new(HttpTransport::unencrypted(HttpConfig::default())),
+            None => Arc::new(HttpTransport::unencrypted(HttpConfig {
+                routes: match self.has_debug {
+                    true => vec![("/health".into(), self.diagnostics.route())],
+                    false => Vec::new(),
+                },
+                ..HttpConfig::default()
+            })),
         };
         let broker = self
             .broker
             .unwrap_or_else(|| Arc::new(HttpBroker::with_defaults(registry.clone())));
+        self.diagnostics.describe(&self.options, self.checks);
         let mut server = self.server;
+        if self.has_debug {
+            server = server.diagnostics(self.diagnostics.clone());
+        }
         let mut client = Client::builder(registry.clone(), transport.clone())
             .broker(broker.clone())
             .strategy(self.strategy)
@@ -296,6 +346,7 @@ impl ServiceBuilder {
             broker,
             server: server.build()?,
             client: client.build(),
+            diagnostics: self.diagnostics,
             hooks: self.hooks,
         })
     }

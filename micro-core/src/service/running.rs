@@ -8,6 +8,7 @@ use super::builder::{Hooks, run_hooks};
 use super::registration::Registration;
 use super::subscriptions::Subscriptions;
 use super::{Service, ServiceOptions};
+use crate::debug::{Diagnostics, Readiness};
 use crate::registry::ServiceRecord;
 use crate::transport::Listener;
 use crate::{Broker, Client, Registry, Result, Transport};
@@ -24,6 +25,7 @@ pub struct RunningService {
     registry: Arc<dyn Registry>,
     transport: Arc<dyn Transport>,
     broker: Arc<dyn Broker>,
+    diagnostics: Diagnostics,
     hooks: Hooks,
 }
 
@@ -46,6 +48,7 @@ impl RunningService {
         let registry = service.registry.clone();
         let registration =
             Registration::start(registry, record.clone(), service.options.registration).await?;
+        service.diagnostics.advance(Readiness::Serving);
         let after_start = std::mem::take(&mut service.hooks.after_start);
         let running = Self {
             options: service.options,
@@ -57,6 +60,7 @@ impl RunningService {
             registry: service.registry,
             transport: service.transport,
             broker: service.broker,
+            diagnostics: service.diagnostics,
             hooks: service.hooks,
         };
         match run_hooks(after_start).await {
@@ -100,6 +104,16 @@ impl RunningService {
         &self.broker
     }
 
+    /// What the service knows about itself.
+    pub fn diagnostics(&self) -> &Diagnostics {
+        &self.diagnostics
+    }
+
+    /// Whether the service serves, as `Debug.Health` and `/health` say: it does from its registration to its stop.
+    pub fn readiness(&self) -> Readiness {
+        self.diagnostics.readiness()
+    }
+
     /// Stops well: leaves the registry and its topics, serves on until callers can have noticed, accepts no more,
     /// lets running calls and events end, sees off what was published, and closes.
     ///
@@ -110,12 +124,14 @@ impl RunningService {
     ///
     /// The first error of a hook; the service has stopped all the same.
     pub async fn stop(self) -> Result<()> {
+        self.diagnostics.advance(Readiness::Draining);
         let before = run_hooks(self.hooks.before_stop).await;
         let ServiceOptions { notice, grace, .. } = self.options;
         self.subscriptions.drain();
         self.registration.stop().await;
         let calls = async {
             tokio::time::sleep(notice).await;
+            self.diagnostics.close();
             self.listener.close(grace).await;
         };
         tokio::join!(calls, self.subscriptions.finish(notice + grace));

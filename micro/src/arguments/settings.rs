@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micro_core::client::{ClientBuilder, ClientOptions};
+use micro_core::debug::{Diagnostics, DiagnosticsOptions, RecentLog};
 use micro_core::selector::Strategy;
 use micro_core::service::{RegistrationOptions, ServiceOptions};
-use micro_core::transport::http::{ClientCertificates, Identity, Tls};
+use micro_core::transport::http::{ClientCertificates, Identity, Route, Tls};
 use micro_core::{Client, Registry, Result, Service, ServiceBuilder, Transport};
 
 use super::Arguments;
@@ -44,6 +45,9 @@ pub struct Settings {
     pub pool_ttl: Option<Duration>,
     /// What to log: a level, or directives such as `info,micro_core=debug`.
     pub log_level: String,
+    /// The last lines that were logged, which services of these settings answer `Debug.Log` from. Filled by
+    /// [`start_log`](Self::start_log); see [`micro::log`](crate::log) for programs that log in their own way.
+    pub recent_log: RecentLog,
     /// What was accepted but has no effect, and what to do about it. Logged when a service or client is made.
     pub warnings: Vec<String>,
     values: Values,
@@ -101,6 +105,7 @@ impl Settings {
             pool_size: values.number("client_pool_size")?.filter(|size| *size > 0),
             pool_ttl: values.read_as("client_pool_ttl", parse_duration)?,
             log_level,
+            recent_log: RecentLog::new(),
             warnings,
             values,
             plugins,
@@ -129,7 +134,7 @@ impl Settings {
     /// Logs to standard error from now on, as `log_level` says, unless the process logs already. Does nothing without
     /// the feature `log`.
     pub fn start_log(&self) {
-        log::start(&self.log_level);
+        log::start(&self.log_level, &self.recent_log);
     }
 
     /// Connects to the registry that was chosen.
@@ -150,7 +155,15 @@ impl Settings {
     ///
     /// When that fails or a file of the TLS flags cannot be read; the message names the transport or the file.
     pub async fn connect_transport(&self) -> Result<Arc<dyn Transport>> {
+        self.connect_transport_with(Vec::new()).await
+    }
+
+    async fn connect_transport_with(
+        &self,
+        routes: Vec<(String, Arc<dyn Route>)>,
+    ) -> Result<Arc<dyn Transport>> {
         let arguments = PluginArguments {
+            routes,
             tls: self.tls.read()?,
             pool_size: self.pool_size,
             pool_ttl: self.pool_ttl,
@@ -169,8 +182,14 @@ impl Settings {
     pub async fn service(&self) -> Result<ServiceBuilder> {
         self.warn();
         // The transport first: its mistakes are found without a network.
-        let transport = self.connect_transport().await?;
+        let diagnostics = Diagnostics::new(DiagnosticsOptions {
+            log: self.recent_log.clone(),
+            ..DiagnosticsOptions::default()
+        });
+        let routes = vec![("/health".to_owned(), diagnostics.route())];
+        let transport = self.connect_transport_with(routes).await?;
         let mut builder = Service::builder(&self.service.name)
+            .diagnostics(diagnostics)
             .transport(transport)
             .registry(self.connect_registry().await?)
             .strategy(self.strategy.clone())

@@ -52,6 +52,7 @@ async fn mdns(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
 fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
     let mut config = HttpConfig {
         tls: arguments.tls,
+        routes: arguments.routes,
         ..HttpConfig::default()
     };
     if let Some(size) = arguments.pool_size {

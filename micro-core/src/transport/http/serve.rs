@@ -222,6 +222,10 @@ impl Connection {
             .unread()
             .get(start as usize..end as usize)
             .unwrap_or_default();
+        // Where calls go, and no route is mounted.
+        if target == b"/" {
+            return false;
+        }
         std::str::from_utf8(target).is_ok_and(|target| mount::find(&self.server.routes, target).is_some())
     }
 
