@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use micro_core::selector::Strategy;
 use micro_core::transport::http::{Route, Tls};
-use micro_core::{Error, Registry, Result, Transport};
+use micro_core::{Broker, Error, Registry, Result, Transport};
 
 type Making<T> = Pin<Box<dyn Future<Output = Result<Arc<T>>> + Send>>;
 type Factory<T> = Arc<dyn Fn(PluginArguments) -> Making<T> + Send + Sync>;
@@ -34,6 +34,7 @@ type Factory<T> = Arc<dyn Fn(PluginArguments) -> Making<T> + Send + Sync>;
 pub struct Plugins {
     registries: BTreeMap<String, Factory<dyn Registry>>,
     transports: BTreeMap<String, Factory<dyn Transport>>,
+    brokers: BTreeMap<String, Factory<dyn Broker>>,
     strategies: BTreeMap<String, Arc<dyn Strategy>>,
     profiles: BTreeMap<String, Vec<(String, String)>>,
 }
@@ -42,9 +43,12 @@ pub struct Plugins {
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct PluginArguments {
-    /// The values of `--registry_address` or `--transport_address`. Empty: the plugin's default.
+    /// The values of `--registry_address`, `--transport_address` or `--broker_address`. Empty: the plugin's default.
     pub addresses: Vec<String>,
-    /// The certificates and keys of the TLS flags; only transports get them. `None`: no encryption was asked for.
+    /// The registry that was connected to before; only brokers get it.
+    pub registry: Option<Arc<dyn Registry>>,
+    /// The certificates and keys of the TLS flags; transports and brokers get them. `None`: no encryption was asked
+    /// for.
     pub tls: Option<Tls>,
     /// How many idle connections to keep to each node. `None`: the plugin's default.
     pub pool_size: Option<usize>,
@@ -87,7 +91,7 @@ impl Plugins {
 
     /// The plugins that this crate's features link, and those of the core.
     ///
-    /// The memory registry and transport of a table are always the same ones, so that services which are made from
+    /// The memory registry, transport and broker of a table are always the same ones, so that services which are made from
     /// one table, or its clones, find each other.
     pub fn builtin() -> Self {
         builtin::plugins()
@@ -117,6 +121,18 @@ impl Plugins {
         self
     }
 
+    /// Knows one more broker, or another one by a name that is known.
+    #[must_use]
+    pub fn broker<F, Fut>(mut self, name: impl Into<String>, factory: F) -> Self
+    where
+        F: Fn(PluginArguments) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Arc<dyn Broker>>> + Send + 'static,
+    {
+        let factory: Factory<dyn Broker> = Arc::new(move |arguments| Box::pin(factory(arguments)));
+        self.brokers.insert(name.into(), factory);
+        self
+    }
+
     /// Knows one more way to choose among nodes, by the strategy's own name.
     #[must_use]
     pub fn strategy(mut self, strategy: Arc<dyn Strategy>) -> Self {
@@ -142,6 +158,11 @@ impl Plugins {
     /// The names of the transports, sorted.
     pub fn transports(&self) -> impl Iterator<Item = &str> {
         self.transports.keys().map(String::as_str)
+    }
+
+    /// The names of the brokers, sorted.
+    pub fn brokers(&self) -> impl Iterator<Item = &str> {
+        self.brokers.keys().map(String::as_str)
     }
 
     /// The names of the strategies, sorted.
@@ -188,6 +209,19 @@ impl Plugins {
         made.map_err(|error| error.context(format_args!("cannot set up the transport {name}")))
     }
 
+    /// Connects to a broker.
+    ///
+    /// # Errors
+    ///
+    /// When the name is unknown (the message lists those that are known), or the broker cannot be connected to.
+    pub async fn connect_broker(&self, name: &str, arguments: PluginArguments) -> Result<Arc<dyn Broker>> {
+        let Some(factory) = self.brokers.get(name) else {
+            return Err(wrong(unknown("broker", name, self.brokers())));
+        };
+        let connected = factory(arguments).await;
+        connected.map_err(|error| error.context(format_args!("cannot connect to the broker {name}")))
+    }
+
     pub(crate) fn strategy_named(&self, name: &str) -> Option<Arc<dyn Strategy>> {
         // Go Micro's users know round robin by two spellings.
         let name = if name == "round_robin" { "roundrobin" } else { name };
@@ -205,6 +239,7 @@ impl fmt::Debug for Plugins {
             .debug_struct("Plugins")
             .field("registries", &self.registries.keys())
             .field("transports", &self.transports.keys())
+            .field("brokers", &self.brokers.keys())
             .field("strategies", &self.strategies.keys())
             .field("profiles", &self.profiles.keys())
             .finish()

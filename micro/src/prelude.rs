@@ -1,6 +1,7 @@
 //! What most programs use: `use micro::prelude::*;`.
 
 pub use micro_core::handler::endpoint_fn;
+pub use micro_core::server::{subscriber, subscriber_plain};
 pub use micro_core::{Client, Context, Error, Result, Service};
 
 pub use crate::{Argument, Arguments, FromArgs, Plugins};

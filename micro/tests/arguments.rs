@@ -89,8 +89,8 @@ const CASES: &[Case] = &[
     ("client_pool_ttl", "3s", "4s", |settings| {
         format!("{:?}", settings.pool_ttl.unwrap())
     }),
-    ("broker", "nats", "http", |settings| {
-        settings.broker.clone().unwrap().name
+    ("broker", "memory", "http", |settings| {
+        settings.broker.name.clone()
     }),
     ("log_level", "debug", "warn", |settings| {
         settings.log_level.clone()
@@ -175,7 +175,7 @@ fn the_defaults_are_those_of_the_core() {
     assert_eq!(settings.tls, micro::arguments::TlsFiles::default());
     assert_eq!(settings.log_level, "info");
     assert_eq!(settings.warnings, NO_WORDS);
-    assert!(settings.broker.is_none());
+    assert_eq!(settings.broker.name, "http");
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
         (
             vec!["--broker=pigeon"],
             vec![],
-            "--broker: no broker is called \"pigeon\"; known are: memory, http, nats",
+            "--broker: no broker is called \"pigeon\"; this program has: http, memory",
         ),
         (
             vec!["--client_retries=-1"],
@@ -375,19 +375,13 @@ fn the_files_of_tls_are_read_from_flags_and_variables() {
 #[test]
 fn what_has_no_effect_is_warned_of() {
     let environment = [
-        ("MICRO_BROKER", "nats"),
-        ("MICRO_BROKER_ADDRESS", "127.0.0.1:4222"),
         ("MICRO_CLIENT", "grpc"),
         ("MICRO_SERVER", "grpc"),
         ("MICRO_NETWORK", "unknown, and others' business"),
     ];
     let settings = given(&[], &environment).unwrap();
-    assert_eq!(settings.warnings.len(), 3, "{:?}", settings.warnings);
+    assert_eq!(settings.warnings.len(), 2, "{:?}", settings.warnings);
     assert!(settings.warnings[0].starts_with("the variable MICRO_SERVER: grpc is ignored"));
-    assert!(settings.warnings[2].starts_with("the variable MICRO_BROKER: nats is not used"));
-    assert_eq!(settings.broker.unwrap().addresses, ["127.0.0.1:4222"]);
-    let settings = given(&["--broker_address=a"], &[]).unwrap();
-    assert!(settings.warnings[0].contains("there are no brokers yet"));
 }
 
 #[test]
@@ -559,6 +553,31 @@ async fn services_of_one_table_find_each_other_in_memory() {
 }
 
 #[tokio::test]
+async fn a_broker_gets_its_addresses_and_the_registry() {
+    let plugins = Plugins::builtin().broker("mine", |arguments| async move {
+        assert_eq!(arguments.addresses, ["a:1"]);
+        assert_eq!(arguments.registry.unwrap().name(), "memory");
+        Err(Error::unavailable("mine", "a:1 refuses connections"))
+    });
+    let arguments = Arguments::new("greeter").plugins(plugins);
+    let words = ["--registry=memory", "--broker=mine", "--broker_address=a:1"];
+    let settings = arguments.parse_from(words, NOTHING).unwrap();
+    for error in [
+        settings.service().await.unwrap_err(),
+        settings.client().await.unwrap_err(),
+    ] {
+        assert_eq!(
+            error.detail(),
+            "cannot connect to the broker mine: a:1 refuses connections"
+        );
+    }
+    let several = ["--registry=memory", "--broker_address=a:1,b:2"];
+    let settings = arguments.parse_from(several, NOTHING).unwrap();
+    let error = settings.service().await.unwrap_err();
+    assert!(error.detail().contains("--broker_address"), "{error}");
+}
+
+#[tokio::test]
 async fn a_plugin_gets_its_addresses_and_the_environment() {
     let plugins = Plugins::none()
         .registry("mine", |arguments| async move {
@@ -574,6 +593,9 @@ async fn a_plugin_gets_its_addresses_and_the_environment() {
                 (Some(3), Some(Duration::from_secs(60)))
             );
             Ok(Arc::new(micro::transport::MemoryTransport::new()) as _)
+        })
+        .broker("http", |_| async {
+            Ok(Arc::new(micro::broker::MemoryBroker::new()) as _)
         })
         .strategy(Arc::new(Mine));
     let arguments = Arguments::new("greeter")

@@ -72,7 +72,7 @@ fn a_service_calls_itself_as_flags_and_variables_say() {
     ];
     let output = greeter(
         &words,
-        &[("MICRO_SERVER_NAME", "other"), ("MICRO_BROKER", "nats")],
+        &[("MICRO_SERVER_NAME", "other"), ("MICRO_CLIENT", "grpc")],
     );
     assert_eq!(
         output.status.code(),
@@ -84,7 +84,7 @@ fn a_service_calls_itself_as_flags_and_variables_say() {
     let log = text(&output.stderr);
     if cfg!(feature = "log") {
         assert!(log.contains("service=other"), "{log}");
-        assert!(log.contains("MICRO_BROKER: nats is not used"), "{log}");
+        assert!(log.contains("MICRO_CLIENT: grpc is ignored"), "{log}");
         let output = greeter(&words, &[("MICRO_LOG_LEVEL", "off")]);
         assert_eq!(text(&output.stderr), "");
     } else {

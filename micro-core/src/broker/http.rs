@@ -50,7 +50,8 @@ pub struct HttpBrokerConfig {
     pub backlog: usize,
     /// How long messages are kept for a queue that has no subscriber any more. Default: 60 s.
     pub backlog_age: Duration,
-    /// Connections, limits, encryption. Its routes are not served.
+    /// Connections, limits, and encryption: of what is posted to subscribers that ask for it, and of listening where
+    /// there is an identity. Its routes are not served.
     pub http: HttpConfig,
 }
 
@@ -109,7 +110,13 @@ impl HttpBroker {
 
     fn over(registry: Arc<dyn Registry>, config: HttpBrokerConfig, encrypted: Option<HttpTransport>) -> Self {
         let plain = HttpTransport::unencrypted(config.http.clone());
-        let listening = encrypted.clone().unwrap_or_else(|| plain.clone());
+        // Who only knows whom to trust has no certificate to show.
+        let tls = config.http.tls.as_ref();
+        let listening = match &encrypted {
+            Some(encrypted) if tls.is_some_and(|tls| tls.identity.is_some()) => encrypted,
+            _ => &plain,
+        };
+        let listening = listening.clone();
         let directory = Directory::new(registry.clone(), plain, encrypted);
         Self(Arc::new(Shared {
             deliveries: Deliveries::new(directory, &config),

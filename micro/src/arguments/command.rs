@@ -99,6 +99,7 @@ impl Arguments {
         let names: Vec<_> = match argument.name {
             "registry" => self.plugins.registries().collect(),
             "transport" => self.plugins.transports().collect(),
+            "broker" => self.plugins.brokers().collect(),
             "selector" => self.plugins.strategies().collect(),
             "profile" => self.plugins.profiles().collect(),
             _ => Vec::new(),

@@ -10,11 +10,11 @@ use micro_core::debug::{Diagnostics, DiagnosticsOptions, RecentLog};
 use micro_core::selector::Strategy;
 use micro_core::service::{RegistrationOptions, ServiceOptions};
 use micro_core::transport::http::{ClientCertificates, Identity, Route, Tls};
-use micro_core::{Client, Registry, Result, Service, ServiceBuilder, Transport};
+use micro_core::{Broker, Client, Registry, Result, Service, ServiceBuilder, Transport};
 
 use super::Arguments;
 use super::duration::{parse_duration, parse_seconds};
-use super::table::{BROKERS, RPC};
+use super::table::RPC;
 use super::values::Values;
 use crate::plugins::{unknown, wrong};
 use crate::{PluginArguments, Plugins, log};
@@ -35,8 +35,8 @@ pub struct Settings {
     pub registry: PluginChoice,
     /// How requests travel.
     pub transport: PluginChoice,
-    /// The broker that was asked for. There are none yet.
-    pub broker: Option<PluginChoice>,
+    /// How events travel.
+    pub broker: PluginChoice,
     /// Certificates and keys.
     pub tls: TlsFiles,
     /// How many idle connections to keep to each node. `None`: the transport's default.
@@ -91,7 +91,7 @@ impl Settings {
                 warnings.push(values.about(role, &ignored));
             }
         }
-        let broker = broker(&values, &mut warnings)?;
+        let broker = choice(&values, "broker", plugins.brokers())?;
         let log_level = values.get("log_level").unwrap_or("info").to_owned();
         log::check(&log_level).map_err(|problem| values.about("log_level", &problem))?;
         Ok(Self {
@@ -174,6 +174,20 @@ impl Settings {
             .await
     }
 
+    /// Connects to the broker that was chosen, whose subscribers, where they are found there, are in this registry.
+    ///
+    /// # Errors
+    ///
+    /// When that fails or a file of the TLS flags cannot be read; the message names the broker or the file.
+    pub async fn connect_broker(&self, registry: Arc<dyn Registry>) -> Result<Arc<dyn Broker>> {
+        let arguments = PluginArguments {
+            registry: Some(registry),
+            tls: self.tls.read()?,
+            ..self.plugin_arguments(&self.broker)
+        };
+        self.plugins.connect_broker(&self.broker.name, arguments).await
+    }
+
     /// A service as the user wants it: connected, for endpoints to be added.
     ///
     /// # Errors
@@ -188,10 +202,13 @@ impl Settings {
         });
         let routes = vec![("/health".to_owned(), diagnostics.route())];
         let transport = self.connect_transport_with(routes).await?;
+        let registry = self.connect_registry().await?;
+        let broker = self.connect_broker(registry.clone()).await?;
         let mut builder = Service::builder(&self.service.name)
             .diagnostics(diagnostics)
             .transport(transport)
-            .registry(self.connect_registry().await?)
+            .registry(registry)
+            .broker(broker)
             .strategy(self.strategy.clone())
             .client_options(self.client);
         *builder.options_mut() = self.service.clone();
@@ -207,7 +224,9 @@ impl Settings {
         self.warn();
         let transport = self.connect_transport().await?;
         let registry = self.connect_registry().await?;
+        let broker = self.connect_broker(registry.clone()).await?;
         Ok(Client::builder(registry, transport)
+            .broker(broker)
             .strategy(self.strategy.clone())
             .options(self.client))
     }
@@ -237,6 +256,7 @@ impl std::fmt::Debug for Settings {
             .field("strategy", &self.strategy.name())
             .field("registry", &self.registry)
             .field("transport", &self.transport)
+            .field("broker", &self.broker)
             .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
@@ -289,27 +309,6 @@ fn choice<'a>(values: &Values, kind: &str, known: impl Iterator<Item = &'a str>)
         name: name.to_owned(),
         addresses: values.list(&format!("{kind}_address")).to_vec(),
     })
-}
-
-fn broker(values: &Values, warnings: &mut Vec<String>) -> Read<Option<PluginChoice>> {
-    let addresses = values.list("broker_address").to_vec();
-    let Some(name) = values.get("broker") else {
-        if !addresses.is_empty() {
-            warnings.push(values.about("broker_address", "is not used: there are no brokers yet"));
-        }
-        return Ok(None);
-    };
-    if !BROKERS.contains(&name) {
-        let problem = format!("no broker is called {name:?}; known are: {}", BROKERS.join(", "));
-        return Err(values.about("broker", &problem));
-    }
-    let problem =
-        format!("{name} is not used: there are no brokers yet, so nothing is published or subscribed to");
-    warnings.push(values.about("broker", &problem));
-    Ok(Some(PluginChoice {
-        name: name.to_owned(),
-        addresses,
-    }))
 }
 
 fn strategy(values: &Values, plugins: &Plugins) -> Read<Arc<dyn Strategy>> {

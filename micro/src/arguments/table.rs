@@ -208,14 +208,16 @@ pub(super) const FLAGS: &[Argument] = &[
     )
     .default("rpc")
     .group(CLIENT),
-    flag(
-        "broker",
-        "MICRO_BROKER",
-        "NAME",
-        "Accepted for programs that share their environment; there are no brokers yet, a warning says so",
+    flag("broker", "MICRO_BROKER", "NAME", "How events travel")
+        .default("http")
+        .group(BROKER),
+    list(
+        "broker_address",
+        "MICRO_BROKER_ADDRESS",
+        "ADDRESS",
+        "Where the broker is; for http where to listen for events, 127.0.0.1:0 unless given",
     )
     .group(BROKER),
-    list("broker_address", "MICRO_BROKER_ADDRESS", "ADDRESS", "Likewise").group(BROKER),
     flag(
         "profile",
         "MICRO_PROFILE",
@@ -232,9 +234,6 @@ pub(super) const FLAGS: &[Argument] = &[
     .default("info")
     .group(PROCESS),
 ];
-
-/// What Go Micro's own programs may name; other names are mistakes.
-pub(super) const BROKERS: &[&str] = &["memory", "http", "nats", "rabbitmq", "kafka", "redis", "nsq"];
 
 /// Names for the only client and the only server.
 pub(super) const RPC: &[&str] = &["rpc", "mucp"];

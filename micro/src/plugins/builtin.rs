@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use micro_core::broker::{HttpBroker, HttpBrokerConfig, MemoryBroker};
 use micro_core::registry::MemoryRegistry;
 use micro_core::selector::{ConsistentHash, PowerOfTwoChoices, Random, RoundRobin};
 use micro_core::transport::http::HttpConfig;
 use micro_core::transport::{HttpTransport, MemoryTransport};
-use micro_core::{Registry, Result, Transport};
+use micro_core::{Broker, Registry, Result, Transport};
 
 use super::{PluginArguments, Plugins, wrong};
 
@@ -22,6 +23,7 @@ pub(super) fn feature(kind: &str, name: &str) -> Option<&'static str> {
 pub(super) fn plugins() -> Plugins {
     let registry = MemoryRegistry::new();
     let transport = MemoryTransport::new();
+    let broker = MemoryBroker::new();
     let plugins = Plugins::none()
         .registry("memory", move |_| {
             let registry: Arc<dyn Registry> = Arc::new(registry.clone());
@@ -32,14 +34,21 @@ pub(super) fn plugins() -> Plugins {
             async move { made }
         })
         .transport("http", |arguments| async move { http(arguments) })
+        .broker("memory", move |arguments| {
+            unused_addresses("broker", "memory", &arguments.addresses);
+            let broker: Arc<dyn Broker> = Arc::new(broker.clone());
+            async move { Ok(broker) }
+        })
+        .broker("http", |arguments| async move { http_broker(arguments) })
         .strategy(Arc::new(Random))
         .strategy(Arc::new(RoundRobin))
         .strategy(Arc::new(PowerOfTwoChoices))
         .strategy(Arc::new(ConsistentHash));
     #[cfg(feature = "mdns")]
-    let plugins = plugins
-        .registry("mdns", mdns)
-        .profile("local", &[("registry", "mdns"), ("transport", "http")]);
+    let plugins = plugins.registry("mdns", mdns).profile(
+        "local",
+        &[("registry", "mdns"), ("transport", "http"), ("broker", "http")],
+    );
     plugins
 }
 
@@ -62,7 +71,7 @@ fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
         config.pool_idle_timeout = ttl;
         config.pool_max_age = ttl;
     }
-    unused_addresses("http", &arguments.addresses);
+    unused_addresses("transport", "http", &arguments.addresses);
     Ok(Arc::new(HttpTransport::new(config)?))
 }
 
@@ -72,14 +81,36 @@ fn memory(transport: MemoryTransport, arguments: &PluginArguments) -> Result<Arc
             "it has no encryption; leave out the TLS flags or choose --transport=http".into(),
         ));
     }
-    unused_addresses("memory", &arguments.addresses);
+    unused_addresses("transport", "memory", &arguments.addresses);
     Ok(Arc::new(transport))
 }
 
-fn unused_addresses(transport: &str, addresses: &[String]) {
+/// Of the HTTP broker, the address is where this side's subscriptions listen.
+fn http_broker(arguments: PluginArguments) -> Result<Arc<dyn Broker>> {
+    let Some(registry) = arguments.registry else {
+        return Err(wrong(
+            "it finds subscribers in a registry, and was given none".into(),
+        ));
+    };
+    let mut config = HttpBrokerConfig::default();
+    config.http.tls = arguments.tls;
+    match arguments.addresses.as_slice() {
+        [] => {}
+        [address] => config.address.clone_from(address),
+        several => {
+            return Err(wrong(format!(
+                "it listens at one address, not at {}; check --broker_address",
+                several.join(",")
+            )));
+        }
+    }
+    Ok(Arc::new(HttpBroker::new(registry, config)?))
+}
+
+fn unused_addresses(kind: &str, name: &str, addresses: &[String]) {
     if !addresses.is_empty() {
         tracing::warn!(
-            "the transport {transport} needs no server: --transport_address {} is not used",
+            "the {kind} {name} needs no server: --{kind}_address {} is not used",
             addresses.join(",")
         );
     }
@@ -103,6 +134,7 @@ mod tests {
             assert!(profiles.is_empty());
         }
         assert!(plugins.transports().eq(["http", "memory"]));
+        assert!(plugins.brokers().eq(["http", "memory"]));
         assert!(plugins.strategies().eq(["hash", "p2c", "random", "roundrobin"]));
     }
 

@@ -132,7 +132,8 @@ impl Receiver {
             ));
         }
         let mut node = Node::new(id, address);
-        let is_secure = self.config.http.tls.is_some();
+        let tls = self.config.http.tls.as_ref();
+        let is_secure = tls.is_some_and(|tls| tls.identity.is_some());
         node.metadata = [
             ("broker", "http"),
             ("secure", if is_secure { "true" } else { "false" }),
