@@ -27,8 +27,11 @@ pub struct Subscriber {
     options: SubscribeOptions,
     wrappers: Vec<Arc<dyn Wrapper>>,
     shape: Option<Value>,
-    make: Box<dyn FnOnce(&Codecs) -> Arc<dyn Handler> + Send>,
+    make: Make,
 }
+
+/// What makes a handler for the codecs of its server.
+type Make = Box<dyn FnOnce(&Codecs) -> Arc<dyn Handler> + Send>;
 
 impl Subscriber {
     /// A subscription whose handler reads the bodies of events itself.
