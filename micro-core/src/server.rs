@@ -140,7 +140,7 @@ impl ServerBuilder {
         let mut subscribers: Vec<Subscribed> = self
             .subscribers
             .into_iter()
-            .map(|subscriber| subscriber.build(&codecs, &handling))
+            .map(|subscriber| subscriber.build(&codecs, handling))
             .collect();
         // The order in which Go Micro registers them.
         subscribers.sort_by(|a, b| b.topic.cmp(&a.topic));

@@ -7,12 +7,15 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
+use micro_core::client::CallOptions;
 use micro_core::handler::{Context, endpoint_fn};
 use micro_core::transport::MemoryTransport;
 use micro_core::{Error, Service};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
+
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 type Fields = BTreeMap<String, String>;
 
@@ -76,8 +79,12 @@ async fn both_sides_of_a_call_tell_what_is_called_and_how_it_failed() {
             Err::<(), _>(Error::conflict("greeter", "as asked"))
         }));
     let service = service.build().unwrap().start().await.unwrap();
+    let client = service.client().with_options(CallOptions {
+        metadata: [("traceparent", TRACEPARENT)].into(),
+        ..CallOptions::default()
+    });
     for (method, code) in [("Greeter.Hello", None), ("Greeter.Fail", Some("409"))] {
-        let call = service.client().call_plain::<(), ()>("greeter", method, ()).await;
+        let call = client.call_plain::<(), ()>("greeter", method, ()).await;
         assert_eq!(call.is_err(), code.is_some());
         for side in ["client", "server"] {
             let spans = listener.spans.lock().unwrap();
@@ -92,6 +99,9 @@ async fn both_sides_of_a_call_tell_what_is_called_and_how_it_failed() {
             assert_eq!(field("rpc.service"), Some("greeter"));
             assert_eq!(field("otel.name"), Some(method));
             assert_eq!(field("rpc.micro.status_code"), code, "{side} {method}");
+            assert!(field("trace_id").is_some_and(|trace| TRACEPARENT.contains(trace)));
+            let parent = field("parent");
+            assert_eq!(parent, (side == "server").then_some("b7ad6b7169203331"));
         }
     }
 }

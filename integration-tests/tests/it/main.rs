@@ -7,5 +7,6 @@
 
 mod go_peer;
 mod calling_go;
+mod debug;
 mod called_by_go;
 mod over_mdns;

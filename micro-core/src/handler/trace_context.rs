@@ -11,8 +11,8 @@ pub const TRACESTATE: &str = "tracestate";
 
 /// The length of the text in the version that this side writes, and of the part that every version begins with.
 const LENGTH: usize = 55;
-/// Whether the trace is recorded, and whether its id is random: the flags that a hop repeats.
-const REPEATED_FLAGS: u8 = 0b11;
+/// The flag that the caller records the trace. The only one that goes on: others are for later versions of the
+/// specification, and readers of this one may refuse them.
 const SAMPLED: u8 = 0b01;
 
 /// The trace that a call belongs to, and the span in it that the call comes from: what the header `traceparent`
@@ -42,7 +42,7 @@ impl TraceContext {
         Self {
             trace: fastrand::u128(1..).to_be_bytes(),
             span: span_id(),
-            flags: REPEATED_FLAGS,
+            flags: SAMPLED,
         }
     }
 
@@ -78,7 +78,7 @@ impl TraceContext {
         Self {
             trace: self.trace,
             span: span_id(),
-            flags: self.flags & REPEATED_FLAGS,
+            flags: self.flags & SAMPLED,
         }
     }
 
@@ -132,7 +132,7 @@ impl fmt::Display for TraceContext {
             "00-{:032x}-{:016x}-{:02x}",
             u128::from_be_bytes(self.trace),
             u64::from_be_bytes(self.span),
-            self.flags & REPEATED_FLAGS
+            self.flags & SAMPLED
         )
     }
 }

@@ -186,7 +186,8 @@ impl ServiceBuilder {
         self
     }
 
-    /// Counts and records nothing, answers no `Debug.*`, and mounts no `/health`.
+    /// Counts and records nothing, and answers no `Debug.*`; the transport that is made by default has no `/health` then.
+    /// Traces go on all the same.
     #[must_use]
     pub fn without_debug(mut self) -> Self {
         self.has_debug = false;
