@@ -61,10 +61,15 @@ pub trait Handler: Send + Sync + 'static {
     async fn handle(&self, request: Request) -> Result<Response>;
 }
 
-#[async_trait]
 impl<H: Handler + ?Sized> Handler for Arc<H> {
-    async fn handle(&self, request: Request) -> Result<Response> {
-        (**self).handle(request).await
+    // Written out, so that the inner future is returned as it is, without a box around it: whoever holds an `Arc` of a
+    // handler calls this.
+    fn handle<'a, 'b>(&'a self, request: Request) -> BoxFuture<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        (**self).handle(request)
     }
 }
 
