@@ -156,12 +156,11 @@ pub fn deadline(timeout: &str, now: Instant) -> Option<Instant> {
     now.checked_add(Duration::from_nanos(nanoseconds))
 }
 
-/// A known content type as a constant, which costs nothing to clone; any other as it is.
-pub(crate) fn content_type(text: &str) -> Option<Text> {
+/// A known content type as a constant, which costs nothing to clone.
+pub(crate) fn content_type(text: &[u8]) -> Option<Text> {
     use crate::codec::{JSON, JSON_RPC, OCTET_STREAM, PROTO_RPC, PROTOBUF};
-    [PROTOBUF, JSON, PROTO_RPC, JSON_RPC, OCTET_STREAM]
-        .into_iter()
-        .find(|known| *known == text)
+    static KNOWN: [Text; 5] = [PROTOBUF, JSON, PROTO_RPC, JSON_RPC, OCTET_STREAM];
+    KNOWN.iter().find(|known| known.as_bytes() == text).cloned()
 }
 
 /// The text of `Micro-Error` for an error: its JSON, or the bare text of one that has nothing but a detail and

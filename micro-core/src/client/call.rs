@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::stream;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument;
@@ -14,7 +13,7 @@ use super::budget::Budget;
 use super::scope::Route;
 use super::{ClientOptions, RetryOptions};
 use crate::error::CLIENT;
-use crate::handler::{CallKind, Trace, wrap_all};
+use crate::handler::{BoxFuture, CallKind, Trace, wrap_all};
 use crate::registry::Node;
 use crate::selector::{Candidate, Candidates, Criteria, Filter, Filters, InFlight, Outcome, Selector};
 use crate::{Body, Error, ErrorKind, Handler, Request, Response, Result, Text, Transport, Wrapper};
@@ -305,15 +304,21 @@ impl Calls {
     }
 }
 
-#[async_trait]
 impl Handler for Calls {
-    async fn handle(&self, request: Request) -> Result<Response> {
+    // Written out, so that the future of a call without a span has no room for one.
+    fn handle<'a, 'b>(&'a self, request: Request) -> BoxFuture<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
         if !Trace::is_enabled() {
-            return self.call(request).await;
+            return Box::pin(self.call(request));
         }
         let span = Trace::Client.span(&request);
-        let result = self.call(request).instrument(span.clone()).await;
-        Trace::finish(&span, result)
+        Box::pin(async move {
+            let result = self.call(request).instrument(span.clone()).await;
+            Trace::finish(&span, result)
+        })
     }
 }
 

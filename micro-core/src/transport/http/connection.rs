@@ -546,11 +546,11 @@ fn known_content_type(head: &Head, bytes: &[u8]) -> Option<Text> {
     if start == end {
         return Some(Text::new());
     }
-    wire::content_type(std::str::from_utf8(bytes.get(start as usize..end as usize)?).ok()?)
+    wire::content_type(bytes.get(start as usize..end as usize)?)
 }
 
 fn content_type(head_text: &Text, head: &Head) -> Text {
-    wire::content_type(str_of(head_text, head.content_type))
+    wire::content_type(str_of(head_text, head.content_type).as_bytes())
         .unwrap_or_else(|| text(head_text, head.content_type))
 }
 

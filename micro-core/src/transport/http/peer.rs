@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 
 use super::connection::{Message, ReadError, Side, write_message};
@@ -14,7 +13,7 @@ use super::serve::GOODBYE;
 use super::tls::{self, Connector};
 use super::{HttpConfig, HttpLimits};
 use crate::error::CLIENT;
-use crate::handler::CallKind;
+use crate::handler::{BoxFuture, CallKind};
 use crate::{Error, Handler, Request, Response, Result, Text};
 
 /// How long an answer is waited for that a peer may have sent before it stopped reading.
@@ -96,7 +95,8 @@ impl PeerShared {
         .unanswered()
     }
 
-    async fn exchange(&self, request: Request, body: &[u8]) -> Result<Response> {
+    async fn exchange(&self, request: Request) -> Result<Response> {
+        let body = request.body.as_single().map_or(&[][..], |body| body);
         loop {
             let mut now = Instant::now();
             let (mut connection, is_fresh) = match self.pool.take(now) {
@@ -248,15 +248,17 @@ pub(super) fn is_goodbye(message: &Message) -> bool {
             .any(|span| str_of(&message.text, span.name).eq_ignore_ascii_case(GOODBYE))
 }
 
-#[async_trait]
 impl Handler for HttpPeer {
-    async fn handle(&self, mut request: Request) -> Result<Response> {
-        if request.kind == CallKind::Unary {
-            match request.take_body().try_into_single() {
-                Ok(body) => return self.0.exchange(request, &body).await,
-                Err(stream) => request.body = stream,
-            }
+    // Written out, so that the future of a call of one message has no room for a stream's.
+    fn handle<'a, 'b>(&'a self, request: Request) -> BoxFuture<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        if request.kind == CallKind::Unary && !request.body.is_stream() {
+            Box::pin(self.0.exchange(request))
+        } else {
+            Box::pin(super::peer_stream::open(self.0.clone(), request))
         }
-        super::peer_stream::open(self.0.clone(), request).await
     }
 }
