@@ -152,8 +152,13 @@ pub(crate) fn travelling(metadata: &Metadata) -> impl Iterator<Item = (&str, &st
 
 /// When a caller that sent this `Timeout` stops waiting. `None` when it is no number.
 pub fn deadline(timeout: &str, now: Instant) -> Option<Instant> {
-    let nanoseconds: u64 = timeout.trim().parse().ok()?;
-    now.checked_add(Duration::from_nanos(nanoseconds))
+    now.checked_add(time_left(timeout.as_bytes())?)
+}
+
+/// What a `Timeout` leaves for the call. `None` when it is no number.
+pub(crate) fn time_left(timeout: &[u8]) -> Option<Duration> {
+    let nanoseconds = std::str::from_utf8(timeout).ok()?.trim().parse().ok()?;
+    Some(Duration::from_nanos(nanoseconds))
 }
 
 /// A known content type as a constant, which costs nothing to clone.

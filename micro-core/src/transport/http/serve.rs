@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::connection::{Io, Message, ReadBuffer, ReadError, Side, write_message};
-use super::head::{BadHead, Framing, Head, Start, str_of, text, write_header, write_length};
+use super::head::{
+    BadHead, Framing, Head, Start, str_of, text, write_header, write_known_header, write_length,
+};
 use super::listener::Server;
 use super::{mount, serve_stream};
 use crate::handler::{CallKind, Peer, RequestParts};
@@ -308,13 +310,14 @@ impl Connection {
     ) -> bool {
         self.output.clear();
         self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        write_length(&mut self.output, body.len());
         let content_type = if content_type.is_empty() {
             &caller.content_type
         } else {
             content_type
         };
-        if let Err(error) = write_rest(&mut self.output, content_type, metadata, keep_alive) {
+        write_content_type(&mut self.output, content_type);
+        write_length(&mut self.output, body.len());
+        if let Err(error) = write_rest(&mut self.output, metadata, keep_alive) {
             return self.fail(caller, &error, keep_alive).await;
         }
         self.write(&body).await
@@ -353,15 +356,16 @@ impl Connection {
         }
         self.output.clear();
         self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        // HTTP/1.0 knows no chunks: there the end of the connection is the end of the body.
-        if caller.http11 {
-            self.output.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-        }
         let content_type = match response.content_type.is_empty() {
             true => &caller.content_type,
             false => &response.content_type,
         };
-        if let Err(error) = write_rest(&mut self.output, content_type, &response.metadata, false) {
+        write_content_type(&mut self.output, content_type);
+        // HTTP/1.0 knows no chunks: there the end of the connection is the end of the body.
+        if caller.http11 {
+            self.output.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        if let Err(error) = write_rest(&mut self.output, &response.metadata, false) {
             self.fail(caller, &error, false).await;
             self.close().await;
             return ControlFlow::Break(());
@@ -459,7 +463,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn of(head: &Head, request: &Request) -> Self {
-        let is_framework = head.id.1 != 0 || head.timeout.1 != 0 || head.topic || !request.service.is_empty();
+        let is_framework = head.is_framework || !request.service.is_empty();
         Self {
             content_type: request.content_type.clone(),
             is_framework,
@@ -481,7 +485,7 @@ pub(super) fn request(message: &mut Message, peer: Option<Peer>, now: Instant) -
         endpoint: text(bytes, head.endpoint),
         content_type: content_type.clone(),
         metadata: head.metadata(bytes),
-        deadline: wire::deadline(str_of(bytes, head.timeout), now),
+        deadline: head.timeout.and_then(|left| now.checked_add(left)),
         kind: CallKind::Unary,
         idempotent: false,
         // Over HTTP the id is a counter that says nothing; answers follow in order.
@@ -492,10 +496,14 @@ pub(super) fn request(message: &mut Message, peer: Option<Peer>, now: Instant) -
     })
 }
 
-fn write_rest(out: &mut Vec<u8>, content_type: &str, metadata: &Metadata, keep_alive: bool) -> Result<()> {
+/// Comes before the length, so that callers find the beginnings of answers alike.
+pub(super) fn write_content_type(out: &mut Vec<u8>, content_type: &str) {
     if !content_type.is_empty() {
-        write_header(out, "Content-Type", content_type)?;
+        write_known_header(out, "Content-Type", content_type);
     }
+}
+
+fn write_rest(out: &mut Vec<u8>, metadata: &Metadata, keep_alive: bool) -> Result<()> {
     for (name, value) in wire::travelling(metadata) {
         write_header(out, name, value)?;
     }
@@ -512,9 +520,10 @@ pub(super) fn write_error(out: &mut Vec<u8>, caller: &Caller, error: &Error, kee
     if caller.is_framework {
         let body = wire::error_body(&caller.content_type, &text);
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        write_content_type(out, &caller.content_type);
         write_length(out, body.len());
-        let _ = write_header(out, "Micro-Error", &text);
-        let _ = write_rest(out, &caller.content_type, &metadata, keep_alive);
+        write_known_header(out, "Micro-Error", &text);
+        let _ = write_rest(out, &metadata, keep_alive);
         out.extend_from_slice(&body);
         return;
     }
@@ -522,9 +531,10 @@ pub(super) fn write_error(out: &mut Vec<u8>, caller: &Caller, error: &Error, kee
     let status = http_status(error);
     let reason = status.canonical_reason().unwrap_or("Error");
     out.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
+    write_content_type(out, "application/json");
     write_length(out, body.len());
-    let _ = write_header(out, "Micro-Error", &text);
-    let _ = write_rest(out, "application/json", &metadata, keep_alive);
+    write_known_header(out, "Micro-Error", &text);
+    let _ = write_rest(out, &metadata, keep_alive);
     out.extend_from_slice(body.as_bytes());
 }
 
