@@ -95,7 +95,8 @@ impl PeerShared {
         .unanswered()
     }
 
-    async fn exchange(&self, request: Request) -> Result<Response> {
+    // Exclusive, because a request cannot be shared by threads; it stays as it is.
+    async fn exchange(&self, request: &mut Request) -> Result<Response> {
         let body = request.body.as_single().map_or(&[][..], |body| body);
         loop {
             let mut now = Instant::now();
@@ -113,7 +114,7 @@ impl PeerShared {
                 output, beginning, ..
             } = &mut *connection;
             let id = self.next_id();
-            if let Err(error) = beginning.write_unary(output, &self.lead, &request, id, now, body.len()) {
+            if let Err(error) = beginning.write_unary(output, &self.lead, request, id, now, body.len()) {
                 self.pool.put(connection);
                 return Err(error.never_started());
             }
@@ -250,15 +251,32 @@ pub(super) fn is_goodbye(message: &Message) -> bool {
 
 impl Handler for HttpPeer {
     // Written out, so that the future of a call of one message has no room for a stream's.
-    fn handle<'a, 'b>(&'a self, request: Request) -> BoxFuture<'b>
+    fn handle<'a, 'b>(&'a self, mut request: Request) -> BoxFuture<'b>
     where
         'a: 'b,
         Self: 'b,
     {
-        if request.kind == CallKind::Unary && !request.body.is_stream() {
-            Box::pin(self.0.exchange(request))
+        if is_exchange(&request) {
+            Box::pin(async move { self.0.exchange(&mut request).await })
         } else {
             Box::pin(super::peer_stream::open(self.0.clone(), request))
         }
     }
+
+    fn handle_kept<'a, 'b, 'c>(&'a self, request: &'b mut Request) -> BoxFuture<'c>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        if is_exchange(request) {
+            return Box::pin(self.0.exchange(request));
+        }
+        Box::pin(async move { self.handle(request.copy()?).await })
+    }
+}
+
+/// Whether one message goes out and one comes back.
+fn is_exchange(request: &Request) -> bool {
+    request.kind == CallKind::Unary && !request.body.is_stream()
 }
