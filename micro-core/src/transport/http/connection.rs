@@ -102,7 +102,7 @@ impl AsyncWrite for Io {
 /// A message that was read whole.
 #[derive(Debug)]
 pub(super) struct Message {
-    pub(super) head: Head,
+    pub(super) head: Box<Head>,
     /// As much of the head as is needed of it.
     pub(super) text: Text,
     pub(super) content_type: Text,
@@ -236,7 +236,7 @@ impl ReadBuffer {
     }
 
     /// The next head, if it is complete.
-    pub(super) fn head(&mut self, side: Side, limits: &HttpLimits) -> Result<Option<Head>, BadHead> {
+    pub(super) fn head(&mut self, side: Side, limits: &HttpLimits) -> Result<Option<Box<Head>>, BadHead> {
         if self.is_empty() {
             return Ok(None);
         }
@@ -267,7 +267,11 @@ impl ReadBuffer {
     }
 
     /// The whole message, if it is here and small; else the head comes back.
-    pub(super) fn whole(&mut self, head: Head, side: Side) -> Result<Result<Message, Head>, BadHead> {
+    pub(super) fn whole(
+        &mut self,
+        head: Box<Head>,
+        side: Side,
+    ) -> Result<Result<Message, Box<Head>>, BadHead> {
         let body = match head.framing {
             Framing::Length(length) => length,
             Framing::None if side == Side::Requests => 0,
@@ -303,7 +307,7 @@ impl ReadBuffer {
     /// Reads the rest of a message whose head is known and that is not [whole](Self::whole).
     pub(super) async fn rest(
         &mut self,
-        head: Head,
+        head: Box<Head>,
         io: &mut (impl AsyncRead + Unpin),
         limits: &HttpLimits,
     ) -> Result<Message, ReadError> {

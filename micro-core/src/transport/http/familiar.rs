@@ -7,7 +7,7 @@ use httparse::{EMPTY_HEADER, Header, Status};
 
 use super::HttpLimits;
 use super::connection::Side;
-use super::head::{BadHead, Head, MAX_HEADERS, Room, Unfinished, incomplete, part_of};
+use super::head::{BadHead, Head, MAX_HEADERS, Room, incomplete, part_of};
 use crate::Text;
 use crate::wire::{Field, field};
 
@@ -21,7 +21,7 @@ const FEW: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Familiar {
     text: Text,
-    parsed: Unfinished,
+    head: Box<Head>,
 }
 
 impl Familiar {
@@ -39,7 +39,7 @@ impl Familiar {
         side: Side,
         bytes: &[u8],
         limits: &HttpLimits,
-    ) -> Result<Option<Head>, BadHead> {
+    ) -> Result<Option<Box<Head>>, BadHead> {
         if let Some(end) = bytes
             .strip_prefix(self.text.as_bytes())
             .filter(|_| !self.text.is_empty())
@@ -47,12 +47,13 @@ impl Familiar {
             let mut headers = [EMPTY_HEADER; FEW];
             match httparse::parse_headers(end, &mut headers) {
                 Ok(Status::Complete((length, headers))) => {
-                    let mut parsed = self.parsed.clone();
-                    parsed.head.length = self.text.len() + length;
+                    let mut head = self.head.clone();
+                    head.length = self.text.len() + length;
                     for header in headers {
-                        parsed.take(bytes, header, field(header.name.as_bytes()))?;
+                        head.take(bytes, header, field(header.name.as_bytes()))?;
                     }
-                    return parsed.finish(limits).map(Some);
+                    head.finish(limits)?;
+                    return Ok(Some(head));
                 }
                 Ok(Status::Partial) => return incomplete(bytes, limits),
                 // There are more, or something is wrong: the whole head tells.
@@ -62,43 +63,46 @@ impl Familiar {
         self.whole_head(side, bytes, limits)
     }
 
-    fn whole_head(&mut self, side: Side, bytes: &[u8], limits: &HttpLimits) -> Result<Option<Head>, BadHead> {
+    fn whole_head(
+        &mut self,
+        side: Side,
+        bytes: &[u8],
+        limits: &HttpLimits,
+    ) -> Result<Option<Box<Head>>, BadHead> {
         let mut room: Room<'_> = [const { MaybeUninit::uninit() }; MAX_HEADERS];
         let started = match side {
             Side::Requests => Head::request(bytes, &mut room),
             Side::Responses => Head::response(bytes, &mut room),
         };
-        let Some((head, headers)) = started? else {
+        let Some((mut head, headers)) = started? else {
             return incomplete(bytes, limits);
         };
-        let mut parsed = Unfinished::new(head);
         let mut is_beginning = true;
         for (before, header) in headers.iter().enumerate() {
             let field = field(header.name.as_bytes());
             if is_beginning && is_of_one_message(field) {
                 is_beginning = false;
                 if before + FEW <= MAX_HEADERS {
-                    self.remember(bytes, header, &mut parsed);
+                    self.remember(bytes, header, &mut head);
                 }
             }
-            parsed.take(bytes, header, field)?;
+            head.take(bytes, header, field)?;
         }
-        parsed.finish(limits).map(Some)
+        head.finish(limits)?;
+        Ok(Some(head))
     }
 
     /// Keeps what stands before a header, unless that is long or no text.
-    fn remember(&mut self, bytes: &[u8], before: &Header<'_>, parsed: &mut Unfinished) {
+    fn remember(&mut self, bytes: &[u8], before: &Header<'_>, head: &mut Box<Head>) {
         let length = part_of(bytes, before.name.as_bytes()).0 as usize;
         let beginning = bytes
             .get(..length)
             .filter(|_| length <= LONGEST)
             .unwrap_or_default();
         if let Ok(text) = Text::from_utf8(Bytes::copy_from_slice(beginning)) {
-            parsed.head.familiar = text.len();
-            *self = Self {
-                text,
-                parsed: parsed.clone(),
-            };
+            head.familiar = text.len();
+            self.head.clone_from(head);
+            self.text = text;
         }
     }
 }
@@ -116,7 +120,7 @@ mod tests {
     use super::*;
     use crate::transport::http::head::str_of;
 
-    fn parsed(familiar: &mut Familiar, head: &str) -> Result<Option<Head>, BadHead> {
+    fn parsed(familiar: &mut Familiar, head: &str) -> Result<Option<Box<Head>>, BadHead> {
         familiar.head(Side::Requests, head.as_bytes(), &HttpLimits::default())
     }
 
@@ -152,8 +156,11 @@ mod tests {
                 parsed(&mut familiar, &head),
                 parsed(&mut Familiar::default(), &head),
             );
-            let comparable = |result: Result<Option<Head>, BadHead>| {
-                let comparable = |head| format!("{:?}", Head { familiar: 0, ..head });
+            let comparable = |result: Result<Option<Box<Head>>, BadHead>| {
+                let comparable = |mut head: Box<Head>| {
+                    head.familiar = 0;
+                    format!("{head:?}")
+                };
                 result
                     .map(|head| head.map(comparable))
                     .map_err(|bad| (bad.code, bad.detail))

@@ -21,7 +21,8 @@ pub(super) type Part = (u32, u32);
 /// Room for the headers of a head.
 pub(super) type Room<'a> = [MaybeUninit<Header<'a>>; MAX_HEADERS];
 
-/// A parsed head. Its texts are positions in the bytes that it was parsed from.
+/// A parsed head. Its texts are positions in the bytes that it was parsed from. Moves as a box, for it is large and
+/// moves often.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Head {
     /// How many bytes the head takes, including the empty line.
@@ -47,6 +48,7 @@ pub(super) struct Head {
     pub(super) expects_continue: bool,
     /// How many bytes of it are kept as the text of its [beginning](super::familiar::Familiar).
     pub(super) familiar: usize,
+    fallbacks: Fallbacks,
 }
 
 /// The first line.
@@ -111,7 +113,7 @@ impl Head {
     pub(super) fn request<'h, 'b>(
         bytes: &'b [u8],
         room: &'h mut Room<'b>,
-    ) -> Result<Option<(Self, &'h [Header<'b>])>, BadHead> {
+    ) -> Result<Option<(Box<Self>, &'h [Header<'b>])>, BadHead> {
         let mut request = httparse::Request::new(&mut []);
         let parsed = ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, room)?;
         let Status::Complete(length) = parsed else {
@@ -121,7 +123,7 @@ impl Head {
         let http11 = request.version == Some(1);
         // Methods are not told apart here, but to these two an answer with a body has another end than it says.
         let ends_oddly = matches!(request.method, Some("HEAD" | "CONNECT"));
-        let head = Self {
+        let head = Box::new(Self {
             length,
             start: Start::Request {
                 target: part(request.path),
@@ -129,7 +131,7 @@ impl Head {
             keep_alive: http11 && !ends_oddly,
             http11,
             ..Self::default()
-        };
+        });
         Ok(Some((head, request.headers)))
     }
 
@@ -137,7 +139,7 @@ impl Head {
     pub(super) fn response<'h, 'b>(
         bytes: &'b [u8],
         room: &'h mut Room<'b>,
-    ) -> Result<Option<(Self, &'h [Header<'b>])>, BadHead> {
+    ) -> Result<Option<(Box<Self>, &'h [Header<'b>])>, BadHead> {
         let mut response = httparse::Response::new(&mut []);
         let parsed =
             ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, room)?;
@@ -145,7 +147,7 @@ impl Head {
             return Ok(None);
         };
         let http11 = response.version == Some(1);
-        let head = Self {
+        let head = Box::new(Self {
             length,
             start: Start::Response {
                 status: response.code.unwrap_or_default(),
@@ -153,17 +155,12 @@ impl Head {
             keep_alive: http11,
             http11,
             ..Self::default()
-        };
+        });
         Ok(Some((head, response.headers)))
     }
 
-    fn take(
-        &mut self,
-        bytes: &[u8],
-        header: &Header<'_>,
-        field: Field,
-        fallbacks: &mut Fallbacks,
-    ) -> Result<(), BadHead> {
+    /// Reads one more header.
+    pub(super) fn take(&mut self, bytes: &[u8], header: &Header<'_>, field: Field) -> Result<(), BadHead> {
         let value = part_of(bytes, header.value);
         let set = |part: &mut Part| {
             // One value a name: the first counts.
@@ -183,11 +180,11 @@ impl Head {
             Field::Timeout => self.timeout = self.timeout.or_else(|| wire::time_left(header.value)),
             Field::Error => set(&mut self.error),
             Field::Stream => self.stream = self.stream.or(Some(value)),
-            Field::Method => set(&mut fallbacks.method),
-            Field::LegacyService => set(&mut fallbacks.service),
-            Field::LegacyEndpoint => set(&mut fallbacks.endpoint),
-            Field::LegacyMethod => set(&mut fallbacks.legacy_method),
-            Field::LegacyStream => fallbacks.stream = fallbacks.stream.or(Some(value)),
+            Field::Method => set(&mut self.fallbacks.method),
+            Field::LegacyService => set(&mut self.fallbacks.service),
+            Field::LegacyEndpoint => set(&mut self.fallbacks.endpoint),
+            Field::LegacyMethod => set(&mut self.fallbacks.legacy_method),
+            Field::LegacyStream => self.fallbacks.stream = self.fallbacks.stream.or(Some(value)),
             Field::ContentLength => self.length_delimited(header.value)?,
             Field::TransferEncoding => self.chunked(header.value)?,
             Field::Connection => self.connection(header.value),
@@ -253,7 +250,25 @@ impl Head {
         }
     }
 
-    fn fall_back(&mut self, fallbacks: Fallbacks) {
+    /// Draws the conclusions once all headers were read.
+    pub(super) fn finish(&mut self, limits: &HttpLimits) -> Result<(), BadHead> {
+        if self.length > limits.head_size {
+            return Err(head_too_large(limits));
+        }
+        self.fall_back();
+        if let Framing::Length(length) = self.framing
+            && length > limits.message_size
+        {
+            return Err(message_too_large(limits));
+        }
+        // Has no body, whatever its headers say.
+        if let Start::Response { status: 204 | 304 } = self.start {
+            self.framing = Framing::Length(0);
+        }
+        Ok(())
+    }
+
+    fn fall_back(&mut self) {
         let absent = |part: &Part| part.0 == part.1;
         let Fallbacks {
             method,
@@ -261,7 +276,9 @@ impl Head {
             endpoint,
             legacy_method,
             stream,
-        } = fallbacks;
+        } = self.fallbacks;
+        // Messages of streams have some of the doubles, other answers others.
+        self.legacy |= service.1 != 0 || endpoint.1 != 0 || legacy_method.1 != 0;
         if absent(&self.service) {
             self.service = service;
         }
@@ -303,13 +320,7 @@ impl Head {
     }
 }
 
-/// A head while its headers are read one by one.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Unfinished {
-    pub(super) head: Head,
-    fallbacks: Fallbacks,
-}
-
+/// Names that count where the usual ones are absent.
 #[derive(Debug, Default, Clone, Copy)]
 struct Fallbacks {
     method: Part,
@@ -317,40 +328,6 @@ struct Fallbacks {
     endpoint: Part,
     legacy_method: Part,
     stream: Option<Part>,
-}
-
-impl Unfinished {
-    pub(super) fn new(head: Head) -> Self {
-        Self {
-            head,
-            fallbacks: Fallbacks::default(),
-        }
-    }
-
-    pub(super) fn take(&mut self, bytes: &[u8], header: &Header<'_>, field: Field) -> Result<(), BadHead> {
-        self.head.take(bytes, header, field, &mut self.fallbacks)
-    }
-
-    pub(super) fn finish(self, limits: &HttpLimits) -> Result<Head, BadHead> {
-        let Self { mut head, fallbacks } = self;
-        if head.length > limits.head_size {
-            return Err(head_too_large(limits));
-        }
-        // Messages of streams have some of the doubles, other answers others.
-        head.legacy |=
-            fallbacks.service.1 != 0 || fallbacks.endpoint.1 != 0 || fallbacks.legacy_method.1 != 0;
-        head.fall_back(fallbacks);
-        if let Framing::Length(length) = head.framing
-            && length > limits.message_size
-        {
-            return Err(message_too_large(limits));
-        }
-        // Has no body, whatever its headers say.
-        if let Start::Response { status: 204 | 304 } = head.start {
-            head.framing = Framing::Length(0);
-        }
-        Ok(head)
-    }
 }
 
 /// A part of a head as a text of its own, sharing the head's bytes.
@@ -367,7 +344,7 @@ pub(super) fn str_of(head: &Text, (start, end): Part) -> &str {
 }
 
 /// The outcome of a head that is not complete yet.
-pub(super) fn incomplete(bytes: &[u8], limits: &HttpLimits) -> Result<Option<Head>, BadHead> {
+pub(super) fn incomplete(bytes: &[u8], limits: &HttpLimits) -> Result<Option<Box<Head>>, BadHead> {
     if bytes.len() > limits.head_size {
         Err(head_too_large(limits))
     } else {
@@ -581,7 +558,7 @@ mod tests {
     use crate::transport::http::connection::Side;
     use crate::transport::http::familiar::Familiar;
 
-    fn request(text: &str) -> Result<Option<Head>, BadHead> {
+    fn request(text: &str) -> Result<Option<Box<Head>>, BadHead> {
         Familiar::default().head(Side::Requests, text.as_bytes(), &HttpLimits::default())
     }
 

@@ -202,7 +202,7 @@ impl Connection {
         }
     }
 
-    async fn dribbling_head(&mut self) -> Result<Option<Head>, BadHead> {
+    async fn dribbling_head(&mut self) -> Result<Option<Box<Head>>, BadHead> {
         let limits = self.server.limits;
         while matches!(self.input.fill(&mut self.io).await, Ok(1..)) {
             if let Some(head) = self.input.head(Side::Requests, &limits)? {
