@@ -157,8 +157,18 @@ pub fn deadline(timeout: &str, now: Instant) -> Option<Instant> {
 
 /// What a `Timeout` leaves for the call. `None` when it is no number.
 pub(crate) fn time_left(timeout: &[u8]) -> Option<Duration> {
-    let nanoseconds = std::str::from_utf8(timeout).ok()?.trim().parse().ok()?;
+    // Nearly everybody writes digits and nothing else.
+    let nanoseconds = number(timeout).or_else(|| std::str::from_utf8(timeout).ok()?.trim().parse().ok())?;
     Some(Duration::from_nanos(nanoseconds))
+}
+
+/// A number of nothing but decimal digits.
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
+    let (first, rest) = digits.split_first()?;
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    rest.iter().try_fold(digit(first)?, |number, byte| {
+        number.checked_mul(10)?.checked_add(digit(byte)?)
+    })
 }
 
 /// A known content type as a constant, which costs nothing to clone.

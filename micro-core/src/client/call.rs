@@ -104,33 +104,37 @@ impl Calls {
                 let detail = format!("service {}: no node to call", request.names().0);
                 return Err(Error::unavailable(CLIENT, detail).never_started());
             };
-            let (result, outcome) = self.attempt(&mut request, &candidate, deadline, since).await;
-            self.selector.mark(request.names().0, &candidate, outcome);
+            let in_flight = InFlight::new(candidate);
+            let candidate = in_flight.candidate();
+            let (result, outcome) = self.attempt(&mut request, candidate, deadline, since).await;
+            self.selector.mark(request.names().0, candidate, outcome);
             let error = match result {
+                Ok(response) if response.body.is_stream() => {
+                    return Ok(self.followed(response, request.names().0.clone(), in_flight));
+                }
                 Ok(response) => return Ok(response),
-                Err(error) => error,
+                Err(error) => located(error, request.names(), candidate, attempt),
             };
             let may_repeat = attempt < retries
                 && (outcome == Outcome::Unreachable || self.may_repeat(&error, idempotent))
                 && request.is_still_there();
             if !may_repeat {
-                return Err(located(error, request.names(), &candidate, attempt));
+                return Err(error);
             }
             let pause = self.options.retry.pause(attempt + 1, candidates.len() > 1);
             let again = Instant::now().checked_add(pause);
             if deadline.is_some_and(|deadline| again.is_none_or(|again| again >= deadline)) {
-                return Err(located(error, request.names(), &candidate, attempt));
+                return Err(error);
             }
-            let (service, endpoint) = request.names();
-            tracing::debug!(%service, %endpoint, address = %candidate.address(), %error, ?pause,
-                "attempt failed; trying again");
+            tracing::debug!(%error, ?pause, "attempt failed; trying again");
+            drop(in_flight);
             if !pause.is_zero() {
                 sleep(pause).await;
             }
             attempt += 1;
             since = Instant::now();
             if is_past(deadline, since) {
-                return Err(located(error, request.names(), &candidate, attempt - 1));
+                return Err(error);
             }
         }
     }
@@ -138,11 +142,10 @@ impl Calls {
     async fn attempt(
         &self,
         request: &mut Outgoing,
-        candidate: &Arc<Candidate>,
+        candidate: &Candidate,
         deadline: Option<Instant>,
         since: Instant,
     ) -> (Result<Response>, Outcome) {
-        let in_flight = candidate.start();
         let streams = request.request.kind == CallKind::Stream;
         let peer = match candidate
             .peer(self.owner)
@@ -163,10 +166,7 @@ impl Calls {
             None => call.await,
         };
         match result {
-            Ok(response) if response.body.is_stream() => (
-                Ok(self.followed(response, request.names().0.clone(), in_flight)),
-                Outcome::Ignored,
-            ),
+            Ok(response) if response.body.is_stream() => (Ok(response), Outcome::Ignored),
             Ok(response) => (Ok(response), answered(candidate, streams, since)),
             Err(error) => {
                 let outcome = if error.is_never_started() {
@@ -204,7 +204,7 @@ impl Calls {
 
     async fn dial(
         &self,
-        candidate: &Arc<Candidate>,
+        candidate: &Candidate,
         deadline: Option<Instant>,
         since: Instant,
     ) -> Result<Arc<Dialled>> {

@@ -215,10 +215,7 @@ impl Head {
         if self.framing != Framing::None {
             return Err(BadHead::new(400, "the head states the length of the body twice"));
         }
-        let digits = std::str::from_utf8(value)
-            .ok()
-            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let length = digits.and_then(|digits| digits.parse().ok());
+        let length = wire::number(value).and_then(|length| usize::try_from(length).ok());
         let length = length.ok_or_else(|| BadHead::new(400, "Content-Length is no number"))?;
         self.framing = Framing::Length(length);
         Ok(())

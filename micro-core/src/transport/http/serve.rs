@@ -113,7 +113,7 @@ impl Connection {
                 let (request, stream) = self.stream_request(message);
                 return serve_stream::serve(self.io, self.input, request, stream, self.server).await;
             }
-            if self.exchange(message, Instant::now()).await.is_break() {
+            if self.exchange(&server, message, Instant::now()).await.is_break() {
                 return;
             }
             since = Instant::now();
@@ -240,17 +240,16 @@ impl Connection {
         (request, stream)
     }
 
-    async fn exchange(&mut self, mut message: Message, now: Instant) -> ControlFlow<()> {
+    async fn exchange(&mut self, server: &Server, mut message: Message, now: Instant) -> ControlFlow<()> {
         let request = request(&mut message, Some(self.peer), now);
         let caller = Caller::of(&message.head, &request);
         let keep_alive = message.head.keep_alive;
         drop(message);
-        let server = self.server.clone();
         let mut call = server.handler.handle(request);
         let Some(result) = self.until_gone(call.as_mut()).await else {
             return ControlFlow::Break(());
         };
-        let keep_alive = keep_alive && !self.server.is_draining();
+        let keep_alive = keep_alive && !server.is_draining();
         let sent = match result {
             Ok(Response {
                 content_type,
