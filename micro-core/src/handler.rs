@@ -63,12 +63,40 @@ pub trait Handler: Send + Sync + 'static {
     ///
     /// What the caller is to see.
     async fn handle(&self, request: Request) -> Result<Response>;
+
+    /// Answers a request of one message that stays with its owner, who may want to send it again, and leaves it as it
+    /// is.
+    ///
+    /// The default answers a copy. A handler that only reads its requests, such as a dialled peer, saves the copy with
+    /// an implementation of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`handle`](Self::handle); and 400 when the body is a stream, of which there is no copy.
+    async fn handle_kept(&self, request: &mut Request) -> Result<Response> {
+        let copy = request.copy()?;
+        self.handle(copy).await
+    }
 }
 
-#[async_trait]
 impl<H: Handler + ?Sized> Handler for Arc<H> {
-    async fn handle(&self, request: Request) -> Result<Response> {
-        (**self).handle(request).await
+    // Written out, so that the inner future is returned as it is, without a box around it: whoever holds an `Arc` of a
+    // handler calls this.
+    fn handle<'a, 'b>(&'a self, request: Request) -> BoxFuture<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        (**self).handle(request)
+    }
+
+    fn handle_kept<'a, 'b, 'c>(&'a self, request: &'b mut Request) -> BoxFuture<'c>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        (**self).handle_kept(request)
     }
 }
 

@@ -152,16 +152,30 @@ pub(crate) fn travelling(metadata: &Metadata) -> impl Iterator<Item = (&str, &st
 
 /// When a caller that sent this `Timeout` stops waiting. `None` when it is no number.
 pub fn deadline(timeout: &str, now: Instant) -> Option<Instant> {
-    let nanoseconds: u64 = timeout.trim().parse().ok()?;
-    now.checked_add(Duration::from_nanos(nanoseconds))
+    now.checked_add(time_left(timeout.as_bytes())?)
 }
 
-/// A known content type as a constant, which costs nothing to clone; any other as it is.
-pub(crate) fn content_type(text: &str) -> Option<Text> {
+/// What a `Timeout` leaves for the call. `None` when it is no number.
+pub(crate) fn time_left(timeout: &[u8]) -> Option<Duration> {
+    // Nearly everybody writes digits and nothing else.
+    let nanoseconds = number(timeout).or_else(|| std::str::from_utf8(timeout).ok()?.trim().parse().ok())?;
+    Some(Duration::from_nanos(nanoseconds))
+}
+
+/// A number of nothing but decimal digits.
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
+    let (first, rest) = digits.split_first()?;
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    rest.iter().try_fold(digit(first)?, |number, byte| {
+        number.checked_mul(10)?.checked_add(digit(byte)?)
+    })
+}
+
+/// A known content type as a constant, which costs nothing to clone.
+pub(crate) fn content_type(text: &[u8]) -> Option<Text> {
     use crate::codec::{JSON, JSON_RPC, OCTET_STREAM, PROTO_RPC, PROTOBUF};
-    [PROTOBUF, JSON, PROTO_RPC, JSON_RPC, OCTET_STREAM]
-        .into_iter()
-        .find(|known| *known == text)
+    static KNOWN: [Text; 5] = [PROTOBUF, JSON, PROTO_RPC, JSON_RPC, OCTET_STREAM];
+    KNOWN.iter().find(|known| known.as_bytes() == text).cloned()
 }
 
 /// The text of `Micro-Error` for an error: its JSON, or the bare text of one that has nothing but a detail and

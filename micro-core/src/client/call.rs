@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::stream;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument;
@@ -14,7 +13,7 @@ use super::budget::Budget;
 use super::scope::Route;
 use super::{ClientOptions, RetryOptions};
 use crate::error::CLIENT;
-use crate::handler::{CallKind, Trace, wrap_all};
+use crate::handler::{BoxFuture, CallKind, Trace, wrap_all};
 use crate::registry::Node;
 use crate::selector::{Candidate, Candidates, Criteria, Filter, Filters, InFlight, Outcome, Selector};
 use crate::{Body, Error, ErrorKind, Handler, Request, Response, Result, Text, Transport, Wrapper};
@@ -98,56 +97,56 @@ impl Calls {
             .candidates(&request.service, route.as_ref(), deadline)
             .await?;
         let mut attempt = 0;
-        let (mut next, mut spare) = Spare::of(request, retries > 0);
+        let mut request = Outgoing::new(request);
         let mut since = started;
         loop {
             let Some(candidate) = candidates.next() else {
-                let detail = format!("service {}: no node to call", spare.names().0);
+                let detail = format!("service {}: no node to call", request.names().0);
                 return Err(Error::unavailable(CLIENT, detail).never_started());
             };
-            let (result, outcome) = self
-                .attempt(spare.names().0, &candidate, next, deadline, since)
-                .await;
-            self.selector.mark(spare.names().0, &candidate, outcome);
+            let in_flight = InFlight::new(candidate);
+            let candidate = in_flight.candidate();
+            let (result, outcome) = self.attempt(&mut request, candidate, deadline, since).await;
+            self.selector.mark(request.names().0, candidate, outcome);
             let error = match result {
+                Ok(response) if response.body.is_stream() => {
+                    return Ok(self.followed(response, request.names().0.clone(), in_flight));
+                }
                 Ok(response) => return Ok(response),
-                Err(error) => error,
+                Err(error) => located(error, request.names(), candidate, attempt),
             };
-            let may_repeat =
-                attempt < retries && (outcome == Outcome::Unreachable || self.may_repeat(&error, idempotent));
-            next = match may_repeat.then(|| spare.take(attempt + 1 < retries)).flatten() {
-                Some(request) => request,
-                None => return Err(located(error, spare.names(), &candidate, attempt)),
-            };
+            let may_repeat = attempt < retries
+                && (outcome == Outcome::Unreachable || self.may_repeat(&error, idempotent))
+                && request.is_still_there();
+            if !may_repeat {
+                return Err(error);
+            }
             let pause = self.options.retry.pause(attempt + 1, candidates.len() > 1);
             let again = Instant::now().checked_add(pause);
             if deadline.is_some_and(|deadline| again.is_none_or(|again| again >= deadline)) {
-                return Err(located(error, spare.names(), &candidate, attempt));
+                return Err(error);
             }
-            let (service, endpoint) = spare.names();
-            tracing::debug!(%service, %endpoint, address = %candidate.address(), %error, ?pause,
-                "attempt failed; trying again");
+            tracing::debug!(%error, ?pause, "attempt failed; trying again");
+            drop(in_flight);
             if !pause.is_zero() {
                 sleep(pause).await;
             }
             attempt += 1;
             since = Instant::now();
             if is_past(deadline, since) {
-                return Err(located(error, spare.names(), &candidate, attempt - 1));
+                return Err(error);
             }
         }
     }
 
     async fn attempt(
         &self,
-        service: &Text,
-        candidate: &Arc<Candidate>,
-        request: Request,
+        request: &mut Outgoing,
+        candidate: &Candidate,
         deadline: Option<Instant>,
         since: Instant,
     ) -> (Result<Response>, Outcome) {
-        let in_flight = candidate.start();
-        let streams = request.kind == CallKind::Stream;
+        let streams = request.request.kind == CallKind::Stream;
         let peer = match candidate
             .peer(self.owner)
             .and_then(|peer| peer.downcast::<Dialled>().ok())
@@ -159,7 +158,7 @@ impl Calls {
                 Err(error) => return (Err(error), Outcome::Unreachable),
             },
         };
-        let call = peer.0.handle(request);
+        let call = request.send(&*peer.0);
         let result = match deadline {
             Some(deadline) => timeout_at(deadline, call)
                 .await
@@ -167,10 +166,7 @@ impl Calls {
             None => call.await,
         };
         match result {
-            Ok(response) if response.body.is_stream() => (
-                Ok(self.followed(response, service.clone(), in_flight)),
-                Outcome::Ignored,
-            ),
+            Ok(response) if response.body.is_stream() => (Ok(response), Outcome::Ignored),
             Ok(response) => (Ok(response), answered(candidate, streams, since)),
             Err(error) => {
                 let outcome = if error.is_never_started() {
@@ -208,7 +204,7 @@ impl Calls {
 
     async fn dial(
         &self,
-        candidate: &Arc<Candidate>,
+        candidate: &Candidate,
         deadline: Option<Instant>,
         since: Instant,
     ) -> Result<Arc<Dialled>> {
@@ -305,15 +301,21 @@ impl Calls {
     }
 }
 
-#[async_trait]
 impl Handler for Calls {
-    async fn handle(&self, request: Request) -> Result<Response> {
+    // Written out, so that the future of a call without a span has no room for one.
+    fn handle<'a, 'b>(&'a self, request: Request) -> BoxFuture<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
         if !Trace::is_enabled() {
-            return self.call(request).await;
+            return Box::pin(self.call(request));
         }
         let span = Trace::Client.span(&request);
-        let result = self.call(request).instrument(span.clone()).await;
-        Trace::finish(&span, result)
+        Box::pin(async move {
+            let result = self.call(request).instrument(span.clone()).await;
+            Trace::finish(&span, result)
+        })
     }
 }
 
@@ -332,62 +334,42 @@ impl RetryOptions {
     }
 }
 
-/// What is kept of a request while it is under way: its names, and what another attempt needs.
-enum Spare {
-    Names(Text, Text),
-    /// A request of one message: a copy shares its bytes.
-    Copy(Request),
-    /// A request whose body is a stream: it is still there if no attempt has begun to read it.
-    Stream(Request, Arc<Mutex<Option<Body>>>),
+/// A request that is under way.
+struct Outgoing {
+    request: Request,
+    /// The request's body where that is a stream: it is still there if no attempt has begun to read it.
+    stream: Option<Arc<Mutex<Option<Body>>>>,
 }
 
-impl Spare {
-    /// Splits a request into one to send and what is kept.
-    fn of(mut request: Request, keep: bool) -> (Request, Self) {
-        if !keep {
-            let names = Self::Names(request.service.clone(), request.endpoint.clone());
-            return (request, names);
-        }
-        if let Some(copy) = request.try_clone() {
-            return (request, Self::Copy(copy));
-        }
-        let body = Arc::new(Mutex::new(Some(request.take_body())));
-        let first = with_stand_in(&request, &body);
-        (first, Self::Stream(request, body))
+impl Outgoing {
+    fn new(mut request: Request) -> Self {
+        let is_stream = request.body.is_stream();
+        let stream = is_stream.then(|| Arc::new(Mutex::new(Some(request.take_body()))));
+        Self { request, stream }
     }
 
     fn names(&self) -> (&Text, &Text) {
-        match self {
-            Self::Names(service, endpoint) => (service, endpoint),
-            Self::Copy(request) | Self::Stream(request, _) => (&request.service, &request.endpoint),
-        }
+        (&self.request.service, &self.request.endpoint)
     }
 
-    /// The request for the next attempt, if it can be sent again. With `another`, what one more would need is kept.
-    fn take(&mut self, another: bool) -> Option<Request> {
-        match self {
-            Self::Names(..) => None,
-            Self::Copy(copy) if another => copy.try_clone(),
-            Self::Copy(copy) => {
-                let names = Self::Names(copy.service.clone(), copy.endpoint.clone());
-                match std::mem::replace(self, names) {
-                    Self::Copy(copy) => Some(copy),
-                    _ => None,
-                }
-            }
-            Self::Stream(request, body) => {
-                let is_untouched = body.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-                is_untouched.then(|| with_stand_in(request, body))
+    /// One attempt.
+    fn send<'a>(&'a mut self, peer: &'a dyn Handler) -> BoxFuture<'a> {
+        match &self.stream {
+            None => peer.handle_kept(&mut self.request),
+            Some(stream) => {
+                let mut copy = self.request.copy_without_body();
+                copy.body = stand_in(stream.clone());
+                peer.handle(copy)
             }
         }
     }
-}
 
-/// A copy of a request whose body was taken out, with a stand-in for that body.
-fn with_stand_in(request: &Request, body: &Arc<Mutex<Option<Body>>>) -> Request {
-    let mut copy = request.copy_without_body();
-    copy.body = stand_in(body.clone());
-    copy
+    /// Whether another attempt could send all of it.
+    fn is_still_there(&self) -> bool {
+        self.stream
+            .as_ref()
+            .is_none_or(|stream| stream.lock().unwrap_or_else(PoisonError::into_inner).is_some())
+    }
 }
 
 /// A stream that takes the real one's place until it is read for the first time.

@@ -34,7 +34,7 @@ impl Client {
     /// When the event cannot be encoded, or the broker cannot be reached or refuses it.
     pub async fn publish<E: Message>(&self, topic: impl Into<Text>, event: &E) -> Result<()> {
         let topic = topic.into();
-        let content_type = self.content_type().unwrap_or(JSON);
+        let content_type = self.content_type(&JSON).clone();
         let envelope = Envelope {
             role: Role::Event,
             endpoint: &topic,
@@ -85,11 +85,6 @@ impl Client {
             Some(recording) => recording.follow(result).map(drop),
             None => result.map(drop),
         }
-    }
-
-    /// The content type that the options ask for.
-    fn content_type(&self) -> Option<Text> {
-        self.scope.as_ref()?.content_type().cloned()
     }
 }
 

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Client;
-use crate::codec::{JSON, Message, PROTOBUF, Plain, Role};
+use crate::codec::{Envelope, JSON, Message, PROTOBUF, Plain, Role};
 use crate::error::CLIENT;
 use crate::handler::{CallKind, Format, StreamSender, Streaming, outgoing};
 use crate::{Body, Error, Request, Response, Result, Text};
@@ -54,9 +54,8 @@ impl Client {
         endpoint: impl Into<Text>,
         request: &Req,
     ) -> Result<Resp> {
-        let format = self.format(endpoint.into(), &PROTOBUF);
-        let request = Request::new(service, format.endpoint.clone(), format.encode(request)?);
-        self.finish(request, format).await
+        self.exchange(Request::new(service, endpoint, Body::empty()), request, &PROTOBUF)
+            .await
     }
 
     /// Calls an endpoint over plain serde types, in JSON unless the options say otherwise.
@@ -74,10 +73,9 @@ impl Client {
         Req: Serialize + DeserializeOwned + Send + Sync + 'static,
         Resp: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        let format = self.format(endpoint.into(), &JSON);
-        let body = format.encode(&Plain::new(request))?;
-        let request = Request::new(service, format.endpoint.clone(), body);
-        let response: Plain<Resp> = self.finish(request, format).await?;
+        let message = Plain::new(request);
+        let request = Request::new(service, endpoint, Body::empty());
+        let response: Plain<Resp> = self.exchange(request, &message, &JSON).await?;
         response
             .into_inner()
             .ok_or_else(|| Error::new(CLIENT, 500, "the response is empty"))
@@ -94,10 +92,9 @@ impl Client {
         method: Method,
         request: &Req,
     ) -> Result<Resp> {
-        let format = self.format(Text::from_static(method.endpoint), &PROTOBUF);
-        let mut request = Request::new(service, format.endpoint.clone(), format.encode(request)?);
-        request.idempotent = method.idempotent;
-        self.finish(request, format).await
+        let mut call = Request::new(service, Text::from_static(method.endpoint), Body::empty());
+        call.idempotent = method.idempotent;
+        self.exchange(call, request, &PROTOBUF).await
     }
 
     /// Calls a method of a generated client with one message for many.
@@ -183,24 +180,50 @@ impl Client {
     }
 
     fn format(&self, endpoint: Text, default: &Text) -> Format {
-        let chosen = self.scope.as_ref().and_then(|scope| scope.content_type());
         Format {
             codecs: self.stack.codecs.clone(),
-            content_type: chosen.unwrap_or(default).clone(),
+            content_type: self.content_type(default).clone(),
             endpoint,
             id: Text::new(),
             role: Role::Request,
         }
     }
 
-    async fn finish<Resp: Message>(&self, mut request: Request, mut format: Format) -> Result<Resp> {
-        request.content_type = format.content_type.clone();
+    pub(super) fn content_type<'a>(&'a self, default: &'a Text) -> &'a Text {
+        let chosen = self.scope.as_ref().and_then(|scope| scope.content_type());
+        chosen.unwrap_or(default)
+    }
+
+    /// One message for one: fills in the request's body and reads the answer's.
+    async fn exchange<Req: Message, Resp: Message>(
+        &self,
+        mut request: Request,
+        message: &Req,
+        default: &Text,
+    ) -> Result<Resp> {
+        let codecs = &self.stack.codecs;
+        let endpoint = request.endpoint.clone();
+        let located = |error: Error| error.context(&endpoint);
+        let mut content_type = self.content_type(default).clone();
+        let envelope = Envelope {
+            role: Role::Request,
+            endpoint: &endpoint,
+            id: "",
+        };
+        request.body = codecs
+            .encode(&content_type, message, &envelope)
+            .map_err(located)?
+            .into();
+        request.content_type = content_type.clone();
         let response = self.request(request).await?;
         if !response.content_type.is_empty() {
-            format.content_type = response.content_type;
+            content_type = response.content_type;
         }
-        format.role = Role::Response;
-        format.decode(response.body.single().await?)
+        let (body, mut answer) = (response.body.single().await?, Resp::default());
+        codecs
+            .decode(&content_type, body, &mut answer, Role::Response)
+            .map_err(located)?;
+        Ok(answer)
     }
 }
 

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use super::Body;
 use crate::codec::PROTOBUF;
-use crate::{Metadata, Text};
+use crate::error::CLIENT;
+use crate::{Error, Metadata, Result, Text};
 
 /// A request: where it goes, what it carries.
 ///
@@ -114,6 +115,17 @@ impl Request {
         let mut copy = self.copy_without_body();
         copy.body = body.into();
         Some(copy)
+    }
+
+    /// A copy, or the error of a request of which there is only one.
+    pub(crate) fn copy(&self) -> Result<Self> {
+        self.try_clone().ok_or_else(|| {
+            let detail = format!(
+                "{} {}: a request whose body is a stream can be sent once only",
+                self.service, self.endpoint
+            );
+            Error::bad_request(CLIENT, detail).never_started()
+        })
     }
 
     pub(crate) fn copy_without_body(&self) -> Self {

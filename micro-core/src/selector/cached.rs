@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use async_trait::async_trait;
 
 use self::view::View;
@@ -67,14 +67,14 @@ impl CachedSelector {
     }
 
     /// The newest view of a service that can be had without waiting.
-    fn ready(&self, service: &str) -> Option<Arc<View>> {
+    fn ready(&self, service: &str) -> Option<Guard<Arc<View>>> {
         let services = self.services.load();
         let service = services.get(service)?;
         let view = service.view.load();
         if view.is_usable() && view.generation() == service.cached.generation() {
-            return Some(Arc::clone(&view));
+            return Some(view);
         }
-        Some(self.renew(service, &service.cached.known()?))
+        Some(Guard::from_inner(self.renew(service, &service.cached.known()?)))
     }
 
     async fn found(&self, service: &str) -> Result<Arc<View>> {
@@ -187,10 +187,10 @@ impl Selector for CachedSelector {
     }
 
     async fn select(&self, service: &str, criteria: &Criteria) -> Result<Candidates> {
-        let view = match self.ready(service) {
-            Some(view) => view,
-            None => self.found(service).await?,
-        };
+        if let Some(view) = self.ready(service) {
+            return self.candidates(service, &view, criteria);
+        }
+        let view = self.found(service).await?;
         self.candidates(service, &view, criteria)
     }
 

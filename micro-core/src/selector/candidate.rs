@@ -77,8 +77,7 @@ impl Candidate {
 
     /// Counts a call as in flight until the guard is dropped.
     pub fn start(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.clone())
+        InFlight::new(self.clone())
     }
 
     /// How many calls are in flight.
@@ -207,6 +206,11 @@ impl fmt::Debug for Candidate {
 pub struct InFlight(Arc<Candidate>);
 
 impl InFlight {
+    pub(crate) fn new(candidate: Arc<Candidate>) -> Self {
+        candidate.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(candidate)
+    }
+
     /// The candidate that the call goes to.
     pub fn candidate(&self) -> &Arc<Candidate> {
         &self.0

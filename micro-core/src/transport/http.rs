@@ -5,6 +5,7 @@
 
 mod batch;
 mod connection;
+mod familiar;
 mod head;
 mod listener;
 mod mount;

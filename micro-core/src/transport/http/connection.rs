@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::HttpLimits;
-use super::head::{BadHead, Framing, Head, Start, head_too_large, is_token, message_too_large, str_of, text};
+use super::familiar::Familiar;
+use super::head::{BadHead, Framing, Head, Start, head_too_large, is_token, message_too_large, text};
 use crate::{Text, wire};
 
 /// First size of a read buffer, in bytes: a call with a body of 1 KiB and more fits.
@@ -101,8 +102,8 @@ impl AsyncWrite for Io {
 /// A message that was read whole.
 #[derive(Debug)]
 pub(super) struct Message {
-    pub(super) head: Head,
-    /// The head's bytes; empty where no part of it is needed.
+    pub(super) head: Box<Head>,
+    /// As much of the head as is needed of it.
     pub(super) text: Text,
     pub(super) content_type: Text,
     pub(super) body: Bytes,
@@ -163,6 +164,7 @@ pub(super) struct ReadBuffer {
     end: usize,
     /// Up to where an incomplete head was searched for its end.
     searched: usize,
+    familiar: Familiar,
 }
 
 impl ReadBuffer {
@@ -234,7 +236,7 @@ impl ReadBuffer {
     }
 
     /// The next head, if it is complete.
-    pub(super) fn head(&mut self, side: Side, limits: &HttpLimits) -> Result<Option<Head>, BadHead> {
+    pub(super) fn head(&mut self, side: Side, limits: &HttpLimits) -> Result<Option<Box<Head>>, BadHead> {
         if self.is_empty() {
             return Ok(None);
         }
@@ -246,10 +248,8 @@ impl ReadBuffer {
                 Ok(None)
             };
         }
-        let head = match side {
-            Side::Requests => Head::request(self.unread(), limits),
-            Side::Responses => Head::response(self.unread(), limits),
-        }?;
+        let unread = self.bytes.get(self.start..self.end).unwrap_or_default();
+        let head = self.familiar.head(side, unread, limits)?;
         if head.is_none() {
             self.searched = self.unread().len();
         }
@@ -267,7 +267,11 @@ impl ReadBuffer {
     }
 
     /// The whole message, if it is here and small; else the head comes back.
-    pub(super) fn whole(&mut self, head: Head, side: Side) -> Result<Result<Message, Head>, BadHead> {
+    pub(super) fn whole(
+        &mut self,
+        head: Box<Head>,
+        side: Side,
+    ) -> Result<Result<Message, Box<Head>>, BadHead> {
         let body = match head.framing {
             Framing::Length(length) => length,
             Framing::None if side == Side::Requests => 0,
@@ -277,24 +281,23 @@ impl ReadBuffer {
         let Some(bytes) = self.unread().get(..total).filter(|_| total <= SMALL) else {
             return Ok(Err(head));
         };
-        let message = if needs_text(&head, bytes, side) {
-            let bytes = Bytes::copy_from_slice(bytes);
-            let text = head_text(bytes.slice(..head.length))?;
-            let content_type = content_type(&text, &head);
-            Message {
-                content_type,
-                body: bytes.slice(head.length..),
+        let content_type = known_content_type(&head, bytes);
+        let message = match self.familiar.text(&head, head.needed(content_type.is_some())) {
+            Some(text) => Message {
+                content_type: content_type.unwrap_or_else(|| self::text(&text, head.content_type)),
+                body: Bytes::copy_from_slice(bytes.get(head.length..).unwrap_or_default()),
                 text,
                 head,
-            }
-        } else {
-            let content_type = known_content_type(&head, bytes).unwrap_or_default();
-            let body = Bytes::copy_from_slice(bytes.get(head.length..).unwrap_or_default());
-            Message {
-                content_type,
-                body,
-                text: Text::new(),
-                head,
+            },
+            None => {
+                let bytes = Bytes::copy_from_slice(bytes);
+                let text = head_text(bytes.slice(..head.length))?;
+                Message {
+                    content_type: content_type.unwrap_or_else(|| self::text(&text, head.content_type)),
+                    body: bytes.slice(head.length..),
+                    text,
+                    head,
+                }
             }
         };
         self.consume(total);
@@ -304,7 +307,7 @@ impl ReadBuffer {
     /// Reads the rest of a message whose head is known and that is not [whole](Self::whole).
     pub(super) async fn rest(
         &mut self,
-        head: Head,
+        head: Box<Head>,
         io: &mut (impl AsyncRead + Unpin),
         limits: &HttpLimits,
     ) -> Result<Message, ReadError> {
@@ -313,14 +316,12 @@ impl ReadBuffer {
             _ => Side::Requests,
         };
         let bytes = self.unread().get(..head.length).unwrap_or_default();
-        // As for a message that came whole: what nobody needs of a head need not be text.
-        let (text, content_type) = if needs_text(&head, bytes, side) {
-            let text = head_text(Bytes::copy_from_slice(bytes))?;
-            let content_type = content_type(&text, &head);
-            (text, content_type)
-        } else {
-            (Text::new(), known_content_type(&head, bytes).unwrap_or_default())
+        let content_type = known_content_type(&head, bytes);
+        let text = match self.familiar.text(&head, head.needed(content_type.is_some())) {
+            Some(text) => text,
+            None => head_text(Bytes::copy_from_slice(bytes))?,
         };
+        let content_type = content_type.unwrap_or_else(|| self::text(&text, head.content_type));
         self.consume(head.length);
         let body = match head.framing {
             Framing::Length(length) => self.long_body(length, io).await?,
@@ -533,25 +534,12 @@ fn chunk_size(line: Vec<u8>) -> Result<usize, BadHead> {
     usize::from_str_radix(digits, 16).map_err(|_| wrong())
 }
 
-/// Whether anything of the head is needed as text of its own.
-fn needs_text(head: &Head, bytes: &[u8], side: Side) -> bool {
-    side == Side::Requests
-        || !head.others.is_empty()
-        || head.error.1 != 0
-        || known_content_type(head, bytes).is_none()
-}
-
 fn known_content_type(head: &Head, bytes: &[u8]) -> Option<Text> {
     let (start, end) = head.content_type;
     if start == end {
         return Some(Text::new());
     }
-    wire::content_type(std::str::from_utf8(bytes.get(start as usize..end as usize)?).ok()?)
-}
-
-fn content_type(head_text: &Text, head: &Head) -> Text {
-    wire::content_type(str_of(head_text, head.content_type))
-        .unwrap_or_else(|| text(head_text, head.content_type))
+    wire::content_type(bytes.get(start as usize..end as usize)?)
 }
 
 fn head_text(bytes: Bytes) -> Result<Text, BadHead> {
@@ -596,6 +584,7 @@ async fn write_all(
 
 #[cfg(test)]
 mod tests {
+    use super::super::head::str_of;
     use super::*;
 
     async fn read(text: &str, side: Side) -> Result<Option<Message>, ReadError> {

@@ -1,6 +1,7 @@
 //! Heads of HTTP/1.1 messages: parsed in one pass to positions, written straight into a buffer.
 
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 use httparse::{Header, ParserConfig, Status};
 use smallvec::SmallVec;
@@ -8,17 +9,21 @@ use tokio::time::Instant;
 
 use super::HttpLimits;
 use crate::metadata::Span;
-use crate::wire::{Field, field};
+use crate::wire::{self, Field};
 use crate::{Error, Metadata, Request, Text};
 
 /// How many headers a head may have. A constant, because they are parsed onto the stack.
 pub(super) const MAX_HEADERS: usize = 100;
 
 /// Start and end of a part of a head, in bytes. Empty where the part is absent.
-type Part = (u32, u32);
+pub(super) type Part = (u32, u32);
 
-/// A parsed head. Its texts are positions in the bytes that it was parsed from.
-#[derive(Debug, Default)]
+/// Room for the headers of a head.
+pub(super) type Room<'a> = [MaybeUninit<Header<'a>>; MAX_HEADERS];
+
+/// A parsed head. Its texts are positions in the bytes that it was parsed from. Moves as a box, for it is large and
+/// moves often.
+#[derive(Debug, Default, Clone)]
 pub(super) struct Head {
     /// How many bytes the head takes, including the empty line.
     pub(super) length: usize,
@@ -26,11 +31,12 @@ pub(super) struct Head {
     pub(super) service: Part,
     pub(super) endpoint: Part,
     pub(super) content_type: Part,
-    pub(super) timeout: Part,
     pub(super) error: Part,
-    pub(super) id: Part,
     pub(super) stream: Option<Part>,
-    pub(super) topic: bool,
+    /// What is left for the call.
+    pub(super) timeout: Option<Duration>,
+    /// Whether there is a header that only a framework writes.
+    pub(super) is_framework: bool,
     /// Whether the peer wrote the doubles that only Go Micro's own server writes.
     pub(super) legacy: bool,
     pub(super) others: SmallVec<[Span; 4]>,
@@ -40,10 +46,13 @@ pub(super) struct Head {
     /// Whether the peer speaks HTTP/1.1, not 1.0, which knows no chunks.
     pub(super) http11: bool,
     pub(super) expects_continue: bool,
+    /// How many bytes of it are kept as the text of its [beginning](super::familiar::Familiar).
+    pub(super) familiar: usize,
+    fallbacks: Fallbacks,
 }
 
 /// The first line.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) enum Start {
     #[default]
     Unknown,
@@ -100,90 +109,58 @@ impl From<BadHead> for Error {
 }
 
 impl Head {
-    /// Parses the head of a request. `None`: it is not complete yet.
-    pub(super) fn request(bytes: &[u8], limits: &HttpLimits) -> Result<Option<Self>, BadHead> {
-        let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    /// Parses the head of a request: what its first line says, and its headers. `None`: it is not complete yet.
+    pub(super) fn request<'h, 'b>(
+        bytes: &'b [u8],
+        room: &'h mut Room<'b>,
+    ) -> Result<Option<(Box<Self>, &'h [Header<'b>])>, BadHead> {
         let mut request = httparse::Request::new(&mut []);
-        let parsed =
-            ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, &mut headers)?;
+        let parsed = ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, room)?;
         let Status::Complete(length) = parsed else {
-            return incomplete(bytes, limits);
+            return Ok(None);
         };
         let part = |text: Option<&str>| text.map_or((0, 0), |text| part_of(bytes, text.as_bytes()));
-        let start = Start::Request {
-            target: part(request.path),
-        };
         let http11 = request.version == Some(1);
-        let mut head = Self::finish(bytes, length, start, http11, request.headers, limits)?;
         // Methods are not told apart here, but to these two an answer with a body has another end than it says.
-        if matches!(request.method, Some("HEAD" | "CONNECT")) {
-            head.keep_alive = false;
-        }
-        Ok(Some(head))
+        let ends_oddly = matches!(request.method, Some("HEAD" | "CONNECT"));
+        let head = Box::new(Self {
+            length,
+            start: Start::Request {
+                target: part(request.path),
+            },
+            keep_alive: http11 && !ends_oddly,
+            http11,
+            ..Self::default()
+        });
+        Ok(Some((head, request.headers)))
     }
 
-    /// Parses the head of a response. `None`: it is not complete yet.
-    pub(super) fn response(bytes: &[u8], limits: &HttpLimits) -> Result<Option<Self>, BadHead> {
-        let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    /// The same for the head of a response.
+    pub(super) fn response<'h, 'b>(
+        bytes: &'b [u8],
+        room: &'h mut Room<'b>,
+    ) -> Result<Option<(Box<Self>, &'h [Header<'b>])>, BadHead> {
         let mut response = httparse::Response::new(&mut []);
         let parsed =
-            ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut headers)?;
+            ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, room)?;
         let Status::Complete(length) = parsed else {
-            return incomplete(bytes, limits);
-        };
-        let start = Start::Response {
-            status: response.code.unwrap_or_default(),
+            return Ok(None);
         };
         let http11 = response.version == Some(1);
-        let mut head = Self::finish(bytes, length, start, http11, response.headers, limits)?;
-        // Has no body, whatever its headers say.
-        if matches!(response.code, Some(204 | 304)) {
-            head.framing = Framing::Length(0);
-        }
-        Ok(Some(head))
-    }
-
-    fn finish(
-        bytes: &[u8],
-        length: usize,
-        start: Start,
-        http11: bool,
-        headers: &[Header<'_>],
-        limits: &HttpLimits,
-    ) -> Result<Self, BadHead> {
-        if length > limits.head_size {
-            return Err(head_too_large(limits));
-        }
-        let mut head = Self {
+        let head = Box::new(Self {
             length,
-            start,
+            start: Start::Response {
+                status: response.code.unwrap_or_default(),
+            },
             keep_alive: http11,
             http11,
             ..Self::default()
-        };
-        let mut fallbacks = Fallbacks::default();
-        for header in headers {
-            head.take(bytes, header, http11, &mut fallbacks)?;
-        }
-        // Messages of streams have some of the doubles, other answers others.
-        head.legacy |=
-            fallbacks.service.1 != 0 || fallbacks.endpoint.1 != 0 || fallbacks.legacy_method.1 != 0;
-        head.fall_back(fallbacks);
-        if let Framing::Length(length) = head.framing
-            && length > limits.message_size
-        {
-            return Err(message_too_large(limits));
-        }
-        Ok(head)
+        });
+        Ok(Some((head, response.headers)))
     }
 
-    fn take(
-        &mut self,
-        bytes: &[u8],
-        header: &Header<'_>,
-        http11: bool,
-        fallbacks: &mut Fallbacks,
-    ) -> Result<(), BadHead> {
+    /// Reads one more header.
+    pub(super) fn take(&mut self, bytes: &[u8], header: &Header<'_>, field: Field) -> Result<(), BadHead> {
         let value = part_of(bytes, header.value);
         let set = |part: &mut Part| {
             // One value a name: the first counts.
@@ -191,35 +168,29 @@ impl Head {
                 *part = value;
             }
         };
-        let field = field(header.name.as_bytes());
         self.legacy |= matches!(
             field,
             Field::Legacy | Field::LegacyService | Field::LegacyEndpoint | Field::LegacyMethod
         );
+        self.is_framework |= matches!(field, Field::Id | Field::Timeout | Field::Topic);
         match field {
             Field::Service => set(&mut self.service),
             Field::Endpoint => set(&mut self.endpoint),
             Field::ContentType => set(&mut self.content_type),
-            Field::Timeout => set(&mut self.timeout),
+            Field::Timeout => self.timeout = self.timeout.or_else(|| wire::time_left(header.value)),
             Field::Error => set(&mut self.error),
-            Field::Id => set(&mut self.id),
             Field::Stream => self.stream = self.stream.or(Some(value)),
-            Field::Topic => {
-                self.topic = true;
-                self.keep(bytes, header, value);
-            }
-            Field::Method => set(&mut fallbacks.method),
-            Field::LegacyService => set(&mut fallbacks.service),
-            Field::LegacyEndpoint => set(&mut fallbacks.endpoint),
-            Field::LegacyMethod => set(&mut fallbacks.legacy_method),
-            Field::LegacyStream => fallbacks.stream = fallbacks.stream.or(Some(value)),
-            Field::Legacy => {}
+            Field::Method => set(&mut self.fallbacks.method),
+            Field::LegacyService => set(&mut self.fallbacks.service),
+            Field::LegacyEndpoint => set(&mut self.fallbacks.endpoint),
+            Field::LegacyMethod => set(&mut self.fallbacks.legacy_method),
+            Field::LegacyStream => self.fallbacks.stream = self.fallbacks.stream.or(Some(value)),
             Field::ContentLength => self.length_delimited(header.value)?,
-            Field::TransferEncoding => self.chunked(header.value, http11)?,
+            Field::TransferEncoding => self.chunked(header.value)?,
             Field::Connection => self.connection(header.value),
             Field::Expect => self.expects_continue = header.value.eq_ignore_ascii_case(b"100-continue"),
-            Field::Accept | Field::Hop => {}
-            Field::Protocol | Field::Other => self.keep(bytes, header, value),
+            Field::Id | Field::Legacy | Field::Accept | Field::Hop => {}
+            Field::Topic | Field::Protocol | Field::Other => self.keep(bytes, header, value),
         }
         Ok(())
     }
@@ -244,20 +215,17 @@ impl Head {
         if self.framing != Framing::None {
             return Err(BadHead::new(400, "the head states the length of the body twice"));
         }
-        let digits = std::str::from_utf8(value)
-            .ok()
-            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let length = digits.and_then(|digits| digits.parse().ok());
+        let length = wire::number(value).and_then(|length| usize::try_from(length).ok());
         let length = length.ok_or_else(|| BadHead::new(400, "Content-Length is no number"))?;
         self.framing = Framing::Length(length);
         Ok(())
     }
 
-    fn chunked(&mut self, value: &[u8], http11: bool) -> Result<(), BadHead> {
+    fn chunked(&mut self, value: &[u8]) -> Result<(), BadHead> {
         if self.framing != Framing::None {
             return Err(BadHead::new(400, "the head states the length of the body twice"));
         }
-        if !http11 {
+        if !self.http11 {
             return Err(BadHead::new(400, "Transfer-Encoding does not exist in HTTP/1.0"));
         }
         if !value.eq_ignore_ascii_case(b"chunked") {
@@ -279,7 +247,25 @@ impl Head {
         }
     }
 
-    fn fall_back(&mut self, fallbacks: Fallbacks) {
+    /// Draws the conclusions once all headers were read.
+    pub(super) fn finish(&mut self, limits: &HttpLimits) -> Result<(), BadHead> {
+        if self.length > limits.head_size {
+            return Err(head_too_large(limits));
+        }
+        self.fall_back();
+        if let Framing::Length(length) = self.framing
+            && length > limits.message_size
+        {
+            return Err(message_too_large(limits));
+        }
+        // Has no body, whatever its headers say.
+        if let Start::Response { status: 204 | 304 } = self.start {
+            self.framing = Framing::Length(0);
+        }
+        Ok(())
+    }
+
+    fn fall_back(&mut self) {
         let absent = |part: &Part| part.0 == part.1;
         let Fallbacks {
             method,
@@ -287,7 +273,9 @@ impl Head {
             endpoint,
             legacy_method,
             stream,
-        } = fallbacks;
+        } = self.fallbacks;
+        // Messages of streams have some of the doubles, other answers others.
+        self.legacy |= service.1 != 0 || endpoint.1 != 0 || legacy_method.1 != 0;
         if absent(&self.service) {
             self.service = service;
         }
@@ -299,6 +287,27 @@ impl Head {
         self.stream = self.stream.or(stream);
     }
 
+    /// Up to where the head is needed as text. Nobody asks what it is that an answer answers, and a content type that
+    /// is known is known as a constant.
+    pub(super) fn needed(&self, content_type_is_known: bool) -> usize {
+        let named = match self.start {
+            Start::Response { .. } => 0,
+            _ => self
+                .service
+                .1
+                .max(self.endpoint.1)
+                .max(self.stream.map_or(0, |part| part.1)),
+        };
+        let content_type = if content_type_is_known {
+            0
+        } else {
+            self.content_type.1
+        };
+        let others = self.others.iter().map(|span| span.name.1.max(span.value.1)).max();
+        let needed = named.max(content_type).max(self.error.1).max(others.unwrap_or(0));
+        needed as usize
+    }
+
     /// The headers without a meaning here, as metadata that shares the head's bytes.
     pub(super) fn metadata(&mut self, head: &Text) -> Metadata {
         if self.others.is_empty() {
@@ -308,7 +317,8 @@ impl Head {
     }
 }
 
-#[derive(Default)]
+/// Names that count where the usual ones are absent.
+#[derive(Debug, Default, Clone, Copy)]
 struct Fallbacks {
     method: Part,
     service: Part,
@@ -330,7 +340,8 @@ pub(super) fn str_of(head: &Text, (start, end): Part) -> &str {
     head.get(start as usize..end as usize).unwrap_or_default()
 }
 
-fn incomplete(bytes: &[u8], limits: &HttpLimits) -> Result<Option<Head>, BadHead> {
+/// The outcome of a head that is not complete yet.
+pub(super) fn incomplete(bytes: &[u8], limits: &HttpLimits) -> Result<Option<Box<Head>>, BadHead> {
     if bytes.len() > limits.head_size {
         Err(head_too_large(limits))
     } else {
@@ -356,7 +367,7 @@ pub(super) fn message_too_large(limits: &HttpLimits) -> BadHead {
 }
 
 /// Where a part of the parsed bytes lies in them. Heads are far smaller than 4 GiB.
-fn part_of(whole: &[u8], part: &[u8]) -> Part {
+pub(super) fn part_of(whole: &[u8], part: &[u8]) -> Part {
     let start = (part.as_ptr() as usize).wrapping_sub(whole.as_ptr() as usize);
     match u32::try_from(start) {
         Ok(start) if start as usize + part.len() <= whole.len() => (start, start + part.len() as u32),
@@ -442,6 +453,24 @@ pub(super) fn write_length(out: &mut Vec<u8>, length: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes the head of a plain post, up to and with the empty line.
+pub(super) fn write_post(
+    out: &mut Vec<u8>,
+    target: &str,
+    host: &str,
+    content_type: &str,
+    length: usize,
+) -> Result<(), Error> {
+    out.extend_from_slice(b"POST ");
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_header(out, "Host", host)?;
+    write_header(out, "Content-Type", content_type)?;
+    write_length(out, length);
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
 /// What a request is a message of.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind<'a> {
@@ -468,7 +497,7 @@ pub(super) fn write_request(
 
 fn write_names(out: &mut Vec<u8>, lead: &[u8], request: &Request) {
     out.extend_from_slice(lead);
-    crate::wire::write_names(request, &mut |name, value| write_known_header(out, name, value));
+    wire::write_names(request, &mut |name, value| write_known_header(out, name, value));
 }
 
 fn write_rest(
@@ -479,20 +508,21 @@ fn write_rest(
     kind: Kind<'_>,
     length: usize,
 ) -> Result<(), Error> {
-    write_length(out, length);
     let mut number = itoa::Buffer::new();
     let id = number.format(id);
-    crate::wire::write_moment(request, id, now, &mut |name, value| {
+    // Before what is another for every message, so that readers find the beginnings of a stream's messages alike.
+    if let Kind::Stream { .. } = kind {
+        write_known_header(out, "Micro-Stream", id);
+    }
+    write_length(out, length);
+    wire::write_moment(request, id, now, &mut |name, value| {
         write_known_header(out, name, value);
     });
-    for (name, value) in crate::wire::travelling(&request.metadata) {
+    for (name, value) in wire::travelling(&request.metadata) {
         write_header(out, name, value)?;
     }
-    if let Kind::Stream { end } = kind {
-        write_known_header(out, "Micro-Stream", id);
-        if let Some(end) = end {
-            write_known_header(out, "Micro-Error", end);
-        }
+    if let Kind::Stream { end: Some(end) } = kind {
+        write_known_header(out, "Micro-Error", end);
     }
     out.extend_from_slice(b"\r\n");
     Ok(())
@@ -540,9 +570,11 @@ impl Beginning {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::http::connection::Side;
+    use crate::transport::http::familiar::Familiar;
 
-    fn request(text: &str) -> Result<Option<Head>, BadHead> {
-        Head::request(text.as_bytes(), &HttpLimits::default())
+    fn request(text: &str) -> Result<Option<Box<Head>>, BadHead> {
+        Familiar::default().head(Side::Requests, text.as_bytes(), &HttpLimits::default())
     }
 
     fn refused(text: &str) -> i32 {

@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 
 use super::connection::{Message, ReadError, Side, write_message};
-use super::head::{BadHead, str_of};
+use super::head::{BadHead, str_of, write_post};
 use super::pool::{Connection, Pool};
 use super::serve::GOODBYE;
 use super::tls::{self, Connector};
 use super::{HttpConfig, HttpLimits};
 use crate::error::CLIENT;
-use crate::handler::CallKind;
+use crate::handler::{BoxFuture, CallKind};
 use crate::{Error, Handler, Request, Response, Result, Text};
 
 /// How long an answer is waited for that a peer may have sent before it stopped reading.
@@ -22,6 +21,43 @@ const EARLY_ANSWER: Duration = Duration::from_millis(100);
 
 /// A node that was dialled.
 pub(super) struct HttpPeer(pub(super) Arc<PeerShared>);
+
+/// What is sent for one answer.
+pub(super) enum Outgoing<'a> {
+    /// A call of one message.
+    Call(&'a mut Request),
+    /// A plain post to a request target, which is free of spaces and control characters.
+    Post {
+        target: &'a str,
+        content_type: &'a str,
+        body: &'a [u8],
+    },
+}
+
+impl Outgoing<'_> {
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Call(request) => request.body.as_single().map_or(&[][..], |body| body),
+            Self::Post { body, .. } => body,
+        }
+    }
+
+    /// Writes the head, up to and with the empty line, to the connection's empty output.
+    fn write_head(&self, peer: &PeerShared, connection: &mut Connection, now: Instant) -> Result<()> {
+        let Connection {
+            output, beginning, ..
+        } = connection;
+        let length = self.body().len();
+        match self {
+            Self::Call(request) => {
+                beginning.write_unary(output, &peer.lead, request, peer.next_id(), now, length)
+            }
+            Self::Post {
+                target, content_type, ..
+            } => write_post(output, target, &peer.address, content_type, length),
+        }
+    }
+}
 
 pub(super) struct PeerShared {
     pub(super) address: Text,
@@ -96,26 +132,14 @@ impl PeerShared {
         .unanswered()
     }
 
-    async fn exchange(&self, mut request: Request, body: &[u8]) -> Result<Response> {
-        // Lent exclusively, because a request is not for several threads at once.
-        let lent = &mut request;
-        let message = self
-            .send(body, move |connection, now| {
-                let Connection {
-                    output, beginning, ..
-                } = connection;
-                beginning.write_unary(output, &self.lead, lent, self.next_id(), now, body.len())
-            })
-            .await?;
+    // Exclusive, because a request cannot be shared by threads; it stays as it is.
+    async fn exchange(&self, request: &mut Request) -> Result<Response> {
+        let message = self.send(Outgoing::Call(request)).await?;
         self.response(message, &request.content_type)
     }
 
-    /// Sends a head, which it lets write on an empty output, and a body, and waits for the answer.
-    pub(super) async fn send(
-        &self,
-        body: &[u8],
-        mut write_head: impl FnMut(&mut Connection, Instant) -> Result<()>,
-    ) -> Result<Message> {
+    /// Sends what goes out on a connection of the pool, and waits for the answer.
+    pub(super) async fn send(&self, outgoing: Outgoing<'_>) -> Result<Message> {
         loop {
             let mut now = Instant::now();
             let (mut connection, is_fresh) = match self.pool.take(now) {
@@ -128,11 +152,11 @@ impl PeerShared {
                 }
             };
             connection.output.clear();
-            if let Err(error) = write_head(&mut connection, now) {
+            if let Err(error) = outgoing.write_head(self, &mut connection, now) {
                 self.pool.put(connection);
                 return Err(error.never_started());
             }
-            match self.try_exchange(&mut connection, body).await {
+            match self.try_exchange(&mut connection, outgoing.body()).await {
                 Ok(Answer::Received(message)) => {
                     if message.head.keep_alive && connection.input.is_empty() {
                         self.pool.put(connection);
@@ -263,15 +287,34 @@ pub(super) fn is_goodbye(message: &Message) -> bool {
             .any(|span| str_of(&message.text, span.name).eq_ignore_ascii_case(GOODBYE))
 }
 
-#[async_trait]
 impl Handler for HttpPeer {
-    async fn handle(&self, mut request: Request) -> Result<Response> {
-        if request.kind == CallKind::Unary {
-            match request.take_body().try_into_single() {
-                Ok(body) => return self.0.exchange(request, &body).await,
-                Err(stream) => request.body = stream,
-            }
+    // Written out, so that the future of a call of one message has no room for a stream's.
+    fn handle<'a, 'b>(&'a self, mut request: Request) -> BoxFuture<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        if is_exchange(&request) {
+            Box::pin(async move { self.0.exchange(&mut request).await })
+        } else {
+            Box::pin(super::peer_stream::open(self.0.clone(), request))
         }
-        super::peer_stream::open(self.0.clone(), request).await
     }
+
+    fn handle_kept<'a, 'b, 'c>(&'a self, request: &'b mut Request) -> BoxFuture<'c>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        if is_exchange(request) {
+            return Box::pin(self.0.exchange(request));
+        }
+        Box::pin(async move { self.handle(request.copy()?).await })
+    }
+}
+
+/// Whether one message goes out and one comes back.
+fn is_exchange(request: &Request) -> bool {
+    request.kind == CallKind::Unary && !request.body.is_stream()
 }

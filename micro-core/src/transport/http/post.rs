@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::head::{write_header, write_length};
-use super::peer::PeerShared;
+use super::peer::{Outgoing, PeerShared};
 use crate::{Result, Text};
 
 /// Posts to one address.
@@ -30,21 +29,12 @@ impl Post {
     ///
     /// Dropping the future closes the connection it used.
     pub(crate) async fn send(&self, target: &str, content_type: &str, body: &[u8]) -> Result<Posted> {
-        let message = self
-            .0
-            .send(body, |connection, _| {
-                let output = &mut connection.output;
-                output.extend_from_slice(b"POST ");
-                output.extend_from_slice(target.as_bytes());
-                output.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-                output.extend_from_slice(self.0.address.as_bytes());
-                output.extend_from_slice(b"\r\n");
-                write_header(output, "Content-Type", content_type)?;
-                write_length(output, body.len());
-                output.extend_from_slice(b"\r\n");
-                Ok(())
-            })
-            .await?;
+        let post = Outgoing::Post {
+            target,
+            content_type,
+            body,
+        };
+        let message = self.0.send(post).await?;
         Ok(Posted {
             status: message.status(),
             body: message.body,

@@ -12,7 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::connection::{Io, Message, ReadBuffer, ReadError, Side, write_message};
-use super::head::{BadHead, Framing, Head, Start, str_of, text, write_header, write_length};
+use super::head::{
+    BadHead, Framing, Head, Start, str_of, text, write_header, write_known_header, write_length,
+};
 use super::listener::Server;
 use super::{mount, serve_stream};
 use crate::handler::{CallKind, Peer, RequestParts};
@@ -111,7 +113,7 @@ impl Connection {
                 let (request, stream) = self.stream_request(message);
                 return serve_stream::serve(self.io, self.input, request, stream, self.server).await;
             }
-            if self.exchange(message, Instant::now()).await.is_break() {
+            if self.exchange(&server, message, Instant::now()).await.is_break() {
                 return;
             }
             since = Instant::now();
@@ -200,7 +202,7 @@ impl Connection {
         }
     }
 
-    async fn dribbling_head(&mut self) -> Result<Option<Head>, BadHead> {
+    async fn dribbling_head(&mut self) -> Result<Option<Box<Head>>, BadHead> {
         let limits = self.server.limits;
         while matches!(self.input.fill(&mut self.io).await, Ok(1..)) {
             if let Some(head) = self.input.head(Side::Requests, &limits)? {
@@ -242,17 +244,16 @@ impl Connection {
         (request, stream)
     }
 
-    async fn exchange(&mut self, mut message: Message, now: Instant) -> ControlFlow<()> {
+    async fn exchange(&mut self, server: &Server, mut message: Message, now: Instant) -> ControlFlow<()> {
         let request = request(&mut message, Some(self.peer), now);
         let caller = Caller::of(&message.head, &request);
         let keep_alive = message.head.keep_alive;
         drop(message);
-        let server = self.server.clone();
         let mut call = server.handler.handle(request);
         let Some(result) = self.until_gone(call.as_mut()).await else {
             return ControlFlow::Break(());
         };
-        let keep_alive = keep_alive && !self.server.is_draining();
+        let keep_alive = keep_alive && !server.is_draining();
         let sent = match result {
             Ok(Response {
                 content_type,
@@ -312,13 +313,14 @@ impl Connection {
     ) -> bool {
         self.output.clear();
         self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        write_length(&mut self.output, body.len());
         let content_type = if content_type.is_empty() {
             &caller.content_type
         } else {
             content_type
         };
-        if let Err(error) = write_rest(&mut self.output, content_type, metadata, keep_alive) {
+        write_content_type(&mut self.output, content_type);
+        write_length(&mut self.output, body.len());
+        if let Err(error) = write_rest(&mut self.output, metadata, keep_alive) {
             return self.fail(caller, &error, keep_alive).await;
         }
         self.write(&body).await
@@ -357,15 +359,16 @@ impl Connection {
         }
         self.output.clear();
         self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-        // HTTP/1.0 knows no chunks: there the end of the connection is the end of the body.
-        if caller.http11 {
-            self.output.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-        }
         let content_type = match response.content_type.is_empty() {
             true => &caller.content_type,
             false => &response.content_type,
         };
-        if let Err(error) = write_rest(&mut self.output, content_type, &response.metadata, false) {
+        write_content_type(&mut self.output, content_type);
+        // HTTP/1.0 knows no chunks: there the end of the connection is the end of the body.
+        if caller.http11 {
+            self.output.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+        if let Err(error) = write_rest(&mut self.output, &response.metadata, false) {
             self.fail(caller, &error, false).await;
             self.close().await;
             return ControlFlow::Break(());
@@ -463,7 +466,7 @@ pub(super) struct Caller {
 
 impl Caller {
     pub(super) fn of(head: &Head, request: &Request) -> Self {
-        let is_framework = head.id.1 != 0 || head.timeout.1 != 0 || head.topic || !request.service.is_empty();
+        let is_framework = head.is_framework || !request.service.is_empty();
         Self {
             content_type: request.content_type.clone(),
             is_framework,
@@ -485,7 +488,7 @@ pub(super) fn request(message: &mut Message, peer: Option<Peer>, now: Instant) -
         endpoint: text(bytes, head.endpoint),
         content_type: content_type.clone(),
         metadata: head.metadata(bytes),
-        deadline: wire::deadline(str_of(bytes, head.timeout), now),
+        deadline: head.timeout.and_then(|left| now.checked_add(left)),
         kind: CallKind::Unary,
         idempotent: false,
         // Over HTTP the id is a counter that says nothing; answers follow in order.
@@ -496,10 +499,14 @@ pub(super) fn request(message: &mut Message, peer: Option<Peer>, now: Instant) -
     })
 }
 
-fn write_rest(out: &mut Vec<u8>, content_type: &str, metadata: &Metadata, keep_alive: bool) -> Result<()> {
+/// Comes before the length, so that callers find the beginnings of answers alike.
+pub(super) fn write_content_type(out: &mut Vec<u8>, content_type: &str) {
     if !content_type.is_empty() {
-        write_header(out, "Content-Type", content_type)?;
+        write_known_header(out, "Content-Type", content_type);
     }
+}
+
+fn write_rest(out: &mut Vec<u8>, metadata: &Metadata, keep_alive: bool) -> Result<()> {
     for (name, value) in wire::travelling(metadata) {
         write_header(out, name, value)?;
     }
@@ -516,9 +523,10 @@ pub(super) fn write_error(out: &mut Vec<u8>, caller: &Caller, error: &Error, kee
     if caller.is_framework {
         let body = wire::error_body(&caller.content_type, &text);
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        write_content_type(out, &caller.content_type);
         write_length(out, body.len());
-        let _ = write_header(out, "Micro-Error", &text);
-        let _ = write_rest(out, &caller.content_type, &metadata, keep_alive);
+        write_known_header(out, "Micro-Error", &text);
+        let _ = write_rest(out, &metadata, keep_alive);
         out.extend_from_slice(&body);
         return;
     }
@@ -526,9 +534,10 @@ pub(super) fn write_error(out: &mut Vec<u8>, caller: &Caller, error: &Error, kee
     let status = http_status(error);
     let reason = status.canonical_reason().unwrap_or("Error");
     out.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
+    write_content_type(out, "application/json");
     write_length(out, body.len());
-    let _ = write_header(out, "Micro-Error", &text);
-    let _ = write_rest(out, "application/json", &metadata, keep_alive);
+    write_known_header(out, "Micro-Error", &text);
+    let _ = write_rest(out, &metadata, keep_alive);
     out.extend_from_slice(body.as_bytes());
 }
 

@@ -16,8 +16,9 @@ use tokio::time::timeout;
 use super::HttpLimits;
 use super::batch::{Heads, gather};
 use super::connection::{Io, ReadBuffer, ReadError, Side, write_message};
-use super::head::{BadHead, Framing, str_of, write_header, write_length};
+use super::head::{BadHead, Framing, str_of, write_known_header, write_length};
 use super::listener::Server;
+use super::serve::write_content_type;
 use crate::wire::{END_OF_STREAM, error_body, error_text};
 use crate::{Body, Error, Request, Result, Text};
 
@@ -215,14 +216,11 @@ impl Heads for Writer {
             .map(|text| error_body(&self.content_type, text))
             .unwrap_or_default();
         self.output.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        write_content_type(&mut self.output, &self.content_type);
+        write_known_header(&mut self.output, "Micro-Stream", &self.stream);
         write_length(&mut self.output, length + body.len());
-        // Neither name nor value can be refused: both came in as headers, or are constants.
-        if !self.content_type.is_empty() {
-            let _ = write_header(&mut self.output, "Content-Type", &self.content_type);
-        }
-        let _ = write_header(&mut self.output, "Micro-Stream", &self.stream);
         if let Some(end) = end {
-            let _ = write_header(&mut self.output, "Micro-Error", end);
+            write_known_header(&mut self.output, "Micro-Error", end);
         }
         self.output.extend_from_slice(b"\r\n");
         self.output.extend_from_slice(&body);
