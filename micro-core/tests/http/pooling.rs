@@ -10,7 +10,7 @@ use micro_core::registry::{MemoryRegistry, Node, RegisterOptions, ServiceRecord}
 use micro_core::transport::HttpTransport;
 use micro_core::transport::http::{HttpConfig, HttpLimits};
 use micro_core::{Client, Handler, Registry, Request, Response};
-use tokio::sync::mpsc;
+use tokio::sync::{Barrier, mpsc};
 
 use crate::raw::{Fake, Raw, dial, listen, request, within};
 
@@ -168,6 +168,38 @@ async fn a_connection_that_went_stale_is_replaced_unnoticed() {
             tokio::time::sleep(Duration::from_millis(5)).await;
             call(&node).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn hundreds_of_stale_connections_are_replaced_unnoticed() {
+    const MANY: usize = 300;
+    crate::raw::bounded(async {
+        let (all_here, closed) = (Arc::new(Barrier::new(MANY)), Arc::new(Barrier::new(MANY + 1)));
+        let (here, gone) = (all_here.clone(), closed.clone());
+        let fake = Fake::start(move |number, mut connection| {
+            let (here, gone) = (here.clone(), gone.clone());
+            async move {
+                connection.message().await;
+                if number < MANY {
+                    here.wait().await;
+                }
+                connection.send(OK).await;
+                if number < MANY {
+                    here.wait().await;
+                    drop(connection);
+                    gone.wait().await;
+                }
+            }
+        })
+        .await;
+        let node = dial(&fake.address, HttpConfig::default()).await;
+        join_all((0..MANY).map(|_| call(&node))).await;
+        closed.wait().await;
+        // The ends are on their way through the kernel.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        call(&node).await;
     })
     .await;
 }

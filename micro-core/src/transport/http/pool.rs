@@ -1,9 +1,12 @@
 //! Idle connections of one node, last in first out.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::connection::{Io, ReadBuffer};
@@ -44,8 +47,11 @@ impl Connection {
     /// Whether the connection is still good. While it idles nothing may arrive: neither bytes nor an end. Asking
     /// costs no system call, because the runtime already knows when there is nothing.
     fn is_alive(&mut self) -> bool {
-        self.input
-            .poll_fill(&mut self.io, &mut Context::from_waker(Waker::noop()))
+        let Self { io, input, .. } = self;
+        // Unconstrained, because a task that has done much at a stretch is told that nothing is there, whatever is.
+        let filled = unconstrained(poll_fn(|context| input.poll_fill(io, context)));
+        pin!(filled)
+            .poll(&mut Context::from_waker(Waker::noop()))
             .is_pending()
     }
 
