@@ -19,6 +19,7 @@ pub(crate) struct Report {
     promises: Vec<Promise>,
     /// How often calls failed in the same way.
     failures: BTreeMap<String, u64>,
+    notes: Vec<String>,
     ignore_times: bool,
 }
 
@@ -74,6 +75,11 @@ impl Report {
         }
     }
 
+    /// Explains something, above the promises.
+    pub(crate) fn note(&mut self, text: String) {
+        self.notes.push(text);
+    }
+
     /// Promises that no call fails. `among` says which calls are meant, such as " with a slow node".
     pub(crate) fn promise_no_failure(&mut self, among: &str, outcome: &Outcome) {
         let failed = outcome.tally.failures.len() as u64;
@@ -116,7 +122,10 @@ impl Report {
             let more = self.failures.len() - SHOWN;
             writeln!(formatter, "and {} more ways to fail", thousands(more as u64))?;
         }
-        if self.failures.is_empty() {
+        for note in self.notes.iter().take(SHOWN) {
+            writeln!(formatter, "{note}")?;
+        }
+        if self.failures.is_empty() && self.notes.is_empty() {
             return Ok(());
         }
         writeln!(formatter)

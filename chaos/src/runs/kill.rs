@@ -1,10 +1,12 @@
 //! Each node in turn is killed without warning, and another takes its place.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::fleet::Kind;
+use crate::attempts::Failed;
+use crate::fleet::{Ended, Kind};
 use crate::load::{Failure, Plan};
 use crate::options::Kill;
 use crate::progress::Progress;
@@ -61,30 +63,64 @@ fn judge(options: &Kill, outcome: &Outcome) -> Report {
 
 fn promise_only_in_flight(report: &mut Report, outcome: &Outcome) {
     let failures = &outcome.tally.failures;
-    let others = failures.iter().filter(|failure| !was_in_flight(failure, outcome));
-    let others = others.count();
+    let others: Vec<_> = failures
+        .iter()
+        .filter(|failure| !was_in_flight(failure, outcome))
+        .collect();
     report.promise(
         "only calls in flight on a killed node fail",
-        others == 0,
+        others.is_empty(),
         format!(
             "{} of {} failed, {} of them were not",
             thousands(failures.len() as u64),
             thousands(outcome.calls),
-            thousands(others as u64)
+            thousands(others.len() as u64)
         ),
     );
+    for failure in others {
+        report.note(explained(failure, outcome));
+    }
 }
 
 /// Whether an attempt of the call was under way at a node while that was killed, and was never answered.
 fn was_in_flight(failure: &Failure, outcome: &Outcome) -> bool {
-    outcome.ended.iter().any(|ended| {
-        let attempts = outcome.picks.get(&ended.id).map(|picks| picks.failed.as_slice());
-        let attempts = attempts.unwrap_or_default().iter();
-        let mut in_flight = attempts.filter(|attempt| {
-            attempt.unanswered && attempt.began <= ended.gone && attempt.ended >= ended.signalled
-        });
-        in_flight.any(|attempt| attempt.call == Some(failure.call))
+    let mut attempts = attempts_at_killed(failure, outcome);
+    attempts.any(|(ended, attempt)| {
+        attempt.unanswered && attempt.began <= ended.gone && attempt.ended >= ended.signalled
     })
+}
+
+/// The call's failed attempts at nodes that were killed.
+fn attempts_at_killed<'a>(
+    failure: &'a Failure,
+    outcome: &'a Outcome,
+) -> impl Iterator<Item = (&'a Ended, &'a Failed)> {
+    let picks = |ended: &'a Ended| outcome.picks.get(&ended.id).map(|picks| (ended, picks));
+    let attempts = outcome.ended.iter().filter_map(picks);
+    attempts
+        .flat_map(|(ended, picks)| picks.failed.iter().map(move |attempt| (ended, attempt)))
+        .filter(|(_, attempt)| attempt.call == Some(failure.call))
+}
+
+/// Where the call was when the nodes were killed.
+fn explained(failure: &Failure, outcome: &Outcome) -> String {
+    let attempts = attempts_at_killed(failure, outcome).map(|(ended, attempt)| {
+        let after = |at: Duration| time(at.saturating_sub(ended.signalled));
+        let known = if attempt.unanswered {
+            "unanswered"
+        } else {
+            "refused"
+        };
+        format!(
+            "{known} by {}, killed and gone after {}: from {} to {}",
+            ended.id,
+            after(ended.gone),
+            after(attempt.began),
+            after(attempt.ended)
+        )
+    });
+    let attempts: Vec<_> = attempts.collect();
+    format!("call {} was not in flight: {}", failure.call, attempts.join("; "))
 }
 
 fn promise_never_twice(report: &mut Report, outcome: &Outcome) {
