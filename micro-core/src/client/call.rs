@@ -113,8 +113,8 @@ impl Calls {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
-            let may_repeat =
-                attempt < retries && (outcome == Outcome::Unreachable || self.may_repeat(&error, idempotent));
+            let may_repeat = attempt < retries
+                && (outcome == Outcome::Unreachable || self.may_repeat(&error, idempotent, &candidates));
             next = match may_repeat.then(|| spare.take(attempt + 1 < retries)).flatten() {
                 Some(request) => request,
                 None => return Err(located(error, spare.names(), &candidate, attempt)),
@@ -292,7 +292,7 @@ impl Calls {
         Candidates::fixed(addresses.iter().map(candidate).collect::<Vec<_>>())
     }
 
-    fn may_repeat(&self, error: &Error, idempotent: bool) -> bool {
+    fn may_repeat(&self, error: &Error, idempotent: bool, candidates: &Candidates) -> bool {
         if error.is_never_started() {
             // A request that is wrong stays wrong at every node.
             return error.kind() != ErrorKind::BadRequest;
@@ -301,7 +301,7 @@ impl Calls {
             error.kind(),
             ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::Internal
         ) || matches!(error.kind(), ErrorKind::TooManyRequests);
-        idempotent && transient && self.budget.spend()
+        idempotent && transient && self.budget.spend(|| candidates.in_flight())
     }
 }
 

@@ -73,6 +73,12 @@ impl Candidates {
         self.pool.nodes.len()
     }
 
+    /// How many calls are in flight to all of them.
+    pub(crate) fn in_flight(&self) -> usize {
+        let in_flight = |node: &Arc<Candidate>| node.in_flight() as usize;
+        self.pool.nodes.iter().map(in_flight).sum()
+    }
+
     /// Whether there is no node at all.
     pub fn is_empty(&self) -> bool {
         self.pool.nodes.is_empty()
