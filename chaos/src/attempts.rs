@@ -26,8 +26,8 @@ struct Seen(Mutex<Picks>);
 pub(crate) struct Picks {
     /// When the last attempt began.
     pub(crate) last: Option<Duration>,
-    /// When the first attempt was refused, since which the node is known to be gone.
-    pub(crate) refused: Option<Duration>,
+    /// When the first attempt found nobody there, since which the client can know.
+    pub(crate) lost: Option<Duration>,
     /// When each attempt after that began.
     pub(crate) after: Vec<Duration>,
     /// Those that failed.
@@ -41,8 +41,6 @@ pub(crate) struct Failed {
     pub(crate) call: Option<u64>,
     pub(crate) began: Duration,
     pub(crate) ended: Duration,
-    /// Whether the handler surely never ran.
-    pub(crate) never_started: bool,
     /// Whether the connection broke, so that nobody knows.
     pub(crate) unanswered: bool,
 }
@@ -82,15 +80,15 @@ impl Seen {
     fn begins(&self, at: Duration) {
         let mut picks = lock(&self.0);
         picks.last = picks.last.max(Some(at));
-        if picks.refused.is_some() {
+        if picks.lost.is_some() {
             picks.after.push(at);
         }
     }
 
     fn fails(&self, failed: Failed, error: &Error) {
         let mut picks = lock(&self.0);
-        if failed.never_started && error.kind() == ErrorKind::Unavailable {
-            picks.refused.get_or_insert(failed.ended);
+        if (error.is_never_started() || failed.unanswered) && error.kind() == ErrorKind::Unavailable {
+            picks.lost.get_or_insert(failed.ended);
         }
         picks.failed.push(failed);
     }
@@ -143,7 +141,6 @@ impl Handler for WatchedPeer {
                 call,
                 began,
                 ended: self.attempts.now(),
-                never_started: error.is_never_started(),
                 unanswered: error.is_unanswered(),
             };
             self.seen.fails(failed, error);

@@ -111,11 +111,11 @@ impl Outcome {
 pub(crate) struct Dead {
     /// From the signal to the last attempt, but for those that ask: the longest of all nodes.
     pub(crate) picked_for: Option<Duration>,
-    /// How many refused an attempt.
-    pub(crate) refusing: u64,
-    /// The same from the first refusal.
-    pub(crate) picked_although_refusing: Duration,
-    /// Attempts later than [`SETTLED`](Self::SETTLED) after the first refusal: each asks whether the node is back.
+    /// How many were found gone by an attempt.
+    pub(crate) lost: u64,
+    /// From the end of that attempt to the last one, but for those that ask: the longest of all nodes.
+    pub(crate) picked_although_lost: Duration,
+    /// Attempts later than [`SETTLED`](Self::SETTLED) after that: each asks whether the node is back.
     pub(crate) asked: u64,
     /// Those of them that came sooner than that after another one.
     pub(crate) crowded: u64,
@@ -125,23 +125,26 @@ impl Dead {
     /// How long a node may still be picked, and how far apart attempts must be that ask for it.
     pub(crate) const SETTLED: Duration = Duration::from_millis(100);
 
+    /// By so much the client may count that time shorter, since it counts milliseconds.
+    const TICK: Duration = Duration::from_millis(5);
+
     fn add(&mut self, ended: &Ended, picks: &Picks) {
-        let refused = picks.refused.unwrap_or(Duration::MAX);
-        let settled = refused.saturating_add(Self::SETTLED);
-        let (at_once, asked): (Vec<Duration>, Vec<Duration>) =
-            picks.after.iter().partition(|at| **at < settled);
-        let last = at_once.iter().max().copied().or(match picks.refused {
-            // The one that was refused was under way then.
-            Some(refused) => Some(refused),
-            None => picks.last,
-        });
-        let picked_for = last.map(|last| last.saturating_sub(ended.signalled));
-        self.picked_for = self.picked_for.max(picked_for);
-        self.refusing += u64::from(picks.refused.is_some());
-        let although = at_once.iter().max().map(|last| last.saturating_sub(refused));
-        self.picked_although_refusing = self.picked_although_refusing.max(although.unwrap_or_default());
+        let settled = Self::SETTLED.saturating_sub(Self::TICK);
+        let Some(lost) = picks.lost else {
+            let picked_for = picks.last.map(|last| last.saturating_sub(ended.signalled));
+            self.picked_for = self.picked_for.max(picked_for);
+            return;
+        };
+        let since = |at: &Duration| at.saturating_sub(lost);
+        let (at_once, asked): (Vec<_>, Vec<_>) =
+            picks.after.iter().map(since).partition(|time| *time < settled);
+        let although = at_once.into_iter().max().unwrap_or_default();
+        let picked_for = (lost + although).saturating_sub(ended.signalled);
+        self.picked_for = self.picked_for.max(Some(picked_for));
+        self.lost += 1;
+        self.picked_although_lost = self.picked_although_lost.max(although);
         self.asked += asked.len() as u64;
-        let too_soon = |pair: &&[Duration]| pair[1].saturating_sub(pair[0]) < Self::SETTLED;
+        let too_soon = |pair: &&[Duration]| pair[1].saturating_sub(pair[0]) < settled;
         self.crowded += asked.windows(2).filter(too_soon).count() as u64;
     }
 }
@@ -161,19 +164,19 @@ mod tests {
         };
         let picks = Picks {
             last: Some(millis(1400)),
-            refused: Some(millis(1002)),
+            lost: Some(millis(1002)),
             after: [1003, 1004, 1110, 1310, 1400].map(millis).to_vec(),
             failed: Vec::new(),
         };
         let mut dead = Dead::default();
         dead.add(&ended, &picks);
         assert_eq!(dead.picked_for, Some(millis(4)));
-        assert_eq!(dead.picked_although_refusing, millis(2));
-        assert_eq!((dead.refusing, dead.asked, dead.crowded), (1, 3, 1));
+        assert_eq!(dead.picked_although_lost, millis(2));
+        assert_eq!((dead.lost, dead.asked, dead.crowded), (1, 3, 1));
     }
 
     #[test]
-    fn a_node_that_is_left_before_it_stops_refuses_nothing() {
+    fn a_node_that_is_left_before_it_stops_loses_no_attempt() {
         let millis = Duration::from_millis;
         let ended = Ended {
             id: "a".into(),
@@ -187,6 +190,6 @@ mod tests {
         };
         let mut dead = Dead::default();
         dead.add(&ended, &picks);
-        assert_eq!((dead.picked_for, dead.refusing), (Some(millis(3)), 0));
+        assert_eq!((dead.picked_for, dead.lost), (Some(millis(3)), 0));
     }
 }

@@ -152,12 +152,14 @@ fn promise_answered_ran(report: &mut Report, outcome: &Outcome) {
 fn promise_left_alone(report: &mut Report, dead: &Dead) {
     let settled = time(Dead::SETTLED);
     report.promise_time(
-        format!("{settled} after its first refusal a dead node is left alone, but for one call at a time that asks"),
+        format!(
+            "{settled} after a call found a node dead it is left alone, but for one call at a time that asks"
+        ),
         dead.crowded == 0,
         format!(
             "{} nodes were picked for {} at most, then asked {} times in all, {} of them too soon",
-            thousands(dead.refusing),
-            time(dead.picked_although_refusing),
+            thousands(dead.lost),
+            time(dead.picked_although_lost),
             thousands(dead.asked),
             thousands(dead.crowded)
         ),
