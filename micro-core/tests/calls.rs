@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use futures_util::stream;
 use micro_core::client::{CallOptions, ClientOptions};
 use micro_core::handler::{CallKind, ConcurrencyLimit, Context, endpoint_fn, handler_fn};
@@ -18,6 +19,7 @@ use micro_core::transport::{HttpTransport, Listener, MemoryTransport};
 use micro_core::{
     Body, Client, Error, ErrorKind, Handler, Registry, Request, Response, Result, Service, Text, Transport,
 };
+use tokio::sync::Barrier;
 use tokio::time::Instant;
 
 /// Chooses from fixed nodes and remembers what it was told of them.
@@ -111,6 +113,32 @@ async fn a_call_whose_deadline_has_passed_is_not_sent() {
         "{error}"
     );
     assert_eq!((sent.load(SeqCst), notes.marks().len()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_idempotent_calls_that_are_lost_with_a_node_are_repeated() {
+    const MANY: usize = 500;
+    let lost = Arc::new(Barrier::new(MANY));
+    let arrived = AtomicUsize::new(0);
+    let transport = wire(handler_fn(move |_| {
+        let (lost, number) = (lost.clone(), arrived.fetch_add(1, SeqCst));
+        async move {
+            if number >= MANY {
+                return Ok(Response::new(""));
+            }
+            lost.wait().await;
+            Err(Error::unavailable("wire", "the node died").unanswered())
+        }
+    }));
+    let client = client(transport, &Notes::of(2));
+    let calls = (0..MANY).map(|_| {
+        let mut request = Request::new("a", "A.B", "");
+        request.idempotent = true;
+        client.request(request)
+    });
+    for answer in join_all(calls).await {
+        answer.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]

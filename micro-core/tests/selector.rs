@@ -311,6 +311,27 @@ async fn a_node_that_is_well_is_found_among_many_that_are_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_asks_at_most_one_dead_node_whether_it_is_back() {
+    for strategy in ["random", "roundrobin", "p2c", "hash"] {
+        let (selector, _registry) = selector(strategy, 30).await;
+        let nodes = all(&selector).await;
+        for node in &nodes[1..] {
+            selector.mark(SERVICE, node, Outcome::Unreachable);
+        }
+        for call in 0..100 {
+            // The times out of all are over.
+            advance(Duration::from_secs(30)).await;
+            let mut candidates = candidates(&selector, &keyed(call)).await;
+            let (first, second) = (candidates.next().unwrap(), candidates.next().unwrap());
+            assert!(
+                Arc::ptr_eq(&first, &nodes[0]) || Arc::ptr_eq(&second, &nodes[0]),
+                "{strategy}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_candidate_stays_the_same_while_its_node_is_registered() {
     let (selector, registry) = selector("random", 1).await;
     let before = first(&selector).await;

@@ -9,7 +9,10 @@ const SAVINGS: i64 = 100;
 
 #[derive(Debug)]
 pub(super) struct Budget {
+    /// Below zero while repetitions made on credit are not paid back.
     saved: AtomicI64,
+    /// How many repetitions can be made on credit until all is paid back.
+    credit: AtomicI64,
     earned_by_call: i64,
 }
 
@@ -17,6 +20,7 @@ impl Budget {
     pub(super) fn new(per_call: f32) -> Self {
         Self {
             saved: AtomicI64::new(SAVINGS * PRICE),
+            credit: AtomicI64::new(0),
             earned_by_call: (per_call.clamp(0.0, 1000.0) * PRICE as f32) as i64,
         }
     }
@@ -28,13 +32,27 @@ impl Budget {
         }
     }
 
-    /// Pays for a repetition, if it can be afforded.
-    pub(super) fn spend(&self) -> bool {
-        self.saved
+    /// Pays for a repetition, if it can be afforded: from what is saved, or else on credit, of which there is as much
+    /// as calls were in flight when it was first needed. So all calls that are lost with a node can be repeated,
+    /// however many they are, but no storm can last.
+    pub(super) fn spend(&self, in_flight: impl Fn() -> usize) -> bool {
+        if self.pay(0) {
+            self.credit.store(0, Ordering::Relaxed);
+            return true;
+        }
+        // The one that asks is not in flight any more.
+        let in_flight = i64::try_from(in_flight()).unwrap_or(i64::MAX).saturating_add(1);
+        let before = self.credit.fetch_max(in_flight, Ordering::Relaxed);
+        self.pay(before.max(in_flight).saturating_mul(PRICE))
+    }
+
+    fn pay(&self, credit: i64) -> bool {
+        let paid = self
+            .saved
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |saved| {
-                (saved >= PRICE).then_some(saved - PRICE)
-            })
-            .is_ok()
+                (saved.saturating_add(credit) >= PRICE).then_some(saved - PRICE)
+            });
+        paid.is_ok()
     }
 }
 
@@ -45,10 +63,26 @@ mod tests {
     #[test]
     fn what_is_spent_must_be_earned_again() {
         let budget = Budget::new(0.5);
-        assert_eq!((0..200).filter(|_| budget.spend()).count(), 100);
+        let can_pay = || budget.spend(|| 0);
+        assert_eq!(
+            (0..200).filter(|_| can_pay()).count(),
+            101,
+            "one of them on credit"
+        );
         budget.earn();
-        assert!(!budget.spend());
+        assert!(!can_pay());
         budget.earn();
-        assert!(budget.spend());
+        assert!(can_pay());
+    }
+
+    #[test]
+    fn as_many_as_were_in_flight_are_repeated_on_credit_once() {
+        let budget = Budget::new(0.5);
+        let lost = (0..500).rev();
+        assert!(lost.into_iter().all(|left| budget.spend(|| left)));
+        assert!(!budget.spend(|| 399), "the credit is used up");
+        (0..400 * 2).for_each(|_| budget.earn());
+        let repeated = (0..500).filter(|_| budget.spend(|| 0)).count();
+        assert_eq!(repeated, 400, "as many as were paid back");
     }
 }

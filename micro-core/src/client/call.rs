@@ -116,7 +116,7 @@ impl Calls {
                 Err(error) => located(error, request.names(), candidate, attempt),
             };
             let may_repeat = attempt < retries
-                && (outcome == Outcome::Unreachable || self.may_repeat(&error, idempotent))
+                && (outcome == Outcome::Unreachable || self.may_repeat(&error, idempotent, &candidates))
                 && request.is_still_there();
             if !may_repeat {
                 return Err(error);
@@ -288,7 +288,7 @@ impl Calls {
         Candidates::fixed(addresses.iter().map(candidate).collect::<Vec<_>>())
     }
 
-    fn may_repeat(&self, error: &Error, idempotent: bool) -> bool {
+    fn may_repeat(&self, error: &Error, idempotent: bool, candidates: &Candidates) -> bool {
         if error.is_never_started() {
             // A request that is wrong stays wrong at every node.
             return error.kind() != ErrorKind::BadRequest;
@@ -297,7 +297,7 @@ impl Calls {
             error.kind(),
             ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::Internal
         ) || matches!(error.kind(), ErrorKind::TooManyRequests);
-        idempotent && transient && self.budget.spend()
+        idempotent && transient && self.budget.spend(|| candidates.in_flight())
     }
 }
 

@@ -37,7 +37,9 @@ pub struct RetryOptions {
     pub backoff: Duration,
     /// The longest pause. Default: 1 s.
     pub max_backoff: Duration,
-    /// How many repetitions of idempotent calls a call earns; what is earned adds up to 100. Default: 0.2.
+    /// How many repetitions of idempotent calls a call earns; what is earned adds up to 100. Beyond that, as many as
+    /// there are calls in flight are made on credit, which later calls pay back: a node may die with any number of
+    /// calls, but a storm of repetitions does not last. Default: 0.2.
     pub budget: f32,
 }
 

@@ -114,18 +114,21 @@ impl CachedSelector {
         let known = self.services.load().get(name).filter(is_current).cloned();
         let known = known.unwrap_or_else(|| service.clone());
         if Arc::ptr_eq(&known, &service) {
-            self.empty_at_end(&service);
+            self.keep_up(&service);
         }
         known
     }
 
-    /// What is known of the nodes, and what is dialled, goes with the follower.
-    fn empty_at_end(&self, service: &Arc<Service>) {
-        let (empty, ended) = (Arc::new(View::empty(&*self.strategy)), Arc::downgrade(service));
-        service.cached.at_end(move || {
-            if let Some(service) = ended.upgrade() {
-                service.view.store(empty);
-            }
+    /// Lets the view change with the registry, and not with the next call, which may be far away: what was dialled
+    /// at a node that left is dropped at once, so that the node need not wait for its idle connections to go.
+    fn keep_up(&self, service: &Arc<Service>) {
+        let (changed, strategy, options) = (Arc::downgrade(service), self.strategy.clone(), self.options);
+        service.cached.on_change(move || {
+            let Some(service) = changed.upgrade() else {
+                return false;
+            };
+            service.catch_up(&*strategy, &options);
+            true
         });
     }
 
@@ -159,6 +162,21 @@ impl CachedSelector {
             404,
             format!("service {service}: not found; is it running and registered in the registry {registry}?"),
         )
+    }
+}
+
+impl Service {
+    fn catch_up(&self, strategy: &dyn Strategy, options: &SelectorOptions) {
+        let _renewing = lock(&self.renewing, false);
+        let before = self.view.load_full();
+        match self.cached.known() {
+            Some(snapshot) if before.generation() >= snapshot.generation() => {}
+            Some(snapshot) => {
+                let view = View::new(&snapshot, &before, strategy, options);
+                self.view.store(Arc::new(view));
+            }
+            None => self.view.store(Arc::new(View::empty(strategy))),
+        }
     }
 }
 

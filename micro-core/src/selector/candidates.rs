@@ -73,6 +73,12 @@ impl Candidates {
         self.pool.nodes.len()
     }
 
+    /// How many calls are in flight to all of them.
+    pub(crate) fn in_flight(&self) -> usize {
+        let in_flight = |node: &Arc<Candidate>| node.in_flight() as usize;
+        self.pool.nodes.iter().map(in_flight).sum()
+    }
+
     /// Whether there is no node at all.
     pub fn is_empty(&self) -> bool {
         self.pool.nodes.is_empty()
@@ -81,7 +87,8 @@ impl Candidates {
     /// The next node to try, as the strategy chooses; `None` only when there is no node at all.
     ///
     /// Nodes that were given before come again only after all others. Nodes that are out because they fail come
-    /// only after the ones that are well; a call is never refused because all nodes are out.
+    /// only after the ones that are well; a call is never refused because all nodes are out. While another node is
+    /// well, only a call's first node may be one whose time out is over.
     #[expect(
         clippy::should_implement_trait,
         reason = "it never ends, which an iterator's users do not expect"
@@ -106,7 +113,7 @@ impl Candidates {
             if self.tried.has(at) {
                 continue;
             }
-            if self.admits(at) {
+            if self.suits(at) {
                 return at;
             }
             unwell.get_or_insert(at);
@@ -115,7 +122,8 @@ impl Candidates {
         let untried = || self.walk(start).filter(|at| !self.tried.has(*at));
         // The last resort is a node that is out: the strategy's own choice, so that the calls spread.
         untried()
-            .find(|at| self.admits(*at))
+            .find(|at| self.suits(*at))
+            .or_else(|| untried().find(|at| self.admits(*at)))
             .or(unwell)
             .or_else(|| untried().next())
             .unwrap_or(start)
@@ -125,6 +133,16 @@ impl Candidates {
         let nodes = &self.pool.nodes;
         let at = self.pool.picker.pick(nodes, self.key.as_deref(), attempt);
         at.min(nodes.len() - 1)
+    }
+
+    /// Whether to go there. A call that failed once asks no node whether it is back while another is well: after many
+    /// nodes died, their times out end together, and one call would meet them one after the other.
+    fn suits(&self, at: usize) -> bool {
+        if self.tried.count == 0 {
+            self.admits(at)
+        } else {
+            self.pool.nodes[at].is_well()
+        }
     }
 
     fn admits(&self, at: usize) -> bool {

@@ -43,9 +43,13 @@ pub struct HttpConfig {
     pub connect_timeout: Duration,
     /// How many idle connections are kept to each node. Default: 1024.
     pub pool_size: usize,
-    /// How long an idle connection is kept. Default: 1 min.
+    /// How long a connection may idle before it is used no more; it is closed at most half as long after that. Shorter
+    /// than the listener's [`idle_timeout`](HttpLimits::idle_timeout), so that it is the caller who closes. Default:
+    /// 1 min.
     pub pool_idle_timeout: Duration,
-    /// How old a connection may become before it is replaced, give or take a tenth. Default: 30 min.
+    /// How old a connection may become before it is replaced, give or take a tenth, drawn for each so that they do not
+    /// all go together; the call under way ends first. It is for what stands between the two ends, such as a balancer
+    /// that has new nodes behind it: connections to a node that left the registry go at once. Default: 30 min.
     pub pool_max_age: Duration,
     /// What callers may ask of a listener.
     pub limits: HttpLimits,
@@ -69,7 +73,8 @@ pub struct HttpLimits {
     pub head_timeout: Duration,
     /// From a head's end to the end of its body, without which the connection is closed. Default: 60 s.
     pub body_timeout: Duration,
-    /// How long a connection may be silent between requests. Default: 5 min.
+    /// How long a connection may be silent between requests; then it is told to go elsewhere, and closed. Longer than
+    /// the callers' [`pool_idle_timeout`](HttpConfig::pool_idle_timeout). Default: 5 min.
     pub idle_timeout: Duration,
     /// From an answer's first byte to its last, without which the connection is closed: a caller that does not read
     /// holds nothing for longer. Counts for each piece of a plain request's streamed answer, and not for streams,

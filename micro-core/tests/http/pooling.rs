@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use micro_core::handler::handler_fn;
+use micro_core::registry::{MemoryRegistry, Node, RegisterOptions, ServiceRecord};
+use micro_core::transport::HttpTransport;
 use micro_core::transport::http::{HttpConfig, HttpLimits};
-use micro_core::{Handler, Request, Response};
-use tokio::sync::mpsc;
+use micro_core::{Client, Handler, Registry, Request, Response};
+use tokio::sync::{Barrier, mpsc};
 
 use crate::raw::{Fake, Raw, dial, listen, request, within};
 
@@ -171,6 +173,38 @@ async fn a_connection_that_went_stale_is_replaced_unnoticed() {
 }
 
 #[tokio::test]
+async fn hundreds_of_stale_connections_are_replaced_unnoticed() {
+    const MANY: usize = 300;
+    crate::raw::bounded(async {
+        let (all_here, closed) = (Arc::new(Barrier::new(MANY)), Arc::new(Barrier::new(MANY + 1)));
+        let (here, gone) = (all_here.clone(), closed.clone());
+        let fake = Fake::start(move |number, mut connection| {
+            let (here, gone) = (here.clone(), gone.clone());
+            async move {
+                connection.message().await;
+                if number < MANY {
+                    here.wait().await;
+                }
+                connection.send(OK).await;
+                if number < MANY {
+                    here.wait().await;
+                    drop(connection);
+                    gone.wait().await;
+                }
+            }
+        })
+        .await;
+        let node = dial(&fake.address, HttpConfig::default()).await;
+        join_all((0..MANY).map(|_| call(&node))).await;
+        closed.wait().await;
+        // The ends are on their way through the kernel.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        call(&node).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_request_that_crosses_a_goodbye_goes_by_another_connection() {
     crate::raw::bounded(async {
         let fake = Fake::start(|number, mut connection| async move {
@@ -314,6 +348,52 @@ async fn nobody_listening_means_never_started_and_says_where() {
             error.is_never_started() && error.detail().contains(&address),
             "{error}"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn idle_connections_close_when_their_node_leaves_the_registry_without_another_call() {
+    crate::raw::bounded(async {
+        for others_stay in [false, true] {
+            let (gone, mut is_gone) = mpsc::channel(1);
+            let fake = Fake::start(move |_, mut connection| {
+                let gone = gone.clone();
+                async move {
+                    while connection.message().await.is_some() {
+                        connection.send(OK).await;
+                    }
+                    let _ = gone.send(()).await;
+                }
+            })
+            .await;
+            let registry = Arc::new(MemoryRegistry::new());
+            let record = |id: &str, address: &str| {
+                let node = Node::new(id, address)
+                    .with_metadata("protocol", "mucp")
+                    .with_metadata("transport", "http");
+                ServiceRecord::new("fake", "latest").with_nodes(vec![node])
+            };
+            let leaving = record("leaving", &fake.address);
+            registry
+                .register(&leaving, RegisterOptions::default())
+                .await
+                .unwrap();
+            let transport = Arc::new(HttpTransport::new(HttpConfig::default()).unwrap());
+            let client = Client::new(registry.clone(), transport);
+            within(client.request(Request::new("fake", "Fake.Call", "x")))
+                .await
+                .unwrap();
+            if others_stay {
+                let staying = record("staying", "127.0.0.1:1");
+                registry
+                    .register(&staying, RegisterOptions::default())
+                    .await
+                    .unwrap();
+            }
+            registry.deregister(&leaving).await.unwrap();
+            within(is_gone.recv()).await.unwrap();
+        }
     })
     .await;
 }

@@ -37,7 +37,16 @@ struct Service {
     watchers: usize,
     lookups: usize,
     used: Option<Instant>,
+    looked_around: Option<LookedAround>,
     news: Arc<Notify>,
+}
+
+/// That somebody who began to watch has just heard all nodes.
+#[derive(Debug)]
+struct LookedAround {
+    since: Instant,
+    /// When it is no longer just now.
+    until: Instant,
 }
 
 #[derive(Debug)]
@@ -239,6 +248,20 @@ impl Heard {
         nodes
             .filter(move |seen| seen.heard >= since)
             .map(|seen| &seen.record)
+    }
+
+    /// Notes that a watcher heard all nodes since a time, which is news until another.
+    pub(crate) fn note_looked_around(&mut self, name: &str, since: Instant, until: Instant) {
+        if let Some(service) = self.services.get_mut(name) {
+            service.looked_around = Some(LookedAround { since, until });
+        }
+    }
+
+    /// Since when a watcher has just heard all nodes. Only while the service is watched, so that nothing was missed.
+    pub(crate) fn looked_around(&self, name: &str, now: Instant) -> Option<Instant> {
+        let service = self.services.get(name).filter(|service| service.watchers > 0)?;
+        let looked = service.looked_around.as_ref()?;
+        (now < looked.until).then_some(looked.since)
     }
 
     /// The records that have not lapsed, of one service or of all, one a node.

@@ -53,6 +53,16 @@ impl Lookups {
     }
 }
 
+/// The nodes that a watcher found a moment ago, with what was heard since: who watches first and asks then, so as to
+/// miss nothing, need not wait for the same answers twice. `None`: nobody did, or there were none.
+pub(crate) fn just_found(shared: &Shared, service: &str) -> Option<Vec<ServiceRecord>> {
+    let state = shared.lock();
+    let since = state.heard.looked_around(service, Instant::now())?;
+    let own = state.own.records(Some(service));
+    let found: Vec<_> = own.chain(state.heard.since(service, since)).cloned().collect();
+    (!found.is_empty()).then_some(found)
+}
+
 /// Asks, and collects until all known nodes have answered and it has been quiet, or the time is up.
 pub(crate) async fn gather(shared: &Shared, service: &str, give_up: f64) -> Vec<ServiceRecord> {
     let (timeout, mut quiet) = (shared.config.timeout, shared.config.quiet);

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::config::MdnsConfig;
-use crate::lookup::{Lookups, gather};
+use crate::lookup::{Lookups, gather, just_found};
 use crate::record::{Key, LIST, NodeRecord, dns_ttl, is_service_name};
 use crate::responder;
 use crate::shared::Shared;
@@ -165,6 +165,9 @@ impl Registry for MdnsRegistry {
         shared.check_open()?;
         if !is_service_name(name, &shared.config.domain) {
             return Err(service_not_found(name));
+        }
+        if let Some(found) = just_found(shared, name) {
+            return Ok(ServiceRecord::merge_versions(found));
         }
         let found = self.0.lookups.lookup(shared, name).await;
         if found.is_empty() {

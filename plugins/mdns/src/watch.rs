@@ -24,7 +24,11 @@ pub(crate) async fn watch(shared: &Arc<Shared>, service: Option<&str>) -> Result
     let interest = Interest::begin(shared.clone(), service);
     let receiver = shared.subscribe()?;
     match service {
-        Some(service) => drop(gather(shared, service, LOOK_AROUND).await),
+        Some(service) => {
+            drop(gather(shared, service, LOOK_AROUND).await);
+            let until = Instant::now() + shared.config.quiet;
+            shared.lock().heard.note_looked_around(service, started, until);
+        }
         None => look_around(shared).await,
     }
     if !interest.watched_before {

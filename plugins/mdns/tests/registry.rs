@@ -375,6 +375,43 @@ async fn lookups_of_one_service_share_one_question() {
 }
 
 #[tokio::test]
+async fn a_lookup_right_after_a_watch_began_returns_what_that_found_and_obeys_goodbyes() {
+    let port = free_port().await;
+    let (killed, leaving) = (connect(port).await, connect(port).await);
+    for (server, node) in [(&killed, "killed"), (&leaving, "leaving")] {
+        let record = greeter("1", node, 9101);
+        server
+            .register(&record, RegisterOptions::default())
+            .await
+            .unwrap();
+    }
+    // What is just now shall last for the whole test.
+    let quiet = Duration::from_secs(3600);
+    let client = MdnsRegistry::connect(MdnsConfig { quiet, ..on(port) })
+        .await
+        .unwrap();
+    let mut watcher = client.watch(Some("greeter")).await.unwrap();
+    let nodes = async || {
+        let found = client.get_service("greeter").await.unwrap();
+        let nodes = found.into_iter().flat_map(|version| version.nodes);
+        let mut ids: Vec<_> = nodes.map(|node| node.id).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(nodes().await, ["killed", "leaving"]);
+    killed.kill().await;
+    assert_eq!(nodes().await, ["killed", "leaving"], "nobody was asked");
+    leaving.deregister(&greeter("1", "leaving", 9101)).await.unwrap();
+    assert_eq!(next(&mut watcher).await.action, Action::Delete);
+    assert_eq!(nodes().await, ["killed"]);
+    drop(watcher);
+    assert!(
+        client.get_service("greeter").await.is_err(),
+        "without a watch, the network is asked"
+    );
+}
+
+#[tokio::test]
 async fn large_records_travel_and_too_large_ones_are_refused_by_name() {
     let port = free_port().await;
     let (server, client) = (connect(port).await, connect(port).await);

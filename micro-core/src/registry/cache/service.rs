@@ -80,10 +80,11 @@ pub struct CachedService {
     last_asked: AtomicU64,
     wanted: Notify,
     made: Instant,
-    at_end: Mutex<Vec<AtEnd>>,
+    on_change: Mutex<Vec<OnChange>>,
 }
 
-type AtEnd = Box<dyn FnOnce() + Send>;
+/// Says whether it wants to be called again.
+type OnChange = Arc<dyn Fn() -> bool + Send + Sync>;
 
 #[derive(Debug, Clone)]
 pub(super) enum State {
@@ -113,7 +114,7 @@ impl CachedService {
             last_asked: AtomicU64::new(0),
             wanted: Notify::new(),
             made: Instant::now(),
-            at_end: Mutex::default(),
+            on_change: Mutex::default(),
         }
     }
 
@@ -146,19 +147,29 @@ impl CachedService {
         matches!(*self.state.borrow(), State::Ended)
     }
 
-    /// Does something, such as freeing memory, when the service is no longer followed; at once if it is not now.
-    pub(crate) fn at_end(&self, then: impl FnOnce() + Send + 'static) {
-        let mut at_end = self.lock();
-        if !self.is_ended() {
-            at_end.push(Box::new(then));
-            return;
+    /// Does something whenever what is known has changed, as long as it answers `true`; the last time when the
+    /// service is no longer followed, which may be now.
+    pub(crate) fn on_change(&self, then: impl Fn() -> bool + Send + Sync + 'static) {
+        let then: OnChange = Arc::new(then);
+        self.lock().push(then.clone());
+        if self.is_ended() {
+            self.lock().clear();
+            then();
         }
-        drop(at_end);
-        then();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<AtEnd>> {
-        self.at_end.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Must not be called with a lock held: what is done then is not ours.
+    fn changed(&self) {
+        let all = self.lock().clone();
+        let done: Vec<_> = all.into_iter().filter(|then| !then()).collect();
+        if !done.is_empty() {
+            let is_done = |then: &OnChange| done.iter().any(|done| Arc::ptr_eq(done, then));
+            self.lock().retain(|then| !is_done(then));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<OnChange>> {
+        self.on_change.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for an answer; `None` when the follower has ended. May be cancelled.
@@ -232,19 +243,19 @@ impl CachedService {
         let snapshot = Snapshot::new(generation, versions);
         self.state.send_replace(State::Known(snapshot));
         self.generation.store(generation, Ordering::Release);
+        self.changed();
     }
 
     /// Anything but a snapshot.
     pub(super) fn set(&self, state: State) {
         self.state.send_replace(state);
         self.generation.store(0, Ordering::Release);
+        self.changed();
     }
 
-    /// Must not be called with a lock held: what is done at the end is not ours.
     pub(super) fn end(&self) {
         self.set(State::Ended);
-        let at_end = std::mem::take(&mut *self.lock());
-        at_end.into_iter().for_each(|then| then());
+        self.lock().clear();
     }
 }
 

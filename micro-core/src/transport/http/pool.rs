@@ -1,10 +1,13 @@
 //! Idle connections of one node, last in first out.
 
+use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use super::connection::{Io, ReadBuffer};
@@ -44,15 +47,20 @@ impl Connection {
 
     /// Whether the connection is still good. While it idles nothing may arrive: neither bytes nor an end.
     fn is_alive(&mut self) -> bool {
-        match &self.io {
+        let Self { io, input, .. } = self;
+        match io {
             // Costs no system call and no lock, because the runtime already knows when there is nothing.
             Io::Tcp(stream) => stream
                 .try_read(&mut [0])
                 .is_err_and(|error| error.kind() == ErrorKind::WouldBlock),
-            Io::Tls(_) => self
-                .input
-                .poll_fill(&mut self.io, &mut Context::from_waker(Waker::noop()))
-                .is_pending(),
+            Io::Tls(_) => {
+                // Unconstrained, because a task that has done much at a stretch is told that nothing is there,
+                // whatever is.
+                let filled = unconstrained(poll_fn(|context| input.poll_fill(io, context)));
+                pin!(filled)
+                    .poll(&mut Context::from_waker(Waker::noop()))
+                    .is_pending()
+            }
         }
     }
 

@@ -178,6 +178,7 @@ impl Connector {
 
     pub(super) async fn connect(&self, address: &str) -> io::Result<Io> {
         let stream = TcpStream::connect(address).await?;
+        refuse_itself(&stream)?;
         prepare(&stream)?;
         let Some((connector, name)) = &self.0 else {
             return Ok(Io::Tcp(stream));
@@ -195,6 +196,16 @@ impl Connector {
         let stream = connector.connect(name, stream).await.map_err(explained)?;
         Ok(Io::Tls(Box::new(TlsStream::Client(stream))))
     }
+}
+
+/// Where nobody listens at a port of this machine, the system may choose just that port for the near end, too, and
+/// connects the caller with itself: its request would come back as the answer, and nobody else could listen there.
+fn refuse_itself(stream: &TcpStream) -> io::Result<()> {
+    if stream.local_addr()? != stream.peer_addr()? {
+        return Ok(());
+    }
+    let problem = "nobody listens there; the connection met itself";
+    Err(io::Error::new(io::ErrorKind::ConnectionRefused, problem))
 }
 
 /// Says in the terms of the configuration why a handshake failed, where that is known.
@@ -285,5 +296,25 @@ impl ServerCertVerifier for AnyServer {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_met_itself_is_refused() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let own = socket.local_addr().unwrap();
+        let itself = socket.connect(own).await.unwrap();
+        let problem = refuse_itself(&itself).unwrap_err();
+        assert_eq!(problem.kind(), io::ErrorKind::ConnectionRefused);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert!(refuse_itself(&other).is_ok());
     }
 }

@@ -1,0 +1,93 @@
+//! One child process.
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// Far longer than a process takes to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// This program once more, in another role. Killed when dropped; should this process be killed instead, the child
+/// reads the end of its standard input, and ends.
+pub(crate) struct Process {
+    what: String,
+    child: Child,
+    output: Lines<BufReader<ChildStdout>>,
+    _input: ChildStdin,
+}
+
+impl Process {
+    /// Starts this program in a role.
+    pub(crate) fn start(arguments: &[String]) -> Result<Self> {
+        let program = std::env::current_exe().context("the program cannot find itself")?;
+        let what = format!("`chaos {}`", arguments.join(" "));
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            // An interrupt from the terminal shall reach this program alone, which then ends all others.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("{what} cannot be started"))?;
+        let input = child.stdin.take().context("a piped standard input is missing")?;
+        let output = child
+            .stdout
+            .take()
+            .context("a piped standard output is missing")?;
+        Ok(Self {
+            what,
+            child,
+            output: BufReader::new(output).lines(),
+            _input: input,
+        })
+    }
+
+    /// The next line that the process prints; `None` when it prints no more.
+    pub(crate) async fn line(&mut self) -> Result<Option<String>> {
+        let line = timeout(PATIENCE, self.output.next_line()).await;
+        let line = line.with_context(|| format!("{} said nothing for {PATIENCE:?}", self.what))?;
+        line.with_context(|| format!("{} cannot be heard", self.what))
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) -> Result<()> {
+        let id = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let id = id.with_context(|| format!("{} ended before it was told to", self.what))?;
+        kill_process(id, Signal::TERM).with_context(|| format!("cannot send SIGTERM to {}", self.what))
+    }
+
+    /// Sends SIGKILL.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child
+            .start_kill()
+            .with_context(|| format!("cannot kill {}", self.what))
+    }
+
+    /// Waits until the process has ended; `None` if it has not in that time.
+    pub(crate) async fn ended(&mut self, within: Duration) -> Result<Option<ExitStatus>> {
+        match timeout(within, self.child.wait()).await {
+            Ok(ended) => {
+                Ok(Some(ended.with_context(|| {
+                    format!("{} cannot be waited for", self.what)
+                })?))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// Ends this process when its standard input ends, which is when its parent is gone, however that ended.
+///
+/// In a thread, because reading a pipe cannot be cancelled: a runtime would wait for it when it shuts down.
+pub(crate) fn end_with_parent() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(1);
+    });
+}
