@@ -134,14 +134,31 @@ impl Arguments {
         V: Into<OsString>,
     {
         self.check()?;
-        let mut command = self.command();
-        let matches = command.try_get_matches_from_mut(arguments).map_err(Exit)?;
+        let matches = self.command().try_get_matches_from_mut(arguments).map_err(Exit)?;
+        self.settings_from(&matches, environment)
+    }
+
+    /// Reads what a parser made by [`to_clap`](Self::to_clap) has matched, and this environment.
+    ///
+    /// # Errors
+    ///
+    /// With what is to be printed, when a value cannot be understood.
+    ///
+    /// # Panics
+    ///
+    /// When the matches are of a parser that was made otherwise.
+    pub fn settings_from<E, K, V>(&self, matches: &clap::ArgMatches, environment: E) -> Result<Settings, Exit>
+    where
+        E: IntoIterator<Item = (K, V)>,
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
         let environment = environment
             .into_iter()
             .map(|(name, value)| (name.into(), value.into()));
-        Values::read(self, &matches, environment.collect())
+        Values::read(self, matches, environment.collect())
             .and_then(|values| Settings::read(self, values))
-            .map_err(|problem| Exit::wrong(&mut command, problem))
+            .map_err(|problem| Exit::wrong(&mut self.command(), problem))
     }
 
     /// The arguments of the framework, then the program's own.

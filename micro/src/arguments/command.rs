@@ -18,6 +18,30 @@ const STYLES: Styles = Styles::styled()
 const WIDEST: usize = 100;
 
 impl Arguments {
+    /// The parser of these arguments as one of clap, version 4, for a program that adds subcommands to it. What it
+    /// has matched is read with [`settings_from`](Self::settings_from).
+    ///
+    /// The parser expects no program's name before the arguments. Its flags are not global: where they are to count
+    /// behind a subcommand too, say so with `mut_args(|argument| argument.global(true))`.
+    ///
+    /// ```
+    /// use micro::Arguments;
+    ///
+    /// let arguments = Arguments::new("tool");
+    /// let mut command = arguments
+    ///     .to_clap()
+    ///     .mut_args(|argument| argument.global(true))
+    ///     .subcommand(clap::Command::new("greet"));
+    /// let matches = command
+    ///     .try_get_matches_from_mut(["greet", "--client_request_timeout=2s"])
+    ///     .unwrap();
+    /// let settings = arguments.settings_from(&matches, [("", ""); 0]).unwrap();
+    /// assert_eq!(settings.client.request_timeout.as_secs(), 2);
+    /// ```
+    pub fn to_clap(&self) -> Command {
+        self.command()
+    }
+
     pub(super) fn command(&self) -> Command {
         let program = self.program.as_ref().unwrap_or(&self.name);
         let framework = concat!("(micro ", env!("CARGO_PKG_VERSION"), ")");
