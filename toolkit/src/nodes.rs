@@ -7,7 +7,8 @@ use micro::client::CallOptions;
 use micro::codec::JSON;
 use micro::registry::Node;
 use micro::{Client, Error, Request};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::failure::{Code, Failure, Outcome, is_unknown_endpoint};
 use crate::network::Network;
@@ -137,20 +138,31 @@ pub(crate) fn number(answer: &Value, name: &str) -> u64 {
 }
 
 /// An answer for programs.
-pub(crate) fn as_json(answer: &Answer) -> Value {
-    let place = &answer.place;
-    let mut row = json!({
-        "service": place.service,
-        "version": place.version,
-        "node": place.node.id,
-        "address": place.node.address,
-        "milliseconds": (answer.took.as_secs_f64() * 1e6).round() / 1e3,
+#[derive(Serialize)]
+struct Row<'a> {
+    service: &'a str,
+    version: &'a str,
+    node: &'a str,
+    address: &'a str,
+    milliseconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// All answers, for programs.
+pub(crate) fn as_json(answers: &[Answer]) -> String {
+    let rows = answers.iter().map(|Answer { place, result, took }| Row {
+        service: &place.service,
+        version: &place.version,
+        node: &place.node.id,
+        address: &place.node.address,
+        milliseconds: (took.as_secs_f64() * 1e6).round() / 1e3,
+        answer: result.as_ref().ok(),
+        error: result.as_ref().err().map(Silence::summary),
     });
-    match &answer.result {
-        Ok(value) => row["answer"] = value.clone(),
-        Err(silence) => row["error"] = silence.summary().into(),
-    }
-    row
+    serde_json::to_string(&rows.collect::<Vec<_>>()).unwrap_or_default()
 }
 
 /// The outcome for scripts, of all answers: unreachable nodes first, then those that refused.
@@ -172,6 +184,8 @@ pub(crate) fn outcome(answers: &[Answer]) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

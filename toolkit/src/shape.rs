@@ -82,7 +82,11 @@ pub(crate) fn example(value: Option<&Value>) -> String {
 
 fn of(value: &Value, kind: &str, depth: usize, is_root: bool) -> String {
     let kind = kind.trim_start_matches('*');
-    if let Some(item) = kind.strip_prefix("[]").filter(|item| !is_byte(item)) {
+    if let Some(item) = inside(kind, "Option<") {
+        return of(value, item, depth, is_root);
+    }
+    let list = kind.strip_prefix("[]").or_else(|| inside(kind, "Vec<"));
+    if let Some(item) = list.filter(|_| scalar(kind).is_none()) {
         return format!("[{}]", of(value, item, depth, false));
     }
     if let Some(scalar) = scalar(kind) {
@@ -99,8 +103,9 @@ fn of(value: &Value, kind: &str, depth: usize, is_root: bool) -> String {
     format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 
-fn is_byte(kind: &str) -> bool {
-    matches!(kind, "uint8" | "byte" | "u8")
+/// What Rust's records call `Vec<T>` and `Option<T>`.
+fn inside<'a>(kind: &'a str, around: &str) -> Option<&'a str> {
+    kind.strip_prefix(around)?.strip_suffix('>')
 }
 
 /// By the names of Go, of Rust and of protobuf.
@@ -182,6 +187,7 @@ mod tests {
         crate::json::check(&text).unwrap();
         assert_eq!(example(None), "{}");
         assert_eq!(example(Some(&value("String", "String", vec![]))), "\"text\"");
+        assert_eq!(example(Some(&value("", "Vec<Option<f64>>", vec![]))), "[1.5]");
         assert_eq!(example(Some(&value("Empty", "Empty", vec![]))), "{}");
     }
 

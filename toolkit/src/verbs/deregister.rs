@@ -20,7 +20,7 @@ impl Verb for Deregister {
             .after_help(
                 "Some registries, such as mdns, keep records in the process that registered them; only that process \
                  can take them out.\n\nExamples:\n  \
-                 micro deregister service '{\"name\":\"legacy\",\"version\":\"1\",\"nodes\":[{\"id\":\"legacy-1\",\"address\":\"10.0.0.7:8080\"}]}'",
+                 micro deregister service \\\n    '{\"name\":\"legacy\",\"version\":\"1\",\"nodes\":[{\"id\":\"legacy-1\",\"address\":\"10.0.0.7:8080\"}]}'",
             )
     }
 

@@ -138,7 +138,7 @@ async fn registry(network: &Network) -> Finding {
                 counted(names.len(), "service"),
                 quantity::moment(took)
             );
-            if took.as_secs() >= 1 {
+            if took.as_secs() >= 2 {
                 return Finding::warn(
                     WHAT,
                     text,

@@ -38,8 +38,7 @@ impl Verb for Health {
         let answers = nodes::ask_all(&session.network, places, "Debug.Health").await?;
         let screen = &mut session.screen;
         if Output::of(words) == Output::Json {
-            let rows: Value = answers.iter().map(nodes::as_json).collect();
-            screen.line(json::indented(&rows.to_string(), screen.palette))?;
+            screen.line(json::indented(&nodes::as_json(&answers), screen.palette))?;
         } else if answers.is_empty() {
             eprintln!("no nodes are known here; `micro doctor` tells whether that is right");
         } else {

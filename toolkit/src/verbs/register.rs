@@ -25,7 +25,7 @@ impl Verb for Register {
             .after_help(format!(
                 "Some registries, such as mdns, keep records in the process that registers them. There this command \
                  goes on until Ctrl-C, and takes the record out then.\n\n\
-                 Examples:\n  micro register service {EXAMPLE}\n  micro register service - < record.json"
+                 Examples:\n  micro register service \\\n    {EXAMPLE}\n  micro register service - < record.json"
             ))
     }
 

@@ -97,8 +97,7 @@ fn noted(answers: &[Answer]) -> Before {
 fn print(words: &ArgMatches, session: &mut Session, answers: &[Answer], before: Option<&Before>) -> Outcome {
     let screen = &mut session.screen;
     if Output::of(words) == Output::Json {
-        let rows: Value = answers.iter().map(nodes::as_json).collect();
-        screen.line(json::indented(&rows.to_string(), screen.palette))?;
+        screen.line(json::indented(&nodes::as_json(answers), screen.palette))?;
         return Ok(());
     }
     if answers.is_empty() {

@@ -21,6 +21,9 @@ use crate::verb::{Place, Session, Verb};
 /// How many lines of standard input may wait for the far side.
 const WAITING: usize = 16;
 
+/// Id of the errors of standard input, which come back through the stream that they end.
+const OURS: &str = "micro.input";
+
 pub(crate) struct Stream;
 
 #[async_trait(?Send)]
@@ -72,6 +75,7 @@ impl Verb for Stream {
                         session.screen.line("")?;
                     }
                 }
+                Some(Err(error)) if error.id() == OURS => return Err(Failure::usage(error.detail())),
                 Some(Err(error)) => {
                     return Err(advice::on_call(&error, &session.network, service, endpoint).await);
                 }
@@ -131,5 +135,5 @@ fn standard_input() -> Body {
 }
 
 fn wrong(detail: String) -> Error {
-    Error::bad_request("micro", detail)
+    Error::bad_request(OURS, detail)
 }

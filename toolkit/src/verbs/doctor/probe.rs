@@ -17,7 +17,7 @@ use crate::quantity::moment;
 /// Within this, everybody should have heard of a new node.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Services that are found later start slowly, but well.
-const SLOW: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_secs(2);
 
 pub(super) async fn examine(network: &Network, report: &mut Report<'_>) -> Outcome {
     let mut settings = network.settings().clone();
