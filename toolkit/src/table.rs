@@ -14,6 +14,7 @@ pub(crate) struct Table {
     head: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
     right: Vec<usize>,
+    whole: Vec<usize>,
 }
 
 /// What stands in a row's column.
@@ -52,18 +53,26 @@ impl Table {
             head: head.to_vec(),
             rows: Vec::new(),
             right: Vec::new(),
+            whole: Vec::new(),
         }
     }
 
-    /// Columns whose texts end under each other: numbers.
+    /// Columns that are never cut: of an address or a number, a part is worth nothing.
     #[must_use]
-    pub(crate) fn right(mut self, columns: &[usize]) -> Self {
-        self.right = columns.to_vec();
+    pub(crate) fn whole(mut self, columns: &[usize]) -> Self {
+        self.whole.extend(columns);
         self
     }
 
-    pub(crate) fn row<const COLUMNS: usize>(&mut self, cells: [Cell; COLUMNS]) {
-        self.rows.push(cells.into());
+    /// Columns whose texts end under each other: numbers, which are never cut.
+    #[must_use]
+    pub(crate) fn right(mut self, columns: &[usize]) -> Self {
+        self.right = columns.to_vec();
+        self.whole(columns)
+    }
+
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
     }
 
     /// The lines, the head first; none wider than `width`, if the columns can be cut so far.
@@ -98,7 +107,7 @@ impl Table {
         line
     }
 
-    /// How wide each column is: as its widest cell, but the widest columns give way until all fit.
+    /// How wide each column is: as its widest cell, but the widest of those that may be cut give way until all fit.
     fn widths(&self, limit: Option<usize>) -> Vec<usize> {
         let mut widths: Vec<usize> = self.head.iter().map(|title| title.width()).collect();
         for row in &self.rows {
@@ -111,30 +120,42 @@ impl Table {
         };
         let gaps = GAP.len() * widths.len().saturating_sub(1);
         while widths.iter().sum::<usize>() + gaps > limit {
-            match widths.iter_mut().max() {
-                Some(widest) if *widest > NARROWEST => *widest -= 1,
-                _ => break,
+            let may_be_cut = |column: &usize| !self.whole.contains(column) && widths[*column] > NARROWEST;
+            let widest = (0..widths.len())
+                .filter(may_be_cut)
+                .max_by_key(|column| widths[*column]);
+            match widest {
+                Some(widest) => widths[widest] -= 1,
+                None => break,
             }
         }
         widths
     }
 }
 
-/// A text that is no wider; where something is cut off, it says so by an ellipsis.
+/// A text that is no wider. An ellipsis stands for what is left out: the end of a sentence, the middle of a name, whose
+/// end tells it from others.
 fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
-    let mut left = width.saturating_sub(1);
+    let left = width.saturating_sub(1);
+    let tail = if text.contains(' ') { 0 } else { left / 2 };
+    let head: String = taken(text.chars(), left - tail);
+    let tail: String = taken(text.chars().rev(), tail);
+    format!("{head}…{}", tail.chars().rev().collect::<String>())
+}
+
+/// As many characters as fit into so many columns.
+fn taken(characters: impl Iterator<Item = char>, width: usize) -> String {
+    let mut left = width;
     let fits = |character: &char| {
         let taken = character.width().unwrap_or(0);
         let does = taken <= left;
         left = left.saturating_sub(taken);
         does
     };
-    let mut short: String = text.chars().take_while(fits).collect();
-    short.push('…');
-    short
+    characters.take_while(fits).collect()
 }
 
 #[cfg(test)]
@@ -168,8 +189,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_worth_nothing_in_part_is_not_cut() {
+        let mut table = Table::new(&["NAME", "ADDRESS"]).whole(&[1]);
+        table.row(["a-rather-long-name".into(), "127.0.0.1:40000".into()]);
+        assert_eq!(
+            table.lines(Palette::PLAIN, Some(26))[1],
+            "a-rat…ame  127.0.0.1:40000"
+        );
+        assert_eq!(
+            table.lines(Palette::PLAIN, Some(10))[1],
+            "a-ra…ame  127.0.0.1:40000"
+        );
+    }
+
+    #[test]
     fn wide_characters_count_as_what_they_take() {
-        assert_eq!(cut("日本語日本語", 7), "日本語…");
+        assert_eq!(cut("日本語 日本語", 7), "日本語…");
+        assert_eq!(cut("greeter-58267e2f", 9), "gree…7e2f");
         assert_eq!(cut("日本語", 6), "日本語");
     }
 }

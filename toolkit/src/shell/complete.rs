@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 use micro::registry::ServiceRecord;
 use rustyline::completion::{Completer, Pair};
 use rustyline::highlight::Highlighter;
@@ -139,7 +139,7 @@ fn offered(
     let Some(argument) = verb
         .get_positionals()
         .nth(places.len())
-        .or_else(|| verb.get_positionals().last())
+        .or_else(|| verb.get_positionals().last().filter(|last| is_repeated(last)))
     else {
         return Vec::new();
     };
@@ -202,6 +202,10 @@ fn takes_next(flag: &Arg) -> bool {
     flag.get_action().takes_values() && !flag.is_require_equals_set()
 }
 
+fn is_repeated(argument: &Arg) -> bool {
+    matches!(argument.get_action(), ArgAction::Append)
+}
+
 fn values(argument: &Arg) -> Vec<String> {
     let values = argument.get_possible_values();
     values.iter().map(|value| value.get_name().to_owned()).collect()
@@ -249,6 +253,8 @@ mod tests {
         assert_eq!(complete("call greeter "), ["Greeter.Hello"]);
         assert_eq!(complete("call shop "), Vec::<String>::new());
         assert_eq!(complete("call greeter Greeter.Hello "), [r#"{"name":"text"}"#]);
+        assert_eq!(complete("call greeter Greeter.Hello {} "), Vec::<String>::new());
+        assert_eq!(complete("stream greeter Greeter.Hello {} ").len(), 1);
         assert_eq!(complete("call --output "), ["json", "raw", "table"]);
         assert_eq!(complete("call -o raw gr"), ["greeter"]);
         assert_eq!(complete("call --client-request-timeout 2s gr"), ["greeter"]);

@@ -77,7 +77,7 @@ fn print(screen: &mut Screen, record: &ServiceRecord) -> Outcome {
         screen.line(format!("{}={}", harmless(name), harmless(value)))?;
     }
     screen.line("")?;
-    let mut nodes = Table::new(&["NODE", "ADDRESS", "METADATA"]);
+    let mut nodes = Table::new(&["NODE", "ADDRESS", "METADATA"]).whole(&[1]);
     for node in &record.nodes {
         let metadata: Vec<String> = node
             .metadata

@@ -63,7 +63,9 @@ fn status(health: &Value) -> &str {
 }
 
 fn table(answers: &[Answer]) -> Table {
-    let mut table = Table::new(&["SERVICE", "VERSION", "NODE", "ADDRESS", "TIME", "STATUS"]).right(&[4]);
+    let mut table = Table::new(&["SERVICE", "VERSION", "NODE", "ADDRESS", "TIME", "STATUS"])
+        .whole(&[3])
+        .right(&[4]);
     for answer in answers {
         let status = match &answer.result {
             Ok(health) if status(health) == "ok" => Cell::painted("ok", Paint::Good),

@@ -122,41 +122,36 @@ fn print(words: &ArgMatches, session: &mut Session, answers: &[Answer], before: 
 }
 
 fn table(answers: &[Answer], before: Option<&Before>) -> Table {
-    const HEAD: [&str; 9] = [
-        "NODE",
-        "ADDRESS",
-        "UPTIME",
-        "MEMORY",
-        "THREADS",
-        "GC",
-        "REQUESTS",
-        "PER SECOND",
-        "ERRORS",
+    // Rust has no garbage to collect; where other nodes have, the column is worth its place.
+    let stats = || answers.iter().filter_map(|answer| answer.result.as_ref().ok());
+    let has_gc = stats().any(|stats| number(stats, "gc") > 0);
+    let mut head = vec![
+        "NODE", "ADDRESS", "UPTIME", "MEMORY", "THREADS", "REQUESTS", "PER S", "ERRORS",
     ];
-    let mut table = Table::new(&HEAD).right(&[2, 3, 4, 5, 6, 7, 8]);
+    if has_gc {
+        head.push("GC");
+    }
+    let numbers_from = 2;
+    let mut table = Table::new(&head)
+        .whole(&[1])
+        .right(&(numbers_from..head.len()).collect::<Vec<_>>());
     for answer in answers {
-        let row = answer
-            .result
-            .as_ref()
-            .ok()
-            .map(|stats| numbers(answer, stats, before));
-        let [uptime, memory, threads, gc, requests, rate, errors] =
-            row.unwrap_or_else(|| std::array::from_fn(|_| "–".into()));
-        table.row([
-            Cell::painted(&answer.place.node.id, Paint::Name),
-            answer.place.node.address.as_str().into(),
-            uptime,
-            memory,
-            threads,
-            gc,
-            requests,
-            rate,
-            errors,
-        ]);
+        let place = &answer.place.node;
+        let mut row = vec![
+            Cell::painted(&place.id, Paint::Name),
+            place.address.as_str().into(),
+        ];
+        match &answer.result {
+            Ok(stats) => row.extend(numbers(answer, stats, before)),
+            Err(_) => row.resize_with(head.len(), || "–".into()),
+        }
+        row.truncate(head.len());
+        table.row(row);
     }
     table
 }
 
+/// In the order of the head; the last is left out where nobody has it.
 fn numbers(answer: &Answer, stats: &Value, before: Option<&Before>) -> [Cell; 7] {
     let requests = number(stats, "requests");
     let errors = number(stats, "errors");
@@ -165,10 +160,10 @@ fn numbers(answer: &Answer, stats: &Value, before: Option<&Before>) -> [Cell; 7]
         quantity::seconds(number(stats, "uptime")).into(),
         quantity::bytes(number(stats, "memory")).into(),
         number(stats, "threads").to_string().into(),
-        quantity::moment(Duration::from_nanos(number(stats, "gc"))).into(),
         requests.to_string().into(),
         rate(answer, stats, requests, before).into(),
         Cell::painted(errors.to_string(), paint),
+        quantity::moment(Duration::from_nanos(number(stats, "gc"))).into(),
     ]
 }
 
