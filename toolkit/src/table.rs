@@ -194,7 +194,7 @@ mod tests {
         table.row(["a-rather-long-name".into(), "127.0.0.1:40000".into()]);
         assert_eq!(
             table.lines(Palette::PLAIN, Some(26))[1],
-            "a-rat…ame  127.0.0.1:40000"
+            "a-ra…name  127.0.0.1:40000"
         );
         assert_eq!(
             table.lines(Palette::PLAIN, Some(10))[1],
