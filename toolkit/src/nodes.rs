@@ -14,9 +14,9 @@ use crate::failure::{Code, Failure, Outcome, is_unknown_endpoint};
 use crate::network::Network;
 
 /// How many nodes are asked at once.
-const AT_ONCE: usize = 32;
+pub(crate) const AT_ONCE: usize = 32;
 /// A node that takes longer is not well, however long calls may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A node, and of what it is one.
 #[derive(Debug, Clone)]
@@ -46,6 +46,17 @@ pub(crate) enum Silence {
 }
 
 impl Silence {
+    /// What the error of a call to a node's debug endpoints says of the node.
+    pub(crate) fn of(error: Error) -> Self {
+        if is_unknown_endpoint(&error) {
+            return Self::NoDebug;
+        }
+        if error.is_never_started() || error.is_unanswered() {
+            return Self::Unreachable(error);
+        }
+        Self::Refused(error)
+    }
+
     /// In a few words.
     pub(crate) fn summary(&self) -> String {
         match self {
@@ -115,18 +126,8 @@ async fn ask(client: &Client, place: Place, endpoint: &str, patience: Duration) 
             Silence::Refused(Error::client(500, detail))
         })
     };
-    let result = answer.map_err(silence).and_then(read);
+    let result = answer.map_err(Silence::of).and_then(read);
     Answer { place, result, took }
-}
-
-fn silence(error: Error) -> Silence {
-    if is_unknown_endpoint(&error) {
-        return Silence::NoDebug;
-    }
-    if error.is_never_started() || error.is_unanswered() {
-        return Silence::Unreachable(error);
-    }
-    Silence::Refused(error)
 }
 
 /// A number that may have come as text, as 64 bits do in protobuf's JSON. Missing is zero there.
@@ -201,14 +202,14 @@ mod tests {
             "rpc: can't find service Debug",
             "rpc: can't find method Stats; Debug has Health",
         ] {
-            assert!(matches!(silence(Error::from_wire(text)), Silence::NoDebug));
+            assert!(matches!(Silence::of(Error::from_wire(text)), Silence::NoDebug));
         }
         assert!(matches!(
-            silence(Error::client(503, "refused").never_started()),
+            Silence::of(Error::client(503, "refused").never_started()),
             Silence::Unreachable(_)
         ));
         assert!(matches!(
-            silence(Error::forbidden("x", "no")),
+            Silence::of(Error::forbidden("x", "no")),
             Silence::Refused(_)
         ));
     }

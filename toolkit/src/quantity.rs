@@ -39,9 +39,65 @@ pub(crate) fn moment(duration: Duration) -> String {
     }
 }
 
+/// Seconds since 1970 as a date and time of UTC: `2026-11-21 10:55:07`.
+pub(crate) fn time(since_1970: u64) -> String {
+    let (mut days, seconds) = (since_1970 / 86400, since_1970 % 86400);
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    // Whole cycles of 400 years first, so that no time takes long.
+    let mut year = 1970 + days / 146_097 * 400;
+    days %= 146_097;
+    loop {
+        let length = if is_leap(year) { 366 } else { 365 };
+        if days < length {
+            break;
+        }
+        days -= length;
+        year += 1;
+    }
+    let february = if is_leap(year) { 29 } else { 28 };
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!(
+        "{year:04}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02}",
+        days + 1
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_dates() {
+        let texts = [
+            0,
+            951_782_399,
+            951_782_400,
+            1_795_258_507,
+            4_107_542_399,
+            u64::MAX,
+        ]
+        .map(time);
+        assert_eq!(
+            texts[..5],
+            [
+                "1970-01-01 00:00:00",
+                "2000-02-28 23:59:59",
+                "2000-02-29 00:00:00",
+                "2026-11-21 10:55:07",
+                "2100-02-28 23:59:59"
+            ]
+        );
+        assert!(texts[5].ends_with("07:00:15"), "{}", texts[5]);
+    }
 
     #[test]
     fn quantities_are_short() {

@@ -135,7 +135,7 @@ impl Table {
 
 /// A text that is no wider. An ellipsis stands for what is left out: the end of a sentence, the middle of a name, whose
 /// end tells it from others.
-fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }

@@ -56,6 +56,7 @@ pub(crate) const VERBS: &[&dyn Verb] = &[
     &verbs::stream::Stream,
     &verbs::health::Health,
     &verbs::stats::Stats,
+    &verbs::logs::Logs,
     &verbs::register::Register,
     &verbs::deregister::Deregister,
     &verbs::doctor::Doctor,

@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod get;
 pub(crate) mod health;
 pub(crate) mod list;
+pub(crate) mod logs;
 pub(crate) mod register;
 pub(crate) mod stats;
 pub(crate) mod stream;

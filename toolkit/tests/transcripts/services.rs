@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream;
 use hello::{Greeter, HelloServer};
+use micro::debug::Record;
 use micro::handler::{Endpoint, endpoint_fn, handler_fn, raw_endpoint};
 use micro::registry::{Node, RegisterOptions, ServiceRecord, Value};
 use micro::service::RunningService;
@@ -95,8 +96,23 @@ async fn counter(port: u16) -> RunningService {
     let sum = endpoint_fn("Counter.Sum", |_: Context, numbers: Vec<i64>| async move {
         Ok(numbers.iter().sum::<i64>())
     });
-    let builder = settings(port, &words).service().await.unwrap();
-    let service = builder
+    let settings = settings(port, &words);
+    for (timestamp, level, message) in [
+        (1_795_258_507, "info", "counting"),
+        (1_795_258_511, "warn", "\u{1b}[2Joops"),
+    ] {
+        settings.recent_log.push(Record {
+            timestamp,
+            metadata: [("level", level), ("numbers", "7")]
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
+            message: message.into(),
+        });
+    }
+    let service = settings
+        .service()
+        .await
+        .unwrap()
         .handler(vec![count(), double(), fail(), sleep(), who()])
         .handler(sum);
     service.build().unwrap().start().await.unwrap()
