@@ -97,10 +97,12 @@ async fn counter(port: u16) -> RunningService {
         Ok(numbers.iter().sum::<i64>())
     });
     let settings = settings(port, &words);
-    for (timestamp, level, message) in [
+    let lines = [
+        (1_795_258_501, "debug", "\u{1b}[2Jnot for a terminal"),
         (1_795_258_507, "info", "counting"),
-        (1_795_258_511, "warn", "\u{1b}[2Joops"),
-    ] {
+        (1_795_258_511, "warn", "almost at the end of numbers"),
+    ];
+    for (timestamp, level, message) in lines {
         settings.recent_log.push(Record {
             timestamp,
             metadata: [("level", level), ("numbers", "7")]
