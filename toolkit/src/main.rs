@@ -8,6 +8,7 @@ mod network;
 mod nodes;
 mod advice;
 mod failure;
+mod ending;
 mod screen;
 mod table;
 mod shape;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
+use micro::broker::{Broker, HttpBroker, HttpBrokerConfig};
 use micro::registry::ServiceRecord;
-use micro::{Client, ErrorKind, Registry, Settings};
+use micro::{Client, ErrorKind, Registry, Settings, Transport};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -22,6 +23,7 @@ pub(crate) struct Network {
     settings: Settings,
     registry: OnceCell<Arc<dyn Registry>>,
     client: OnceCell<Client>,
+    broker: OnceCell<Arc<dyn Broker>>,
 }
 
 impl Network {
@@ -30,6 +32,7 @@ impl Network {
             settings,
             registry: OnceCell::new(),
             client: OnceCell::new(),
+            broker: OnceCell::new(),
         }
     }
 
@@ -54,15 +57,36 @@ impl Network {
     /// The client over that registry.
     pub(crate) async fn client(&self) -> Outcome<&Client> {
         let connect = || async {
-            let transport = self.settings.connect_transport().await;
-            let transport = transport.map_err(|error| Failure::connecting(&error))?;
             let registry = self.registry().await?.clone();
-            let builder = Client::builder(registry, transport)
+            let builder = Client::builder(registry, self.transport().await?)
                 .strategy(self.settings.strategy.clone())
                 .options(self.settings.client);
             Ok(builder.build())
         };
         self.client.get_or_try_init(connect).await
+    }
+
+    /// A transport of its own.
+    pub(crate) async fn transport(&self) -> Outcome<Arc<dyn Transport>> {
+        let transport = self.settings.connect_transport().await;
+        transport.map_err(|error| Failure::connecting(&error))
+    }
+
+    /// The broker that events go through.
+    pub(crate) async fn broker(&self) -> Outcome<&Arc<dyn Broker>> {
+        let connect = || async {
+            let registry = self.registry().await?.clone();
+            let service = &self.settings.service;
+            let config = HttpBrokerConfig {
+                address: service.address.clone(),
+                advertise: service.advertise.clone(),
+                ..HttpBrokerConfig::default()
+            };
+            let broker = HttpBroker::new(registry, config);
+            let broker = broker.map_err(|error| Failure::connecting(&error))?;
+            Ok(Arc::new(broker) as Arc<dyn Broker>)
+        };
+        self.broker.get_or_try_init(connect).await
     }
 
     /// All services, sorted by name and version; perhaps without nodes and endpoints.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, StreamExt};
 use micro::client::CallOptions;
 use micro::codec::JSON;
-use micro::registry::Node;
+use micro::registry::{Node, ServiceRecord};
 use micro::{Client, Error, Request};
 use serde::Serialize;
 use serde_json::Value;
@@ -17,6 +17,9 @@ use crate::network::Network;
 pub(crate) const AT_ONCE: usize = 32;
 /// A node that takes longer is not well, however long calls may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The service that Go Micro's HTTP broker registers subscriptions as.
+const SUBSCRIPTIONS: &str = "micro.http.broker";
 
 /// A node, and of what it is one.
 #[derive(Debug, Clone)]
@@ -75,7 +78,9 @@ impl Silence {
 /// The nodes of one service, or of all.
 pub(crate) async fn places(network: &Network, service: Option<&str>) -> Outcome<Vec<Place>> {
     let records = network.records(service).await?;
-    let places = records.into_iter().flat_map(|record| {
+    // Subscriptions of the HTTP broker are registered, too, but serve nothing else.
+    let is_asked = |record: &ServiceRecord| service.is_some() || record.name != SUBSCRIPTIONS;
+    let places = records.into_iter().filter(is_asked).flat_map(|record| {
         let (service, version) = (record.name, record.version);
         record.nodes.into_iter().map(move |node| Place {
             service: service.clone(),
@@ -96,23 +101,28 @@ pub(crate) async fn places(network: &Network, service: Option<&str>) -> Outcome<
 }
 
 /// Asks every node the same; the answers come in the order of the places.
-pub(crate) async fn ask_all(network: &Network, places: Vec<Place>, endpoint: &str) -> Outcome<Vec<Answer>> {
+pub(crate) async fn ask_all(
+    network: &Network,
+    places: Vec<Place>,
+    endpoint: &str,
+    body: &str,
+) -> Outcome<Vec<Answer>> {
     let client = network.client().await?;
     let patience = network.patience().min(PATIENCE);
     let asked = places
         .into_iter()
-        .map(|place| ask(client, place, endpoint, patience));
+        .map(|place| ask(client, place, endpoint, body, patience));
     Ok(stream::iter(asked).buffered(AT_ONCE).collect().await)
 }
 
-async fn ask(client: &Client, place: Place, endpoint: &str, patience: Duration) -> Answer {
+async fn ask(client: &Client, place: Place, endpoint: &str, body: &str, patience: Duration) -> Answer {
     let client = client.with_options(CallOptions {
         timeout: Some(patience),
         retries: Some(0),
         addresses: vec![place.node.address.clone()],
         ..CallOptions::default()
     });
-    let mut request = Request::new(&place.service, endpoint, "{}");
+    let mut request = Request::new(&place.service, endpoint, body.as_bytes().to_vec());
     request.content_type = JSON;
     let began = Instant::now();
     let answer = match client.request(request).await {

@@ -10,9 +10,12 @@ pub(crate) mod get;
 pub(crate) mod health;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod publish;
 pub(crate) mod register;
 pub(crate) mod stats;
 pub(crate) mod stream;
+pub(crate) mod subscribe;
+pub(crate) mod trace;
 
 mod message;
 mod output;

@@ -135,6 +135,53 @@ fn stats_are_shown_again_and_again() {
 }
 
 #[test]
+fn events_are_printed_as_they_come() {
+    let world = World::start();
+    let mut subscribe = Command::new(MICRO)
+        .args(["subscribe", "orders", "--output=raw", "--header"])
+        .env("MICRO_REGISTRY_ADDRESS", world.registry_address())
+        .env("MICRO_SERVER_ADDRESS", "127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(subscribe.stderr.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "subscribed to orders");
+    let mut lines = BufReader::new(subscribe.stdout.take().unwrap()).lines();
+    let mut until = |wanted: &str| -> Vec<String> {
+        let mut seen = Vec::new();
+        for line in lines.by_ref() {
+            let line = line.unwrap();
+            if line == wanted {
+                return seen;
+            }
+            seen.push(line);
+        }
+        panic!("{wanted} is not among {seen:?}");
+    };
+    for order in 1..=3 {
+        let event = format!("{{\"order\":{order}}}");
+        let printed = run(&format!("micro publish orders '{event}' -m Tenant=acme"), &world);
+        assert_eq!(printed, "");
+        assert!(until(&event).contains(&"Tenant: acme".to_owned()));
+    }
+    let id = subscribe.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(subscribe.wait().unwrap().success());
+    let listed = run("micro list services", &world);
+    assert!(
+        !listed.contains("broker"),
+        "the subscription is still registered: {listed}"
+    );
+}
+
+#[test]
 fn output_that_nobody_reads_ends_quietly() {
     let world = World::start();
     let line = "(micro stream counter Counter.Count '{\"to\":100000}'; echo \"code $?\" >&2) | head -n 1";

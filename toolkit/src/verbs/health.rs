@@ -35,7 +35,7 @@ impl Verb for Health {
     async fn run(&self, words: &ArgMatches, session: &mut Session) -> Outcome {
         let service = words.get_one::<String>("service").map(String::as_str);
         let places = nodes::places(&session.network, service).await?;
-        let answers = nodes::ask_all(&session.network, places, "Debug.Health").await?;
+        let answers = nodes::ask_all(&session.network, places, "Debug.Health", "{}").await?;
         let screen = &mut session.screen;
         if Output::of(words) == Output::Json {
             screen.line(json::indented(&nodes::as_json(&answers), screen.palette))?;

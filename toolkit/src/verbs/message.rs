@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use clap::{Arg, ArgAction, ArgMatches};
 use micro::client::CallOptions;
 use micro::codec::JSON;
-use micro::{Body, Client, Request};
+use micro::{Body, Client, Metadata, Request};
 
 use super::output::Output;
 use crate::failure::{Failure, Outcome};
@@ -29,17 +29,35 @@ pub(super) fn arguments() -> [Arg; 5] {
             .required(true)
             .help("What to call of it, such as Greeter.Hello"),
         Output::of_answers(),
-        Arg::new("metadata")
-            .long("metadata")
-            .short('m')
-            .value_name("KEY=VALUE")
-            .action(ArgAction::Append)
-            .help("Travels with the call, such as Authorization=…; may be repeated"),
+        metadata_argument(),
         Arg::new("address")
             .long("address")
             .value_name("HOST:PORT")
             .help("Calls this address, whatever the registry knows"),
     ]
+}
+
+/// The flag `--metadata`.
+pub(super) fn metadata_argument() -> Arg {
+    Arg::new("metadata")
+        .long("metadata")
+        .short('m')
+        .value_name("KEY=VALUE")
+        .action(ArgAction::Append)
+        .help("Travels beside it, such as Authorization=…; may be repeated")
+}
+
+/// The pairs of that flag.
+pub(super) fn metadata(words: &ArgMatches) -> Outcome<Metadata> {
+    let pair = |pair: &String| {
+        let (name, value) = pair
+            .split_once(['=', ':'])
+            .filter(|(name, _)| !name.trim().is_empty())
+            .ok_or_else(|| Failure::usage(format!("--metadata {pair}: write it as KEY=VALUE")))?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    let pairs = words.get_many::<String>("metadata").unwrap_or_default();
+    pairs.map(pair).collect()
 }
 
 /// A word that must be there, because the parser requires it.
@@ -51,13 +69,7 @@ pub(super) fn word<'a>(words: &'a ArgMatches, name: &str) -> &'a str {
 pub(super) fn request(words: &ArgMatches, body: impl Into<Body>) -> Outcome<Request> {
     let mut request = Request::new(word(words, "service"), word(words, "endpoint"), body);
     request.content_type = JSON;
-    for pair in words.get_many::<String>("metadata").unwrap_or_default() {
-        let (name, value) = pair
-            .split_once(['=', ':'])
-            .filter(|(name, _)| !name.trim().is_empty())
-            .ok_or_else(|| Failure::usage(format!("--metadata {pair}: write it as KEY=VALUE")))?;
-        request.metadata.insert(name.trim(), value.trim());
-    }
+    request.metadata = metadata(words)?;
     Ok(request)
 }
 
@@ -96,6 +108,14 @@ pub(super) fn check(words: &ArgMatches, text: &str) -> Outcome {
                 "micro describe {service}, which shows a request for each endpoint"
             ))
             .try_this("single quotes around the request, so that the shell leaves it alone")
+    })
+}
+
+/// The same for an event, of which no endpoint tells the shape.
+pub(super) fn check_event(text: &str) -> Outcome {
+    json::check(text).map_err(|problem| {
+        Failure::usage(format!("the event is no JSON: {problem}"))
+            .try_this("single quotes around it, so that the shell leaves it alone")
     })
 }
 

@@ -8,6 +8,7 @@ use micro::Registry;
 use micro::registry::{RegisterOptions, ServiceRecord};
 
 use super::message::{self, word};
+use crate::ending::told_to_end;
 use crate::failure::{Failure, Outcome};
 use crate::screen::{Paint, harmless};
 use crate::verb::{Place, Session, Verb};
@@ -147,9 +148,7 @@ async fn hold(
     let mut told = std::pin::pin!(told_to_end());
     loop {
         tokio::select! {
-            told = &mut told => {
-                return told.map_err(|error| Failure::usage(format!("signals cannot be heard: {error}")));
-            }
+            told = &mut told => return told,
             () = tokio::time::sleep(interval) => {
                 // The next refresh may succeed; until then the record lives on.
                 if let Err(failure) = register(session, registry, record, RegisterOptions { ttl }).await {
@@ -158,20 +157,6 @@ async fn hold(
             }
         }
     }
-}
-
-/// Waits for Ctrl-C or, where there are signals, for SIGTERM.
-async fn told_to_end() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            told = tokio::signal::ctrl_c() => told,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }
 
 pub(super) fn tell(session: &mut Session, record: &ServiceRecord, what: &str) -> Outcome {

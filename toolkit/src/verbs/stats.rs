@@ -80,7 +80,7 @@ fn interval_of(text: &str) -> Outcome<Duration> {
 async fn ask(words: &ArgMatches, session: &Session) -> Outcome<Vec<Answer>> {
     let service = words.get_one::<String>("service").map(String::as_str);
     let places = nodes::places(&session.network, service).await?;
-    nodes::ask_all(&session.network, places, "Debug.Stats").await
+    nodes::ask_all(&session.network, places, "Debug.Stats", "{}").await
 }
 
 fn noted(answers: &[Answer]) -> Before {

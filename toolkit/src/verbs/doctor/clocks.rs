@@ -17,7 +17,7 @@ pub(super) async fn examine(network: &Network, report: &mut Report<'_>) -> Outco
     // Those of doctors, such as this one's, which has just gone.
     let is_service = |place: &nodes::Place| !place.service.starts_with("micro-doctor-");
     let places: Vec<_> = places.into_iter().filter(is_service).collect();
-    let answers = nodes::ask_all(network, places, "Debug.Stats").await?;
+    let answers = nodes::ask_all(network, places, "Debug.Stats", "{}").await?;
     let now = UNIX_EPOCH.elapsed().unwrap_or_default();
     for finding in reachable(&answers) {
         report.tell(finding)?;
