@@ -86,7 +86,9 @@ impl Verb for Trace {
                 );
             }
         }
-        if traces.is_empty() && !id.is_empty() {
+        if traces.is_empty() && id.is_empty() {
+            eprintln!("no calls were recorded");
+        } else if traces.is_empty() {
             return Err(Failure::not_found(format!("no node has recorded the trace {id}")));
         }
         nodes::outcome(&answers)
