@@ -151,7 +151,9 @@ impl Failure {
             Self::Arguments(error) => {
                 let _ = error.print();
             }
-            Self::Settings(exit) => eprint!("{exit}"),
+            Self::Settings(exit) => {
+                let _ = write!(stderr.lock(), "{exit}");
+            }
             Self::Shown(_) | Self::Unread => {}
         }
     }

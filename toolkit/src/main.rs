@@ -39,7 +39,7 @@ async fn run() -> Outcome {
     let asked = arguments::read(arguments::command(), words, std::env::vars_os())?;
     asked.settings.start_log();
     for warning in &asked.settings.warnings {
-        eprintln!("warning: {warning}");
+        screen::remark(&format!("warning: {warning}"));
     }
     let verb = verb::named(&asked.verb).ok_or_else(|| Failure::usage("no verb was given"))?;
     let mut session = Session {

@@ -116,6 +116,11 @@ fn terminal_width() -> Option<usize> {
     Some(size.map_or(80, |(width, _)| usize::from(width.0)).max(20))
 }
 
+/// Says something beside the output: on standard error, in one line. That nobody reads it is no failure.
+pub(crate) fn remark(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", harmless(text));
+}
+
 /// A text of another machine, made harmless: what would move the cursor or change colours is written out.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_harmful) {

@@ -9,7 +9,7 @@ use crate::failure::{Code, Failure, Outcome};
 use crate::json;
 use crate::nodes::{self, Answer, Silence};
 use crate::quantity;
-use crate::screen::Paint;
+use crate::screen::{Paint, remark};
 use crate::table::{Cell, Table};
 use crate::verb::{Session, Verb};
 
@@ -40,7 +40,7 @@ impl Verb for Health {
         if Output::of(words) == Output::Json {
             screen.line(json::indented(&nodes::as_json(&answers), screen.palette))?;
         } else if answers.is_empty() {
-            eprintln!("no nodes are known here; `micro doctor` tells whether that is right");
+            remark("no nodes are known here; `micro doctor` tells whether that is right");
         } else {
             for line in table(&answers).lines(screen.palette, screen.width) {
                 screen.line(line)?;

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::output::Output;
 use crate::failure::Outcome;
 use crate::json;
-use crate::screen::harmless;
+use crate::screen::{harmless, remark};
 use crate::verb::{Session, Verb};
 
 pub(crate) struct List;
@@ -72,7 +72,7 @@ async fn list(words: &ArgMatches, session: &mut Session) -> Outcome {
         screen.line(harmless(name))?;
     }
     if names.is_empty() {
-        eprintln!("no services are known here; `micro doctor` tells whether that is right");
+        remark("no services are known here; `micro doctor` tells whether that is right");
     }
     Ok(())
 }

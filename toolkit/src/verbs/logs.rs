@@ -17,7 +17,7 @@ use super::output::Output;
 use crate::failure::Outcome;
 use crate::nodes::{self, Answer, Place, Silence, number};
 use crate::quantity;
-use crate::screen::{Paint, Screen, harmless};
+use crate::screen::{Paint, Screen, harmless, remark};
 use crate::table::cut;
 use crate::verb::{Session, Verb};
 
@@ -129,7 +129,7 @@ impl Printer<'_> {
             Ok(line) => line,
             Err(error) => {
                 let silence = Silence::of(error);
-                eprintln!("{}: {}", harmless(node), harmless(&silence.summary()));
+                remark(&format!("{node}: {}", silence.summary()));
                 self.silent.push(Answer {
                     place: place.clone(),
                     result: Err(silence),

@@ -8,9 +8,9 @@ use micro::Registry;
 use micro::registry::{RegisterOptions, ServiceRecord};
 
 use super::message::{self, word};
-use crate::ending::told_to_end;
+use crate::ending::Ending;
 use crate::failure::{Failure, Outcome};
-use crate::screen::{Paint, harmless};
+use crate::screen::{Paint, harmless, remark};
 use crate::verb::{Place, Session, Verb};
 
 const EXAMPLE: &str = r#"'{"name":"legacy","version":"1","nodes":[{"id":"legacy-1","address":"10.0.0.7:8080","metadata":{"protocol":"mucp"}}]}'"#;
@@ -34,11 +34,11 @@ impl Verb for Register {
         let record = record(words, session).await?;
         for node in &record.nodes {
             if !node.metadata.contains_key("protocol") {
-                eprintln!(
+                remark(&format!(
                     "warning: node {} has no metadata `protocol`, so Go Micro's callers will speak an old protocol \
                      to it; give it {{\"protocol\":\"mucp\"}}",
-                    harmless(&node.id)
-                );
+                    node.id
+                ));
             }
         }
         let registry = session.network.registry().await?.clone();
@@ -57,11 +57,20 @@ impl Verb for Register {
                 .line("it stays registered until `deregister` or the end of the shell")?;
             return Ok(());
         }
+        let ending = Ending::new()?;
         session.screen.line(format!(
             "{} keeps it in this process: Ctrl-C takes it out",
             registry.name()
         ))?;
-        hold(session, registry.as_ref(), &record, registration.interval, ttl).await?;
+        hold(
+            session,
+            registry.as_ref(),
+            &record,
+            registration.interval,
+            ttl,
+            ending,
+        )
+        .await;
         let gone = session.network.limited(registry.deregister(&record)).await?;
         gone.map_err(|error| Failure::of(&error))?;
         tell(session, &record, "deregistered")
@@ -144,11 +153,11 @@ async fn hold(
     record: &ServiceRecord,
     interval: Duration,
     ttl: Option<Duration>,
-) -> Outcome {
-    let mut told = std::pin::pin!(told_to_end());
+    mut ending: Ending,
+) {
     loop {
         tokio::select! {
-            told = &mut told => return told,
+            () = ending.told() => return,
             () = tokio::time::sleep(interval) => {
                 // The next refresh may succeed; until then the record lives on.
                 if let Err(failure) = register(session, registry, record, RegisterOptions { ttl }).await {

@@ -12,7 +12,7 @@ use crate::failure::{Failure, Outcome};
 use crate::json;
 use crate::nodes::{self, Answer, Silence, number};
 use crate::quantity;
-use crate::screen::Paint;
+use crate::screen::{Paint, remark};
 use crate::table::{Cell, Table};
 use crate::verb::{Session, Verb};
 
@@ -101,7 +101,7 @@ fn print(words: &ArgMatches, session: &mut Session, answers: &[Answer], before: 
         return Ok(());
     }
     if answers.is_empty() {
-        eprintln!("no nodes are known here; `micro doctor` tells whether that is right");
+        remark("no nodes are known here; `micro doctor` tells whether that is right");
         return Ok(());
     }
     for line in table(answers, before).lines(screen.palette, screen.width) {

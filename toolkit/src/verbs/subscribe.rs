@@ -6,9 +6,9 @@ use micro::broker::{Event, SubscribeOptions};
 
 use super::message::{self, word};
 use super::output::Output;
-use crate::ending::told_to_end;
+use crate::ending::Ending;
 use crate::failure::{Failure, Outcome};
-use crate::screen::{Paint, harmless};
+use crate::screen::{Paint, harmless, remark};
 use crate::verb::{Place, Session, Verb};
 
 pub(crate) struct Subscribe;
@@ -60,25 +60,32 @@ impl Verb for Subscribe {
         let topic = word(words, "topic");
         let subscribed = session.network.limited(broker.subscribe(topic, options)).await?;
         let mut events = subscribed.map_err(|error| Failure::of(&error).try_this("micro doctor"))?;
-        // On standard error, so that scripts read events alone.
-        eprintln!("subscribed to {}", harmless(topic));
-        let mut left = words.get_one::<u64>("count").copied().unwrap_or(u64::MAX);
-        let mut told = std::pin::pin!(told_to_end());
         // In the shell, Ctrl-C drops all this.
-        let mut is_going_on = session.place == Place::Process;
+        let mut ending = match session.place {
+            Place::Process => Some(Ending::new()?),
+            Place::Shell => None,
+        };
+        // On standard error, so that scripts read events alone.
+        remark(&format!("subscribed to {topic}"));
+        let mut left = words.get_one::<u64>("count").copied().unwrap_or(u64::MAX);
+        let mut is_ending = false;
         loop {
             let event = tokio::select! {
                 event = events.next() => event,
-                told = &mut told, if is_going_on => {
-                    told?;
+                () = told(&mut ending) => {
+                    if is_ending {
+                        return Ok(());
+                    }
                     // What has arrived by now is still printed.
+                    is_ending = true;
                     events.drain();
-                    is_going_on = false;
                     continue;
                 }
             };
             match event {
                 None => return Ok(()),
+                // Beyond what was asked for: it goes to another subscriber.
+                Some(Ok(event)) if left == 0 => drop(event),
                 Some(Ok(event)) => {
                     print(words, session, &event)?;
                     if let Err(error) = event.acknowledge().await {
@@ -86,18 +93,21 @@ impl Verb for Subscribe {
                     }
                     left -= 1;
                     if left == 0 {
+                        is_ending = true;
                         events.drain();
-                        while let Some(Ok(event)) = events.next().await {
-                            // Beyond what was asked for: it goes to another subscriber.
-                            drop(event);
-                        }
-                        return Ok(());
                     }
                 }
                 // The broker goes on by itself.
                 Some(Err(error)) => Failure::of(&error).print(),
             }
         }
+    }
+}
+
+async fn told(ending: &mut Option<Ending>) {
+    match ending {
+        Some(ending) => ending.told().await,
+        None => std::future::pending().await,
     }
 }
 

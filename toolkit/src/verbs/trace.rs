@@ -12,7 +12,7 @@ use crate::failure::{Failure, Outcome};
 use crate::json;
 use crate::nodes::{self, Answer, Silence, number};
 use crate::quantity;
-use crate::screen::{Paint, Palette, Screen, harmless};
+use crate::screen::{Paint, Palette, Screen, harmless, remark};
 use crate::table::cut;
 use crate::verb::{Session, Verb};
 
@@ -79,15 +79,11 @@ impl Verb for Trace {
         }
         for answer in &answers {
             if let Err(silence @ (Silence::Unreachable(_) | Silence::Refused(_))) = &answer.result {
-                eprintln!(
-                    "{}: {}",
-                    harmless(&answer.place.node.id),
-                    harmless(&silence.summary())
-                );
+                remark(&format!("{}: {}", answer.place.node.id, silence.summary()));
             }
         }
         if traces.is_empty() && id.is_empty() {
-            eprintln!("no calls were recorded");
+            remark("no calls were recorded");
         } else if traces.is_empty() {
             return Err(Failure::not_found(format!("no node has recorded the trace {id}")));
         }
