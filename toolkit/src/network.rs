@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use micro::broker::{Broker, HttpBroker, HttpBrokerConfig};
+use micro::broker::Broker;
 use micro::registry::ServiceRecord;
 use micro::{Client, ErrorKind, Registry, Settings, Transport};
 use tokio::sync::OnceCell;
@@ -76,15 +76,11 @@ impl Network {
     pub(crate) async fn broker(&self) -> Outcome<&Arc<dyn Broker>> {
         let connect = || async {
             let registry = self.registry().await?.clone();
-            let service = &self.settings.service;
-            let config = HttpBrokerConfig {
-                address: service.address.clone(),
-                advertise: service.advertise.clone(),
-                ..HttpBrokerConfig::default()
-            };
-            let broker = HttpBroker::new(registry, config);
-            let broker = broker.map_err(|error| Failure::connecting(&error))?;
-            Ok(Arc::new(broker) as Arc<dyn Broker>)
+            let connected = self.limited(self.settings.connect_broker(registry)).await?;
+            connected.map_err(|error| {
+                Failure::connecting(&error)
+                    .try_this("--broker and --broker_address say how events travel; `micro doctor` tests it")
+            })
         };
         self.broker.get_or_try_init(connect).await
     }

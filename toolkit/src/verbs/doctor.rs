@@ -1,6 +1,7 @@
 //! `micro doctor`: whether services can find and reach each other from here, and what to do where not.
 
 mod clocks;
+mod events;
 mod probe;
 
 use std::time::Instant;
@@ -69,8 +70,8 @@ impl Verb for Doctor {
             .about("Tells whether services can find and reach each other from here, and what to do")
             .arg(Output::text_or_json())
             .after_help(
-                "Registers a service of its own for a moment, finds it over a second connection and calls it; then \
-                 asks every node whether it answers and what time it has. Ends with 1 if something fails.\n\n\
+                "Registers a service of its own for a moment, finds it over a second connection and calls it; sends \
+                 an event from one connection to another; then asks every node whether it answers and what time it has. Ends with 1 if something fails.\n\n\
                  Examples:\n  micro doctor\n  micro doctor --registry_address=eth0 --server_address=10.0.0.7:0",
             )
     }
@@ -98,6 +99,7 @@ async fn examine(network: &Network, report: &mut Report<'_>) -> Outcome {
         return Ok(());
     }
     probe::examine(network, report).await?;
+    events::examine(network, report).await?;
     clocks::examine(network, report).await
 }
 
@@ -115,10 +117,12 @@ fn settings(network: &Network) -> Finding {
     Finding::ok(
         "settings",
         format!(
-            "registry {}{}, transport {}{encryption}, calls may take {:?}",
+            "registry {}{}, transport {}{encryption}, broker {}{}, calls may take {:?}",
             settings.registry.name,
             place(&settings.registry.addresses),
             settings.transport.name,
+            settings.broker.name,
+            place(&settings.broker.addresses),
             network.patience()
         ),
     )

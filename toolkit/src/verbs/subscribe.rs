@@ -45,8 +45,8 @@ impl Verb for Subscribe {
             )
             .arg(Output::of_answers())
             .after_help(
-                "Where the broker needs to reach this process, --server_address and --server_advertise say at which \
-                 address.\n\nExamples:\n  micro subscribe orders.placed\n  \
+                "With the broker http, --broker_address says where this process listens for events: 127.0.0.1:0 unless \
+                 given, which only publishers of this machine reach; :0 is for all.\n\nExamples:\n  micro subscribe orders.placed\n  \
                  micro subscribe orders.placed --queue billing --count 10 --output raw",
             )
     }
