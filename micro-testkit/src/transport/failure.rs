@@ -1,6 +1,7 @@
 //! Cases of calls that fail, are given up, or reach nobody.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use micro_core::handler::handler_fn;
 use micro_core::{Error, Response};
@@ -153,7 +154,8 @@ pub(super) async fn a_call_to_nobody_never_started(subject: TransportSubject) ->
     );
     let served = subject.serve_echo().await?;
     let address = served.listener.address().to_owned();
-    drop(served);
+    // Closed and awaited: what was only dropped may still take a connection, which then is no absence.
+    served.listener.close(Duration::ZERO).await;
     let call = async { subject.dial(&address).await?.handle(request("x")).await };
     let error = failed(
         subject.soon("the failure of a call to nobody", call).await?,
