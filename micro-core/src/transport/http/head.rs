@@ -396,17 +396,24 @@ pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) -> Result
 
 /// The same for a name that is known to be one.
 pub(super) fn write_known_header(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    let start = out.len();
-    out.extend_from_slice(value.as_bytes());
+    let start = out.len() + name.len();
+    write_clean_header(out, name, value);
     // Looked at as a whole first, which the compiler turns into a few wide instructions.
     let is_unclean = value.bytes().fold(false, |found, byte| found | breaks_line(byte));
     if is_unclean {
-        for byte in out.iter_mut().skip(start).filter(|byte| breaks_line(**byte)) {
+        let end = out.len() - 2;
+        let value = out.get_mut(start..end).unwrap_or_default();
+        for byte in value.iter_mut().filter(|byte| breaks_line(**byte)) {
             *byte = b' ';
         }
     }
+}
+
+/// The same where the value is known not to break the line, such as a number.
+fn write_clean_header(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -446,11 +453,9 @@ pub(super) fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
-/// Writes a number as a header's value.
+/// Writes how long the body is.
 pub(super) fn write_length(out: &mut Vec<u8>, length: usize) {
-    out.extend_from_slice(b"Content-Length: ");
-    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-    out.extend_from_slice(b"\r\n");
+    write_clean_header(out, "Content-Length", itoa::Buffer::new().format(length));
 }
 
 /// Writes the head of a plain post, up to and with the empty line.
@@ -512,11 +517,12 @@ fn write_rest(
     let id = number.format(id);
     // Before what is another for every message, so that readers find the beginnings of a stream's messages alike.
     if let Kind::Stream { .. } = kind {
-        write_known_header(out, "Micro-Stream", id);
+        write_clean_header(out, "Micro-Stream", id);
     }
     write_length(out, length);
+    // Numbers all.
     wire::write_moment(request, id, now, &mut |name, value| {
-        write_known_header(out, name, value);
+        write_clean_header(out, name, value);
     });
     for (name, value) in wire::travelling(&request.metadata) {
         write_header(out, name, value)?;
