@@ -18,6 +18,9 @@ pub(super) const MAX_HEADERS: usize = 100;
 /// Start and end of a part of a head, in bytes. Empty where the part is absent.
 pub(super) type Part = (u32, u32);
 
+/// A head of which the first line was read, and its headers.
+pub(super) type Begun<'h, 'b> = (Box<Head>, &'h [Header<'b>]);
+
 /// Room for the headers of a head.
 pub(super) type Room<'a> = [MaybeUninit<Header<'a>>; MAX_HEADERS];
 
@@ -109,11 +112,11 @@ impl From<BadHead> for Error {
 }
 
 impl Head {
-    /// Parses the head of a request: what its first line says, and its headers. `None`: it is not complete yet.
+    /// Begins to parse the head of a request. `None`: it is not complete yet.
     pub(super) fn request<'h, 'b>(
         bytes: &'b [u8],
         room: &'h mut Room<'b>,
-    ) -> Result<Option<(Box<Self>, &'h [Header<'b>])>, BadHead> {
+    ) -> Result<Option<Begun<'h, 'b>>, BadHead> {
         let mut request = httparse::Request::new(&mut []);
         let parsed = ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, room)?;
         let Status::Complete(length) = parsed else {
@@ -139,7 +142,7 @@ impl Head {
     pub(super) fn response<'h, 'b>(
         bytes: &'b [u8],
         room: &'h mut Room<'b>,
-    ) -> Result<Option<(Box<Self>, &'h [Header<'b>])>, BadHead> {
+    ) -> Result<Option<Begun<'h, 'b>>, BadHead> {
         let mut response = httparse::Response::new(&mut []);
         let parsed =
             ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, room)?;

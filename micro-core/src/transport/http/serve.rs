@@ -60,10 +60,6 @@ enum Waited {
 }
 
 /// What to do with a connection on which a head has arrived.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is what nearly always comes"
-)]
 enum Next {
     Exchange(Message),
     /// A path that is mounted, or a wish for another protocol: hyper's, from the head on.
