@@ -188,3 +188,23 @@ where
         Arc::new(handler_fn(move |request| function(request, inner.clone())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kept_request_is_answered_by_a_copy_as_often_as_it_is_sent() {
+        let echo = handler_fn(|request: Request| async move { Ok(Response::new(request.into_parts().body)) });
+        let mut request = Request::new("greeter", "Greeter.Hello", "hello");
+        for _ in 0..2 {
+            let response = echo.handle_kept(&mut request).await.unwrap();
+            assert_eq!(response.body.single().await.unwrap(), "hello");
+        }
+        request.body = Body::stream(stream::empty());
+        let error = echo.handle_kept(&mut request).await.unwrap_err();
+        assert!(error.is_never_started() && error.code() == 400, "{error}");
+    }
+}

@@ -230,27 +230,27 @@ impl Calls {
         route: Option<&Route>,
         deadline: Option<Instant>,
     ) -> Result<Candidates> {
-        match route {
-            Some(route) if !route.addresses.is_empty() => Ok(self.fixed(&route.addresses)),
+        let narrowed;
+        let criteria = match route {
+            None => &self.criteria,
+            Some(route) if !route.addresses.is_empty() => return Ok(self.fixed(&route.addresses)),
             Some(route) => {
-                let filters = self
-                    .criteria
-                    .filters
-                    .iter()
-                    .chain(route.filters.iter())
-                    .cloned()
-                    .collect();
-                self.select(
-                    service,
-                    &Criteria {
-                        filters,
-                        key: route.key.clone(),
-                    },
-                    deadline,
-                )
-                .await
+                narrowed = self.narrowed(route);
+                &narrowed
             }
-            None => self.select(service, &self.criteria, deadline).await,
+        };
+        match self.selector.select_now(service, criteria) {
+            Some(candidates) => Ok(candidates),
+            // Rare, so it shall not make the future of every call larger.
+            None => Box::pin(self.select(service, criteria, deadline)).await,
+        }
+    }
+
+    fn narrowed(&self, route: &Route) -> Criteria {
+        let filters = self.criteria.filters.iter().chain(route.filters.iter());
+        Criteria {
+            filters: filters.cloned().collect(),
+            key: route.key.clone(),
         }
     }
 
@@ -260,9 +260,6 @@ impl Calls {
         criteria: &Criteria,
         deadline: Option<Instant>,
     ) -> Result<Candidates> {
-        if let Some(candidates) = self.selector.select_now(service, criteria) {
-            return Ok(candidates);
-        }
         let select = self.selector.select(service, criteria);
         match deadline {
             Some(deadline) => timeout_at(deadline, select).await.unwrap_or_else(|_| {

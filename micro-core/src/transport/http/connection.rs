@@ -550,36 +550,38 @@ fn head_text(bytes: Bytes) -> Result<Text, BadHead> {
 pub(super) async fn write_message(
     io: &mut (impl AsyncWrite + Unpin),
     head: &mut Vec<u8>,
-    body: &[u8],
+    mut body: &[u8],
 ) -> io::Result<()> {
     if body.len() <= SMALL {
-        head.extend_from_slice(body);
-        write_all(io, head, &[]).await
-    } else {
-        write_all(io, head, body).await
+        head.extend_from_slice(std::mem::take(&mut body));
     }
+    let mut head = head.as_slice();
+    std::future::poll_fn(|context| poll_write_all(io, context, &mut head, &mut body)).await
 }
 
-async fn write_all(
+/// Writes all of two slices, of which the unwritten ends stay.
+fn poll_write_all(
     io: &mut (impl AsyncWrite + Unpin),
-    mut first: &[u8],
-    mut second: &[u8],
-) -> io::Result<()> {
+    context: &mut Context<'_>,
+    first: &mut &[u8],
+    second: &mut &[u8],
+) -> Poll<io::Result<()>> {
     while !first.is_empty() || !second.is_empty() {
-        let slices = [io::IoSlice::new(first), io::IoSlice::new(second)];
-        let written = std::future::poll_fn(|context| match second.is_empty() {
+        let written = ready!(match second.is_empty() {
             true => Pin::new(&mut *io).poll_write(context, first),
-            false => Pin::new(&mut *io).poll_write_vectored(context, &slices),
-        })
-        .await?;
+            false => {
+                let slices = [io::IoSlice::new(first), io::IoSlice::new(second)];
+                Pin::new(&mut *io).poll_write_vectored(context, &slices)
+            }
+        })?;
         if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         let of_first = written.min(first.len());
-        first = first.get(of_first..).unwrap_or_default();
-        second = second.get(written - of_first..).unwrap_or_default();
+        *first = first.get(of_first..).unwrap_or_default();
+        *second = second.get(written - of_first..).unwrap_or_default();
     }
-    std::future::poll_fn(|context| Pin::new(&mut *io).poll_flush(context)).await
+    Pin::new(io).poll_flush(context)
 }
 
 #[cfg(test)]

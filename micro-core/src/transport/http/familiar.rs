@@ -117,6 +117,10 @@ fn is_of_one_message(field: Field) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
     use crate::transport::http::head::str_of;
 
@@ -148,25 +152,42 @@ mod tests {
             &format!("{many}\r\n"),
             &format!("{too_many}\r\n"),
         ] {
-            let mut familiar = Familiar::default();
-            parsed(&mut familiar, &format!("{BEGINNING}Content-Length: 7\r\n\r\n")).unwrap();
-            assert_eq!(familiar.text, BEGINNING);
-            let head = format!("{BEGINNING}{end}");
-            let (known, new) = (
-                parsed(&mut familiar, &head),
-                parsed(&mut Familiar::default(), &head),
-            );
-            let comparable = |result: Result<Option<Box<Head>>, BadHead>| {
-                let comparable = |mut head: Box<Head>| {
-                    head.familiar = 0;
-                    format!("{head:?}")
-                };
-                result
-                    .map(|head| head.map(comparable))
-                    .map_err(|bad| (bad.code, bad.detail))
-            };
-            assert_eq!(comparable(known), comparable(new), "{end:?}");
+            known_and_new_are_alike(end);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_follows_a_familiar_beginning_is_understood_as_ever(
+            ends in vec(select(vec![
+                "Content-Length: 3\r\n", "Timeout: +5\r\n", "timeout: x\r\n", "Transfer-Encoding: chunked\r\n",
+                "Micro-Id: 1\r\n", "Host: b\r\n", "Foo: 2\r\n", "Micro-Error: e\r\n", "X-Micro-Method: D.E\r\n",
+                "Connection: close\r\n", "\r\n", "\n", "\r", " ", "\t", ":", "x", "A:", "\0", "ü",
+            ]), 0..8),
+        ) {
+            known_and_new_are_alike(&ends.concat());
+            known_and_new_are_alike(&(ends.concat() + "\r\n\r\n"));
+        }
+    }
+
+    fn known_and_new_are_alike(end: &str) {
+        let mut familiar = Familiar::default();
+        parsed(&mut familiar, &format!("{BEGINNING}Content-Length: 7\r\n\r\n")).unwrap();
+        assert_eq!(familiar.text, BEGINNING);
+        let head = format!("{BEGINNING}{end}");
+        let known = parsed(&mut familiar, &head);
+        let new = parsed(&mut Familiar::default(), &head);
+        assert_eq!(comparable(known), comparable(new), "{end:?}");
+    }
+
+    fn comparable(parsed: Result<Option<Box<Head>>, BadHead>) -> Result<Option<String>, (i32, String)> {
+        let comparable = |mut head: Box<Head>| {
+            head.familiar = 0;
+            format!("{head:?}")
+        };
+        parsed
+            .map(|head| head.map(comparable))
+            .map_err(|bad| (bad.code, bad.detail))
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub(super) const MAX_HEADERS: usize = 100;
 /// Start and end of a part of a head, in bytes. Empty where the part is absent.
 pub(super) type Part = (u32, u32);
 
+/// A head of which the first line was read, and its headers.
+pub(super) type Begun<'h, 'b> = (Box<Head>, &'h [Header<'b>]);
+
 /// Room for the headers of a head.
 pub(super) type Room<'a> = [MaybeUninit<Header<'a>>; MAX_HEADERS];
 
@@ -109,11 +112,11 @@ impl From<BadHead> for Error {
 }
 
 impl Head {
-    /// Parses the head of a request: what its first line says, and its headers. `None`: it is not complete yet.
+    /// Begins to parse the head of a request. `None`: it is not complete yet.
     pub(super) fn request<'h, 'b>(
         bytes: &'b [u8],
         room: &'h mut Room<'b>,
-    ) -> Result<Option<(Box<Self>, &'h [Header<'b>])>, BadHead> {
+    ) -> Result<Option<Begun<'h, 'b>>, BadHead> {
         let mut request = httparse::Request::new(&mut []);
         let parsed = ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, room)?;
         let Status::Complete(length) = parsed else {
@@ -139,7 +142,7 @@ impl Head {
     pub(super) fn response<'h, 'b>(
         bytes: &'b [u8],
         room: &'h mut Room<'b>,
-    ) -> Result<Option<(Box<Self>, &'h [Header<'b>])>, BadHead> {
+    ) -> Result<Option<Begun<'h, 'b>>, BadHead> {
         let mut response = httparse::Response::new(&mut []);
         let parsed =
             ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, room)?;
@@ -396,17 +399,24 @@ pub(super) fn write_header(out: &mut Vec<u8>, name: &str, value: &str) -> Result
 
 /// The same for a name that is known to be one.
 pub(super) fn write_known_header(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    let start = out.len();
-    out.extend_from_slice(value.as_bytes());
+    let start = out.len() + name.len();
+    write_clean_header(out, name, value);
     // Looked at as a whole first, which the compiler turns into a few wide instructions.
     let is_unclean = value.bytes().fold(false, |found, byte| found | breaks_line(byte));
     if is_unclean {
-        for byte in out.iter_mut().skip(start).filter(|byte| breaks_line(**byte)) {
+        let end = out.len() - 2;
+        let value = out.get_mut(start..end).unwrap_or_default();
+        for byte in value.iter_mut().filter(|byte| breaks_line(**byte)) {
             *byte = b' ';
         }
     }
+}
+
+/// The same where the value is known not to break the line, such as a number.
+fn write_clean_header(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
@@ -446,11 +456,9 @@ pub(super) fn is_token(byte: u8) -> bool {
     TOKEN[usize::from(byte)]
 }
 
-/// Writes a number as a header's value.
+/// Writes how long the body is.
 pub(super) fn write_length(out: &mut Vec<u8>, length: usize) {
-    out.extend_from_slice(b"Content-Length: ");
-    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-    out.extend_from_slice(b"\r\n");
+    write_clean_header(out, "Content-Length", itoa::Buffer::new().format(length));
 }
 
 /// Writes the head of a plain post, up to and with the empty line.
@@ -512,11 +520,12 @@ fn write_rest(
     let id = number.format(id);
     // Before what is another for every message, so that readers find the beginnings of a stream's messages alike.
     if let Kind::Stream { .. } = kind {
-        write_known_header(out, "Micro-Stream", id);
+        write_clean_header(out, "Micro-Stream", id);
     }
     write_length(out, length);
+    // Numbers all.
     wire::write_moment(request, id, now, &mut |name, value| {
-        write_known_header(out, name, value);
+        write_clean_header(out, name, value);
     });
     for (name, value) in wire::travelling(&request.metadata) {
         write_header(out, name, value)?;

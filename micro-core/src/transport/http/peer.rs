@@ -268,10 +268,6 @@ impl PeerShared {
     }
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is what nearly always comes"
-)]
 enum Answer {
     Received(Message),
     /// The peer surely did not begin to handle the request.

@@ -16,7 +16,7 @@ use super::head::{
     BadHead, Framing, Head, Start, str_of, text, write_header, write_known_header, write_length,
 };
 use super::listener::Server;
-use super::{mount, serve_stream};
+use super::{HttpLimits, mount, serve_stream};
 use crate::handler::{CallKind, Peer, RequestParts};
 use crate::{Body, Error, Metadata, Request, Response, Result, Text, wire};
 
@@ -60,10 +60,6 @@ enum Waited {
 }
 
 /// What to do with a connection on which a head has arrived.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is what nearly always comes"
-)]
 enum Next {
     Exchange(Message),
     /// A path that is mounted, or a wish for another protocol: hyper's, from the head on.
@@ -97,7 +93,7 @@ impl Connection {
                 return mount::serve_http2(self.io, self.input.take(), self.peer, self.server).await;
             }
             is_first = false;
-            let message = match self.receive().await {
+            let message = match self.receive(&server.limits).await {
                 Ok(Some(Next::Exchange(message))) => message,
                 Ok(Some(Next::Mounted)) => {
                     return mount::serve_http1(self.io, self.input.take(), self.peer, self.server).await;
@@ -165,11 +161,10 @@ impl Connection {
     }
 
     /// The next request. `None`: the peer is gone.
-    async fn receive(&mut self) -> Result<Option<Next>, BadHead> {
-        let limits = self.server.limits;
-        let head = match self.input.head(Side::Requests, &limits)? {
+    async fn receive(&mut self, limits: &HttpLimits) -> Result<Option<Next>, BadHead> {
+        let head = match self.input.head(Side::Requests, limits)? {
             Some(head) => head,
-            None => match timeout(limits.head_timeout, self.dribbling_head()).await {
+            None => match timeout(limits.head_timeout, self.dribbling_head(limits)).await {
                 Ok(head) => match head? {
                     Some(head) => head,
                     None => return Ok(None),
@@ -194,7 +189,7 @@ impl Connection {
         if expects_continue && head.framing != Framing::None {
             let _ = self.io.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await;
         }
-        match timeout(limits.body_timeout, self.input.rest(head, &mut self.io, &limits)).await {
+        match timeout(limits.body_timeout, self.input.rest(head, &mut self.io, limits)).await {
             Ok(Ok(message)) => Ok(Some(Next::Exchange(message))),
             Ok(Err(ReadError::Bad(bad))) => Err(bad),
             Ok(Err(ReadError::Io(_) | ReadError::Cut)) => Ok(None),
@@ -202,10 +197,9 @@ impl Connection {
         }
     }
 
-    async fn dribbling_head(&mut self) -> Result<Option<Box<Head>>, BadHead> {
-        let limits = self.server.limits;
+    async fn dribbling_head(&mut self, limits: &HttpLimits) -> Result<Option<Box<Head>>, BadHead> {
         while matches!(self.input.fill(&mut self.io).await, Ok(1..)) {
-            if let Some(head) = self.input.head(Side::Requests, &limits)? {
+            if let Some(head) = self.input.head(Side::Requests, limits)? {
                 return Ok(Some(head));
             }
         }
