@@ -27,6 +27,14 @@ impl Ledger {
     }
 }
 
+/// The numbers in a ledger, in the order in which they were entered.
+pub(crate) fn numbers(ledger: &Path) -> Result<Vec<u64>> {
+    let bytes = std::fs::read(ledger).with_context(|| format!("{} cannot be read", ledger.display()))?;
+    let (numbers, rest) = bytes.as_chunks::<8>();
+    ensure!(rest.is_empty(), "a ledger ends in the middle of a number");
+    Ok(numbers.iter().map(|number| u64::from_le_bytes(*number)).collect())
+}
+
 /// How often each call ran, on all nodes together.
 #[derive(Debug)]
 pub(crate) struct Runs {
@@ -41,12 +49,8 @@ impl Runs {
         let unread = || format!("the ledgers in {} cannot be read", directory.display());
         let mut runs = Self::none(calls);
         for entry in std::fs::read_dir(directory).with_context(unread)? {
-            let bytes = std::fs::read(entry.with_context(unread)?.path()).with_context(unread)?;
-            let (numbers, rest) = bytes.as_chunks::<8>();
-            ensure!(rest.is_empty(), "a ledger ends in the middle of a number");
-            numbers
-                .iter()
-                .for_each(|number| runs.add(u64::from_le_bytes(*number)));
+            let numbers = numbers(&entry.with_context(unread)?.path())?;
+            numbers.into_iter().for_each(|number| runs.add(number));
         }
         Ok(runs)
     }

@@ -161,13 +161,13 @@ async fn call_on(shared: Arc<Shared>, mut pace: Option<Pace>) -> Tally {
 }
 
 /// When one caller calls, so that all callers together keep to a rate.
-struct Pace {
+pub(crate) struct Pace {
     next: Instant,
     interval: Duration,
 }
 
 impl Pace {
-    fn new(number: u32, callers: u32, rate: u32, began: Instant) -> Self {
+    pub(crate) fn new(number: u32, callers: u32, rate: u32, began: Instant) -> Self {
         let interval = Duration::from_secs(1) * callers / rate;
         Self {
             next: began + interval * number / callers,
@@ -176,7 +176,7 @@ impl Pace {
     }
 
     /// Waits until it is time. Time that a slow answer took is not made up for: that would be a burst.
-    async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         let due = self.next.max(Instant::now());
         sleep_until(due).await;
         self.next = due + self.interval;

@@ -10,6 +10,7 @@ mod fleet;
 mod process;
 mod node;
 mod caller;
+mod subscriber;
 mod report;
 mod table;
 mod statistics;
@@ -33,6 +34,7 @@ const BROKEN: u8 = 1;
 async fn main() -> ExitCode {
     let done = match Options::parse().role {
         Role::Node(options) => node::run(&options).await.map(|()| true),
+        Role::Subscriber(options) => subscriber::run(&options).await.map(|()| true),
         Role::Caller(options) => caller::run(&options).await.map(|()| true),
         Role::Run(run) => until_signalled(runs::run(&run, &Progress::new()))
             .await

@@ -32,6 +32,9 @@ pub(crate) enum Role {
     /// Be a node.
     #[command(hide = true)]
     Node(NodeOptions),
+    /// Be a subscriber.
+    #[command(hide = true)]
+    Subscriber(SubscriberOptions),
     /// Be a fresh client.
     #[command(hide = true)]
     Caller(CallerOptions),
@@ -82,6 +85,15 @@ Examples:
   chaos healthy
   chaos healthy --calls 3000000 --callers 256")]
     Healthy(Healthy),
+    /// Publish events while a subscriber is restarted: none is lost for its queue
+    #[command(after_help = "\
+Three subscribers: two share a queue, one does not. One of the two is sent SIGTERM, ends, and a new process takes its
+place. The restarts are spread over the events.
+
+Examples:
+  chaos broker
+  chaos broker --restarts 5 --events 100000")]
+    Broker(Broker),
 }
 
 /// What all runs share.
@@ -211,6 +223,38 @@ pub(crate) struct Healthy {
     pub(crate) callers: u32,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Broker {
+    /// Events to publish
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = count())]
+    pub(crate) events: u64,
+    /// Restarts of one of the two that share a queue
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = count())]
+    pub(crate) restarts: u64,
+    /// Publishers, each of which publishes one event after the other
+    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = callers())]
+    pub(crate) publishers: u32,
+    /// Events per second, of all publishers together
+    #[arg(long, value_name = "NUMBER", default_value_t = 2_000, value_parser = rate())]
+    pub(crate) rate: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SubscriberOptions {
+    #[arg(long)]
+    pub(crate) topic: String,
+    /// Whom to share the events with.
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
+    /// Where to note each event that is handled.
+    #[arg(long)]
+    pub(crate) ledger: PathBuf,
+    #[arg(long)]
+    pub(crate) sabotage: Option<Sabotage>,
 }
 
 #[derive(Args, Debug)]

@@ -5,6 +5,7 @@ mod kill;
 mod slow;
 mod cold;
 mod healthy;
+mod broker;
 
 use anyhow::Result;
 
@@ -19,6 +20,7 @@ pub(crate) async fn run(run: &Run, progress: &Progress) -> Result<Report> {
         Run::Kill(options) => kill::run(options, progress).await,
         Run::Slow(options) => slow::run(options, progress).await,
         Run::Cold(options) => cold::run(options, progress).await,
+        Run::Broker(options) => broker::run(options, progress).await,
         Run::Healthy(options) => healthy::run(options, progress).await,
     }
 }

@@ -102,6 +102,28 @@ async fn the_first_calls_of_fresh_processes_succeed() {
 }
 
 #[tokio::test]
+async fn no_event_is_lost_when_a_subscriber_is_restarted() {
+    let text = printed("broker --events 1000 --rate 500 --publishers 2 --ignore-times", 0).await;
+    let shared = row(&text, "two that share a queue");
+    assert_eq!((shared[0].as_str(), shared[1].as_str()), ("1,000", "0"), "{text}");
+    assert!(number(&shared[3]) >= 1000, "{text}");
+    assert!(number(&row(&text, "one without a queue")[3]) >= 1000, "{text}");
+}
+
+#[tokio::test]
+async fn events_that_are_rejected_break_the_promise() {
+    let text = printed(
+        "broker --events 200 --rate 500 --sabotage errors --ignore-times",
+        1,
+    )
+    .await;
+    assert!(
+        text.contains("broken  nothing is lost for the queue: 2 of 200 lost"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn healthy_calls_are_all_answered() {
     let text = printed("healthy --calls 2000 --callers 16 --ignore-times", 0).await;
     let row = row(&text, "healthy");

@@ -1,0 +1,48 @@
+//! The subscriber process: a service on the default stack, which notes each event that it handles.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Result;
+use micro::prelude::*;
+
+use crate::ledger::Ledger;
+use crate::node::{self, READY};
+use crate::options::{Sabotage, SubscriberOptions};
+use crate::process::end_with_parent;
+
+/// Handles events until a signal comes or the parent is gone.
+pub(crate) async fn run(options: &SubscriberOptions) -> Result<()> {
+    end_with_parent();
+    let ledger = Arc::new(Ledger::create(&options.ledger)?);
+    let sabotage = options.sabotage;
+    let enter = subscriber_plain(options.topic.as_str(), move |_: Context, event: u64| {
+        let ledger = ledger.clone();
+        async move {
+            match sabotage.filter(|_| event % 100 == 99) {
+                Some(Sabotage::Errors) => return Err(Error::internal("chaos", "sabotage")),
+                Some(Sabotage::Doubles) => ledger.enter(event)?,
+                None => {}
+            }
+            ledger.enter(event)
+        }
+    });
+    let enter = match &options.queue {
+        Some(queue) => enter.queue(queue.as_str()),
+        None => enter,
+    };
+    node::settings("chaos-subscriber", &[])?
+        .service()
+        .await?
+        .subscriber(enter)
+        .after_start(|| async {
+            let mut output = std::io::stdout();
+            // If nobody reads it, the parent is gone, and with it this process.
+            let _ = writeln!(output, "{READY}").and_then(|()| output.flush());
+            Ok(())
+        })
+        .build()?
+        .run()
+        .await?;
+    Ok(())
+}
