@@ -149,7 +149,7 @@ pub(crate) struct Rolling {
 
 #[derive(Args, Debug)]
 pub(crate) struct Kill {
-    /// Calls may be repeated [default]
+    /// Calls may be repeated: the default
     #[arg(long, conflicts_with = "non_idempotent")]
     pub(crate) idempotent: bool,
     /// Calls must never run twice: those in flight on a killed node fail
