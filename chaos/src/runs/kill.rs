@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::attempts::Failed;
+use crate::attempts::{Failed, Picks};
 use crate::fleet::{Ended, Kind};
 use crate::load::{Failure, Plan};
 use crate::options::Kill;
@@ -82,11 +82,13 @@ fn promise_only_in_flight(report: &mut Report, outcome: &Outcome) {
     }
 }
 
-/// Whether an attempt of the call was under way at a node while that was killed, and was never answered.
+/// Whether an attempt of the call was under way at a node while that was killed, and was never answered. The end of a
+/// node is not known before the first attempt has found it out: what was sent until then was under way, too.
 fn was_in_flight(failure: &Failure, outcome: &Outcome) -> bool {
     let mut attempts = attempts_at_killed(failure, outcome);
-    attempts.any(|(ended, attempt)| {
-        attempt.unanswered && attempt.began <= ended.gone && attempt.ended >= ended.signalled
+    attempts.any(|(ended, picks, attempt)| {
+        let known = picks.lost.max(Some(ended.gone));
+        attempt.unanswered && Some(attempt.began) <= known && attempt.ended >= ended.signalled
     })
 }
 
@@ -94,17 +96,17 @@ fn was_in_flight(failure: &Failure, outcome: &Outcome) -> bool {
 fn attempts_at_killed<'a>(
     failure: &'a Failure,
     outcome: &'a Outcome,
-) -> impl Iterator<Item = (&'a Ended, &'a Failed)> {
+) -> impl Iterator<Item = (&'a Ended, &'a Picks, &'a Failed)> {
     let picks = |ended: &'a Ended| outcome.picks.get(&ended.id).map(|picks| (ended, picks));
     let attempts = outcome.ended.iter().filter_map(picks);
     attempts
-        .flat_map(|(ended, picks)| picks.failed.iter().map(move |attempt| (ended, attempt)))
-        .filter(|(_, attempt)| attempt.call == Some(failure.call))
+        .flat_map(|(ended, picks)| picks.failed.iter().map(move |attempt| (ended, picks, attempt)))
+        .filter(|(_, _, attempt)| attempt.call == Some(failure.call))
 }
 
 /// Where the call was when the nodes were killed.
 fn explained(failure: &Failure, outcome: &Outcome) -> String {
-    let attempts = attempts_at_killed(failure, outcome).map(|(ended, attempt)| {
+    let attempts = attempts_at_killed(failure, outcome).map(|(ended, _, attempt)| {
         let after = |at: Duration| time(at.saturating_sub(ended.signalled));
         let known = if attempt.unanswered {
             "unanswered"
