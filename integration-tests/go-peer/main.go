@@ -17,17 +17,21 @@ const usage = `usage: go-peer <command> [flags]
   list              list the services found over mdns
   get NAME          look a service up over mdns
   watch [NAME]      print changes seen over mdns
+  subscribe         print the events of a topic until interrupted
+  publish           publish greetings to a topic
 
 Run "go-peer <command> -h" for the flags of a command.`
 
 func main() {
 	commands := map[string]func([]string) error{
-		"server": serve,
-		"call":   call,
-		"stream": stream,
-		"list":   list,
-		"get":    get,
-		"watch":  watch,
+		"server":    serve,
+		"call":      call,
+		"stream":    stream,
+		"list":      list,
+		"get":       get,
+		"watch":     watch,
+		"subscribe": subscribe,
+		"publish":   publish,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, usage)

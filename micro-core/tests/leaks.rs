@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::stream;
+use micro_core::broker::{HttpBroker, Message};
 use micro_core::handler::{CallKind, Context, Endpoint, endpoint_fn, handler_fn};
 use micro_core::registry::MemoryRegistry;
 use micro_core::service::RunningService;
 use micro_core::transport::HttpTransport;
 use micro_core::transport::http::HttpConfig;
-use micro_core::{Body, Client, Error, Request, Response, Service};
+use micro_core::{Body, Broker, Client, Error, Registry, Request, Response, Service};
 use tokio::runtime::{Builder, Handle};
 
 /// The counts are those of the process: one test at a time.
@@ -243,4 +244,42 @@ async fn until_forgotten(house: &House) {
     {
         house.registry.deregister(&record).await.unwrap();
     }
+}
+
+#[test]
+fn two_hundred_subscriptions_leave_nothing_behind() {
+    alone(async {
+        let registry = Arc::new(MemoryRegistry::new());
+        let broker = HttpBroker::with_defaults(registry.clone());
+        let nobody = async || {
+            let until = Instant::now() + Duration::from_secs(20);
+            while registry.get_service("micro.http.broker").await.is_ok() {
+                assert!(Instant::now() < until, "a dropped subscription stays registered");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        without_growing(20, 200, async |round| {
+            let mut subscription = broker.subscribe("leaks", Default::default()).await.unwrap();
+            if round % 2 == 0 {
+                // Its publisher learns of it now and then, and it takes an event.
+                let take_all = async {
+                    while let Some(event) = subscription.next().await {
+                        event.unwrap().acknowledge().await.unwrap();
+                    }
+                };
+                tokio::select! {
+                    published = broker.publish("leaks", Message::new(MESSAGE)) => published.unwrap(),
+                    () = take_all => panic!("the subscription ended"),
+                }
+            }
+            if round % 3 == 0 {
+                subscription.drain();
+            }
+            drop(subscription);
+            nobody().await;
+        })
+        .await;
+        broker.flush().await.unwrap();
+        assert_eq!(broker.backlog(), []);
+    });
 }

@@ -1,12 +1,16 @@
 //! The Rust side of the tests over mDNS, as a program: they need processes of their own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use integration_tests::{CountRequest, GreeterClient, GreeterServer, HelloRequest, RustGreeter};
+use micro::broker::HttpBroker;
+use micro::client::CallOptions;
+use micro::server::subscriber;
 use micro::transport::HttpTransport;
 use micro::transport::http::HttpConfig;
-use micro::{Client, Registry, Service};
+use micro::{Broker, Client, Context, Registry, Service};
 use micro_mdns::{MdnsConfig, MdnsRegistry};
 
 /// A greeter over mDNS, or its caller.
@@ -30,6 +34,28 @@ enum Command {
     },
     /// Print the names of all services.
     List,
+    /// Print the events of a topic until standard input ends.
+    Subscribe {
+        /// The topic.
+        topic: String,
+        /// The queue to share the events of.
+        #[arg(long)]
+        queue: Option<String>,
+    },
+    /// Publish greetings.
+    Publish {
+        /// The topic.
+        topic: String,
+        /// `json` or `protobuf`.
+        #[arg(long, default_value = "json")]
+        codec: String,
+        /// How many.
+        #[arg(long, default_value_t = 1)]
+        count: usize,
+        /// For how many subscriptions to wait before.
+        #[arg(long, default_value_t = 1)]
+        subscribers: usize,
+    },
 }
 
 #[tokio::main]
@@ -70,6 +96,50 @@ async fn main() -> anyhow::Result<()> {
             }
             println!("end");
         }
+        Command::Subscribe { topic, queue } => {
+            let mut subscriber = subscriber(topic, |context: Context, event: HelloRequest| async move {
+                let topic = context.metadata().get("Micro-Topic").unwrap_or_default();
+                println!("event {} {topic} {}", event.name, context.content_type());
+                Ok(())
+            });
+            if let Some(queue) = queue {
+                subscriber = subscriber.queue(queue);
+            }
+            let service = Service::builder("interop.subscriber")
+                .registry(registry)
+                .transport(transport)
+                .address("127.0.0.1:0");
+            let running = service.subscriber(subscriber).build()?.start().await?;
+            println!("registered");
+            tokio::io::copy(&mut tokio::io::stdin(), &mut tokio::io::sink()).await?;
+            running.stop().await?;
+            println!("stopped");
+        }
+        Command::Publish {
+            topic,
+            codec,
+            count,
+            subscribers,
+        } => {
+            until_known(&*registry, subscribers).await?;
+            let broker = Arc::new(HttpBroker::with_defaults(registry.clone()));
+            let client = Client::builder(registry, transport)
+                .broker(broker.clone())
+                .build();
+            let client = client.with_options(CallOptions {
+                content_type: Some(format!("application/{codec}").into()),
+                ..CallOptions::default()
+            });
+            for number in 0..count {
+                let event = HelloRequest {
+                    name: format!("rust-{number}"),
+                    times: 0,
+                };
+                client.publish(topic.clone(), &event).await?;
+            }
+            broker.flush().await?;
+            println!("published {count}");
+        }
         Command::List => {
             for service in registry.list_services().await? {
                 println!("{}", service.name);
@@ -77,4 +147,18 @@ async fn main() -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Waits until so many subscriptions can be found.
+async fn until_known(registry: &dyn Registry, subscriptions: usize) -> anyhow::Result<()> {
+    loop {
+        let found = registry
+            .get_service("micro.http.broker")
+            .await
+            .unwrap_or_default();
+        if found.iter().map(|record| record.nodes.len()).sum::<usize>() >= subscriptions {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

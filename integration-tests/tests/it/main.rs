@@ -10,3 +10,4 @@ mod calling_go;
 mod debug;
 mod called_by_go;
 mod over_mdns;
+mod events;

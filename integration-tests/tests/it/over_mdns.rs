@@ -9,7 +9,7 @@ use tokio::process::Command;
 use crate::go_peer;
 
 /// Whether this machine lets us make a network namespace.
-async fn has_namespaces() -> bool {
+pub(crate) async fn has_namespaces() -> bool {
     let script = go_peer::folder().join("in-namespace.sh");
     let tried = Command::new(script)
         .arg("true")
@@ -32,7 +32,7 @@ async fn has_namespaces() -> bool {
 }
 
 /// Runs a shell script in a namespace of its own; `$GO` and `$RUST` are the peers.
-async fn in_namespace(go: &Path, script: &str) -> String {
+pub(crate) async fn in_namespace(go: &Path, script: &str) -> String {
     let mut command = Command::new(go_peer::folder().join("in-namespace.sh"));
     command
         .args(["sh", "-euc", script])
@@ -53,7 +53,7 @@ async fn in_namespace(go: &Path, script: &str) -> String {
 }
 
 /// Starts a server whose standard input is a pipe that the script holds open, and waits until it is registered.
-const WITH_SERVER: &str = r#"
+pub(crate) const WITH_SERVER: &str = r#"
     folder=$(mktemp -d); trap 'exec 9>&-; wait; rm -rf "$folder"' EXIT
     mkfifo "$folder/input"
     start() { "$@" < "$folder/input" > "$folder/output" & exec 9> "$folder/input"

@@ -11,13 +11,13 @@ use tokio_rustls::TlsConnector;
 use crate::raw::{Raw, assert_greets, dial, greeter, hello, listen, within};
 
 /// Who signs certificates.
-struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: Vec<u8>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -28,7 +28,7 @@ impl Authority {
         }
     }
 
-    fn identity(&self, name: &str) -> Identity {
+    pub fn identity(&self, name: &str) -> Identity {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([name.to_owned()]).unwrap();
         Identity {
@@ -37,7 +37,7 @@ impl Authority {
         }
     }
 
-    fn believed(&self) -> Tls {
+    pub fn believed(&self) -> Tls {
         Tls {
             authorities: self.pem.clone(),
             ..Tls::default()

@@ -21,3 +21,6 @@ mod pooling;
 mod draining;
 mod edges;
 mod values;
+mod broker;
+#[path = "../registries/mod.rs"]
+mod registries;

@@ -52,13 +52,15 @@ impl Recipient {
 }
 
 struct Lane {
-    /// Oldest first, with the time from which each waits.
-    messages: VecDeque<(Instant, Bytes)>,
+    /// Oldest first.
+    messages: VecDeque<Bytes>,
     lost: u64,
     due: Instant,
     pause: Duration,
     /// Whether somebody is delivering from it.
     is_busy: bool,
+    /// Since when nobody is there to deliver to.
+    deserted: Option<Instant>,
 }
 
 pub(super) struct Backlogs {
@@ -119,6 +121,7 @@ impl Backlogs {
             due: Instant::now() + FIRST_PAUSE,
             pause: FIRST_PAUSE,
             is_busy: false,
+            deserted: None,
         });
         let kept = lane.push(recipient, payload, self.limit);
         if lane.messages.is_empty() && !lane.is_busy {
@@ -158,8 +161,21 @@ impl Backlogs {
     }
 
     /// The recipient's oldest message.
-    pub(super) fn oldest(&self, recipient: &Recipient) -> Option<(Instant, Bytes)> {
+    pub(super) fn oldest(&self, recipient: &Recipient) -> Option<Bytes> {
         self.lock().get(recipient)?.messages.front().cloned()
+    }
+
+    /// Notes whether somebody is there, and says for how long nobody has been.
+    pub(super) fn deserted(&self, recipient: &Recipient, is_deserted: bool) -> Duration {
+        let mut lanes = self.lock();
+        let Some(lane) = lanes.get_mut(recipient) else {
+            return Duration::ZERO;
+        };
+        if !is_deserted {
+            lane.deserted = None;
+            return Duration::ZERO;
+        }
+        lane.deserted.get_or_insert_with(Instant::now).elapsed()
     }
 
     /// The oldest message is done with. True: more wait; false: the recipient has no backlog any more.
@@ -209,7 +225,9 @@ impl Backlogs {
 
 impl Lane {
     fn push(&mut self, recipient: &Recipient, payload: &Bytes, limit: usize) -> Result<()> {
-        if self.messages.len() >= limit {
+        // Not what is under way just now: it may well be taken.
+        let oldest = usize::from(self.is_busy);
+        if self.messages.len() >= limit.saturating_add(oldest) {
             let (topic, name) = (recipient.topic(), recipient.name());
             if let Recipient::Queue { .. } = recipient {
                 return Err(Error::unavailable(
@@ -226,11 +244,11 @@ impl Lane {
                 tracing::warn!(%topic, subscriber = %name, lost = self.lost, limit,
                     "a subscriber does not take its messages; the oldest are lost");
             }
-            if self.messages.pop_front().is_none() {
+            if self.messages.remove(oldest).is_none() {
                 return Ok(());
             }
         }
-        self.messages.push_back((Instant::now(), payload.clone()));
+        self.messages.push_back(payload.clone());
         Ok(())
     }
 }

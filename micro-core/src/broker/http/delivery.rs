@@ -139,22 +139,27 @@ impl PostOffice {
     }
 
     async fn catch_up(&self, recipient: Recipient) {
-        while let Some((since, payload)) = self.backlogs.oldest(&recipient) {
-            let audience = self.directory.audience(recipient.topic()).await.ok().flatten();
+        while let Some(payload) = self.backlogs.oldest(&recipient) {
+            let audience = match self.directory.audience(recipient.topic()).await {
+                Ok(audience) => audience.unwrap_or_default(),
+                Err(error) => {
+                    tracing::debug!(topic = %recipient.topic(), %error, "who is subscribed is unknown just now");
+                    return self.backlogs.pause(&recipient);
+                }
+            };
             let members = match &recipient {
                 Recipient::Subscriber { id, .. } => {
-                    let everyone = audience.iter().flat_map(|audience| &audience.everyone);
+                    let everyone = audience.everyone.iter();
                     everyone
                         .filter(|subscriber| subscriber.id == *id)
                         .cloned()
                         .collect()
                 }
-                Recipient::Queue { name, .. } => audience
-                    .and_then(|audience| audience.queues.get(name).cloned())
-                    .unwrap_or_default(),
+                Recipient::Queue { name, .. } => audience.queues.get(name).cloned().unwrap_or_default(),
             };
+            let deserted = self.backlogs.deserted(&recipient, members.is_empty());
             let is_gone = members.is_empty()
-                && (matches!(recipient, Recipient::Subscriber { .. }) || since.elapsed() > self.backlog_age);
+                && (matches!(recipient, Recipient::Subscriber { .. }) || deserted > self.backlog_age);
             if is_gone {
                 let lost = self.backlogs.forget(&recipient);
                 tracing::warn!(topic = %recipient.topic(), subscriber = %recipient.name(), lost,

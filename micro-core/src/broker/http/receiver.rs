@@ -1,17 +1,16 @@
 //! The listening end: this process's subscriptions, and the messages posted to them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures_util::future::BoxFuture;
 use futures_util::stream;
 use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
 
 use super::{BROADCAST, HttpBrokerConfig, SERVICE};
 use crate::broker::{Acknowledge, Event, Message, SubscribeOptions, Subscription, envelope};
@@ -22,14 +21,17 @@ use crate::transport::http::{HttpLimits, Route};
 use crate::transport::{HttpTransport, Listener};
 use crate::{Body, Error, Registry, Result, Text};
 
+/// How long a registry may take to take out what was perhaps registered.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 pub(super) struct Receiver {
     registry: Arc<dyn Registry>,
     config: HttpBrokerConfig,
     transport: HttpTransport,
     incoming: Arc<Incoming>,
     // A lock of tokio's, because listening is awaited under it.
-    listener: tokio::sync::Mutex<Option<Box<dyn Listener>>>,
-    /// Subscriptions that were dropped and are being taken out of the registry.
+    listener: tokio::sync::Mutex<Option<Arc<dyn Listener>>>,
+    /// Subscriptions that are being taken out of the registry.
     leaving: Arc<Mutex<JoinSet<()>>>,
 }
 
@@ -69,60 +71,62 @@ impl Receiver {
     }
 
     pub(super) async fn subscribe(&self, topic: &str, options: SubscribeOptions) -> Result<Subscription> {
-        let listening = self.listen().await?;
+        let listener = self.listen().await?;
+        let address = advertised(listener.address(), self.config.advertise.as_deref())?;
         // Shorter than Go Micro's, which ends with a UUID: mDNS has room for 63 bytes behind the last dot.
         let id = Text::from(format!("{topic}-{:016x}", fastrand::u64(..)));
-        let record = self.record(&id, topic, &listening, options.queue.as_deref())?;
+        let record = self.record(&id, topic, &address, options.queue.as_deref())?;
         let (sender, arrivals) = mpsc::channel(options.concurrency.clamp(1, 1024));
-        let subscriptions = self.incoming.subscriptions.clone();
-        // In place before the registry knows it, so that the first message finds it.
-        subscriptions.lock().insert(
-            id.clone(),
-            Subscribed {
-                topic: topic.into(),
-                arrivals: sender,
-            },
-        );
-        let mut place = Place {
-            id,
-            subscriptions,
-            registration: None,
-            leaving: self.leaving.clone(),
+        let subscribed = Subscribed {
+            topic: topic.into(),
+            arrivals: sender,
         };
-        let registration =
-            Registration::start(self.registry.clone(), record, self.config.registration).await?;
-        place.registration = Some(registration);
-        let drain = CancellationToken::new();
+        let mut place = Place {
+            id: id.clone(),
+            subscriptions: self.incoming.subscriptions.clone(),
+            registered: Registered::Perhaps(self.registry.clone(), record.clone()),
+            leaving: Arc::downgrade(&self.leaving),
+            _listener: listener,
+        };
+        // In place before the registry knows it, so that the first message finds it.
+        place.subscriptions.lock().insert(id, subscribed.clone());
+        let registration = Registration::start(self.registry.clone(), record, self.config.registration).await;
+        // Who failed to register has taken it back already.
+        place.registered = Registered::Not;
+        place.registered = Registered::Surely(registration?);
+        let (shared, notice) = (Arc::new(Mutex::new(Some(place))), self.config.notice);
         let events = Events {
             arrivals,
             topic: topic.into(),
-            end: Box::pin(end(place, drain.clone(), self.config.notice)),
-            has_ended: false,
+            _place: shared.clone(),
         };
         let events = stream::unfold(events, |mut events| async move {
             let event = events.next().await?;
             Some((Ok(event), events))
         });
-        Ok(Subscription::new(events).on_drain(move || drain.cancel()))
+        let arrivals = subscribed.arrivals;
+        Ok(Subscription::new(events).on_drain(move || {
+            let place = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(place) = place {
+                place.leave(notice, arrivals);
+            }
+        }))
     }
 
-    /// Listens, if nobody did yet, and returns the address to register.
-    async fn listen(&self) -> Result<String> {
+    /// Listens, if nobody did yet.
+    async fn listen(&self) -> Result<Arc<dyn Listener>> {
         let mut listener = self.listener.lock().await;
-        let listening = match &*listener {
-            Some(listener) => listener.address().to_owned(),
-            None => {
-                let new = self
-                    .transport
-                    .serve(&self.config.address, self.incoming.clone())
-                    .await?;
-                tracing::info!(broker = "http", "listening on {}", new.address());
-                let listening = new.address().to_owned();
-                *listener = Some(new);
-                listening
-            }
-        };
-        advertised(&listening, self.config.advertise.as_deref())
+        if let Some(listener) = &*listener {
+            return Ok(listener.clone());
+        }
+        let new = self
+            .transport
+            .serve(&self.config.address, self.incoming.clone())
+            .await?;
+        tracing::info!(broker = "http", "listening on {}", new.address());
+        let new: Arc<dyn Listener> = new.into();
+        *listener = Some(new.clone());
+        Ok(new)
     }
 
     fn record(&self, id: &str, topic: &str, address: &str, queue: Option<&str>) -> Result<ServiceRecord> {
@@ -150,58 +154,87 @@ impl Receiver {
 struct Place {
     id: Text,
     subscriptions: Arc<Subscriptions>,
-    registration: Option<Registration>,
-    leaving: Arc<Mutex<JoinSet<()>>>,
+    registered: Registered,
+    leaving: Weak<Mutex<JoinSet<()>>>,
+    /// Stays open while there is a subscription.
+    _listener: Arc<dyn Listener>,
+}
+
+/// What the registry knows of a subscription.
+enum Registered {
+    /// Registering has begun.
+    Perhaps(Arc<dyn Registry>, ServiceRecord),
+    Surely(Registration),
+    Not,
+}
+
+impl Registered {
+    async fn end(self) {
+        match self {
+            Self::Perhaps(registry, record) => {
+                // Who does not answer now lets the record lapse.
+                let _ = timeout(PATIENCE, registry.deregister(&record)).await;
+            }
+            Self::Surely(registration) => registration.stop().await,
+            Self::Not => {}
+        }
+    }
+
+    fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Not)
+    }
+}
+
+impl Place {
+    /// Leaves the registry, and the process's subscriptions when publishers can have noticed, or nobody wants the
+    /// messages any more.
+    fn leave(mut self, notice: Duration, arrivals: mpsc::Sender<Arrival>) {
+        let (registered, leaving) = (self.registered.take(), self.leaving.clone());
+        spawn(&leaving, async move {
+            registered.end().await;
+            let _ = timeout(notice, arrivals.closed()).await;
+            drop(self);
+        });
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.subscriptions.lock().remove(&self.id);
-        if let Some(registration) = self.registration.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
-            while leaving.try_join_next().is_some() {}
-            leaving.spawn_on(registration.stop(), &runtime);
+        if !matches!(self.registered, Registered::Not) {
+            spawn(&self.leaving, self.registered.take().end());
         }
     }
 }
 
-/// Ends a subscription in order, once it is told to drain.
-async fn end(mut place: Place, drain: CancellationToken, notice: std::time::Duration) {
-    drain.cancelled().await;
-    if let Some(registration) = place.registration.take() {
-        registration.stop().await;
-    }
-    sleep(notice).await;
+/// Runs what ends a subscription while its broker lives.
+fn spawn(leaving: &Weak<Mutex<JoinSet<()>>>, end: impl Future<Output = ()> + Send + 'static) {
+    let Some(leaving) = leaving.upgrade() else { return };
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    let mut leaving = leaving.lock().unwrap_or_else(PoisonError::into_inner);
+    while leaving.try_join_next().is_some() {}
+    leaving.spawn_on(end, &runtime);
 }
 
 /// What a subscription gives out.
 struct Events {
+    /// Ends when the subscription has left its place and the last message under way has arrived.
     arrivals: mpsc::Receiver<Arrival>,
     topic: Text,
-    end: BoxFuture<'static, ()>,
-    has_ended: bool,
+    /// Empty once the subscription drains.
+    _place: Arc<Mutex<Option<Place>>>,
 }
 
 impl Events {
     async fn next(&mut self) -> Option<Event> {
         loop {
-            tokio::select! {
-                biased;
-                () = &mut self.end, if !self.has_ended => {
-                    // Its place is gone with it. The channel ends when the last message under way has arrived.
-                    self.end = Box::pin(async {});
-                    self.has_ended = true;
-                }
-                arrival = self.arrivals.recv() => {
-                    let Arrival { message, handled } = arrival?;
-                    // Whose publisher went away was offered elsewhere, or will be offered again.
-                    if !handled.is_closed() {
-                        let handled = Handled(handled);
-                        return Some(Event::new(self.topic.clone(), message).with_acknowledge(handled));
-                    }
-                }
+            let Arrival { message, handled } = self.arrivals.recv().await?;
+            // Whose publisher went away was offered elsewhere, or will be offered again.
+            if !handled.is_closed() {
+                let handled = Handled(handled);
+                return Some(Event::new(self.topic.clone(), message).with_acknowledge(handled));
             }
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct Server {
     pub(super) handler: Arc<dyn Handler>,
     pub(super) limits: HttpLimits,
     pub(super) routes: Vec<(String, Arc<dyn Route>)>,
+    /// Whether `/` is where calls go.
+    pub(super) serves_calls: bool,
     draining: AtomicBool,
     /// The calls that came over HTTP/2.
     pub(super) tasks: Tasks,
@@ -103,6 +105,7 @@ async fn start(
     let server = Arc::new(Server {
         handler,
         limits: config.limits,
+        serves_calls: mount::find(&routes, "/").is_none(),
         routes,
         tasks: Tasks::default(),
         draining: AtomicBool::new(false),

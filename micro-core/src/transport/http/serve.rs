@@ -218,8 +218,8 @@ impl Connection {
             .unread()
             .get(start as usize..end as usize)
             .unwrap_or_default();
-        // Where calls go, and no route is mounted.
-        if target == b"/" {
+        // Where calls go, unless a route is all that is served here.
+        if target == b"/" && self.server.serves_calls {
             return false;
         }
         std::str::from_utf8(target).is_ok_and(|target| mount::find(&self.server.routes, target).is_some())
