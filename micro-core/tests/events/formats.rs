@@ -70,10 +70,10 @@ fn speaking(content_type: micro_core::Text) -> CallOptions {
 #[tokio::test]
 async fn events_are_read_in_the_format_that_they_state() {
     let house = House::new();
-    let (noted, mut events) = mpsc::unbounded_channel();
+    let (noted, mut events) = mpsc::channel(4096);
     let service = house
         .subscribed(subscriber("orders", move |context: Context, placed: Placed| {
-            let _ = noted.send((context.content_type().to_owned(), placed));
+            let _ = noted.try_send((context.content_type().to_owned(), placed));
             async { Ok(()) }
         }))
         .await;

@@ -41,7 +41,7 @@ async fn so_many_events_are_handled_at_once_and_no_more() {
     for concurrency in [0, 1, 3] {
         let house = House::new();
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (begun, mut begins) = mpsc::unbounded_channel();
+        let (begun, mut begins) = mpsc::channel(4096);
         let go_on = Arc::new(tokio::sync::Semaphore::new(0));
         let seen = (running.clone(), most.clone(), go_on.clone());
         let handler = move |_: Context, number: u64| {
@@ -49,7 +49,7 @@ async fn so_many_events_are_handled_at_once_and_no_more() {
             let begun = begun.clone();
             async move {
                 most.fetch_max(running.fetch_add(1, SeqCst) + 1, SeqCst);
-                let _ = begun.send(number);
+                let _ = begun.try_send(number);
                 go_on.acquire().await.unwrap().forget();
                 running.fetch_sub(1, SeqCst);
                 Ok(())
@@ -83,9 +83,9 @@ async fn so_many_events_are_handled_at_once_and_no_more() {
 #[tokio::test]
 async fn what_goes_wrong_with_one_event_does_not_hold_up_the_next() {
     for house in [House::new(), House::http()] {
-        let (noted, mut events) = mpsc::unbounded_channel();
+        let (noted, mut events) = mpsc::channel(4096);
         let handler = move |_: Context, number: u64| {
-            let _ = noted.send(number);
+            let _ = noted.try_send(number);
             async move {
                 match number {
                     1 => Err(Error::conflict("test", "as asked")),
@@ -142,20 +142,20 @@ async fn what_goes_wrong_with_one_event_does_not_hold_up_the_next() {
 /// A broker that gives out what it is told to and notes what becomes of it.
 struct Scripted {
     script: Mutex<Vec<micro_core::Result<&'static str>>>,
-    outcomes: mpsc::UnboundedSender<String>,
+    outcomes: mpsc::Sender<String>,
 }
 
 /// Notes what becomes of an event.
 struct Noted {
     body: &'static str,
-    outcomes: mpsc::UnboundedSender<String>,
+    outcomes: mpsc::Sender<String>,
     is_decided: bool,
 }
 
 impl Noted {
     fn note(&mut self, outcome: &str) {
         self.is_decided = true;
-        let _ = self.outcomes.send(format!("{} {outcome}", self.body));
+        let _ = self.outcomes.try_send(format!("{} {outcome}", self.body));
     }
 }
 
@@ -209,7 +209,7 @@ impl Broker for Scripted {
 
 #[tokio::test(start_paused = true)]
 async fn the_broker_learns_what_became_of_each_event() {
-    let (outcomes, mut noted) = mpsc::unbounded_channel();
+    let (outcomes, mut noted) = mpsc::channel(4096);
     let trouble = Error::unavailable("scripted", "connection lost");
     let script = vec![
         Ok("0"),

@@ -108,10 +108,10 @@ async fn start(builder: ServiceBuilder) -> RunningService {
 }
 
 /// A subscriber to `orders` that notes the numbers it gets, and the other end of its notes.
-fn noting() -> (Subscriber, mpsc::UnboundedReceiver<u64>) {
-    let (noted, events) = mpsc::unbounded_channel();
+fn noting() -> (Subscriber, mpsc::Receiver<u64>) {
+    let (noted, events) = mpsc::channel(4096);
     let subscriber = subscriber_plain("orders", move |_: Context, number: u64| {
-        let _ = noted.send(number);
+        let _ = noted.try_send(number);
         async { Ok(()) }
     });
     (subscriber, events)

@@ -20,9 +20,9 @@ async fn wrappers_stand_around_events_where_they_are_put() {
         request.metadata.insert("Signed", "yes");
         async move { next.handle(request).await }
     });
-    let (noted, mut events) = mpsc::unbounded_channel();
+    let (noted, mut events) = mpsc::channel(4096);
     let handler = move |context: Context, _: u64| {
-        let _ = noted.send(context.metadata().get("Signed").map(str::to_owned));
+        let _ = noted.try_send(context.metadata().get("Signed").map(str::to_owned));
         async { Ok(()) }
     };
     let subscriber = subscriber_plain("orders", handler)
@@ -87,24 +87,24 @@ async fn what_an_event_carries_goes_on_with_calls_but_not_its_topic() {
     let (subscriber, mut notes) = noting();
     let callee = start(callee.subscriber(subscriber)).await;
     type Answer = (Vec<Option<String>>, bool);
-    let (noted, mut events) = mpsc::unbounded_channel();
+    let (noted, mut events) = mpsc::channel(4096);
     let client = house.client();
     let handler = move |context: Context, _: u64| {
         let (client, noted) = (client.within(&context), noted.clone());
         async move {
             let answer: Answer = client.call_plain("callee", "Callee.Metadata", ()).await?;
             client.publish_plain("invoices", 7_u64).await?;
-            let _ = noted.send((answer, context.remaining()));
+            let _ = noted.try_send((answer, context.remaining()));
             Ok(())
         }
     };
     let service = house.subscribed(subscriber_plain("prices", handler)).await;
-    let (noted_invoice, mut invoices) = mpsc::unbounded_channel();
+    let (noted_invoice, mut invoices) = mpsc::channel(4096);
     let billing = house
         .subscribed(subscriber_plain("invoices", move |context: Context, _: u64| {
             let metadata = context.metadata();
             let header = |name| metadata.get(name).map(str::to_owned);
-            let _ = noted_invoice.send((header("Tenant"), header("Micro-Topic"), header("Micro-Id")));
+            let _ = noted_invoice.try_send((header("Tenant"), header("Micro-Topic"), header("Micro-Id")));
             async { Ok(()) }
         }))
         .await;
@@ -139,11 +139,11 @@ async fn what_an_event_carries_goes_on_with_calls_but_not_its_topic() {
 #[tokio::test]
 async fn an_exchange_is_where_an_event_goes() {
     let house = House::new();
-    let (noted, mut events) = mpsc::unbounded_channel();
+    let (noted, mut events) = mpsc::channel(4096);
     let service = house
         .subscribed(subscriber_plain("everything", move |context: Context, _: u64| {
             let topic = context.metadata().get("Micro-Topic").map(str::to_owned);
-            let _ = noted.send((topic, context.endpoint().to_owned()));
+            let _ = noted.try_send((topic, context.endpoint().to_owned()));
             async { Ok(()) }
         }))
         .await;

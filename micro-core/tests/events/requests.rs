@@ -21,9 +21,9 @@ async fn events_that_come_as_requests_are_handled_by_all_who_subscribed() {
     let mut house = House::new();
     house.transport = Arc::new(HttpTransport::new(HttpConfig::default()).unwrap());
     let (first, mut one) = noting();
-    let (noted, mut other) = mpsc::unbounded_channel();
+    let (noted, mut other) = mpsc::channel(4096);
     let second = subscriber_plain("orders", move |context: Context, number: u64| {
-        let _ = noted.send((
+        let _ = noted.try_send((
             number,
             context.endpoint().to_owned(),
             context.metadata().get("Tenant").map(str::to_owned),

@@ -113,17 +113,17 @@ fn go_subscriber(topic: &str, version: &str, address: &str, id: &str) -> Service
 
 /// A subscription whose events are acknowledged and noted.
 struct Inbox {
-    messages: mpsc::UnboundedReceiver<Message>,
+    messages: mpsc::Receiver<Message>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Inbox {
     fn of(mut subscription: Subscription) -> Self {
-        let (sender, messages) = mpsc::unbounded_channel();
+        let (sender, messages) = mpsc::channel(4096);
         let task = tokio::spawn(async move {
             while let Some(event) = subscription.next().await {
                 let event = event.unwrap();
-                let _ = sender.send(event.message().clone());
+                let _ = sender.try_send(event.message().clone());
                 event.acknowledge().await.unwrap();
             }
         });
@@ -163,9 +163,9 @@ fn go_post(address: &str, id: &str, body: &str) -> String {
 }
 
 /// Answers each request with 200, as Go Micro does, and notes the bodies of the messages.
-async fn take_all(mut connection: Raw, taken: mpsc::UnboundedSender<String>) {
+async fn take_all(mut connection: Raw, taken: mpsc::Sender<String>) {
     while let Some(request) = connection.message().await {
-        let _ = taken.send(body_of(&request));
+        let _ = taken.try_send(body_of(&request));
         connection
             .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             .await;

@@ -36,15 +36,15 @@ impl Address {
     }
 
     /// Takes all messages from now on.
-    fn come_back(self) -> (AbortOnDropHandle<()>, mpsc::UnboundedReceiver<String>) {
+    fn come_back(self) -> (AbortOnDropHandle<()>, mpsc::Receiver<String>) {
         let listener = self.socket.listen(64).unwrap();
-        let (sender, taken) = mpsc::unbounded_channel();
+        let (sender, taken) = mpsc::channel(4096);
         let task = tokio::spawn(accept(listener, sender));
         (AbortOnDropHandle::new(task), taken)
     }
 }
 
-async fn accept(listener: TcpListener, taken: mpsc::UnboundedSender<String>) {
+async fn accept(listener: TcpListener, taken: mpsc::Sender<String>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
@@ -52,7 +52,7 @@ async fn accept(listener: TcpListener, taken: mpsc::UnboundedSender<String>) {
     }
 }
 
-async fn assert_taken(taken: &mut mpsc::UnboundedReceiver<String>, bodies: &[&str]) {
+async fn assert_taken(taken: &mut mpsc::Receiver<String>, bodies: &[&str]) {
     for body in bodies {
         assert_eq!(within(taken.recv()).await.unwrap(), *body);
     }
@@ -186,7 +186,7 @@ async fn what_is_under_way_is_not_what_is_lost() {
             [(2, 1)],
             "one under way, one behind it, one lost"
         );
-        let (sender, mut taken) = mpsc::unbounded_channel();
+        let (sender, mut taken) = mpsc::channel(4096);
         connection
             .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             .await;
@@ -270,7 +270,7 @@ impl Address {
         self,
         house: &House,
         version: &str,
-    ) -> (AbortOnDropHandle<()>, mpsc::UnboundedReceiver<String>) {
+    ) -> (AbortOnDropHandle<()>, mpsc::Receiver<String>) {
         let member = go_subscriber(TOPIC, version, &self.address, "two");
         let (server, taken) = self.come_back();
         house.register(&member).await;
@@ -304,7 +304,7 @@ async fn a_subscriber_that_does_not_answer_holds_up_nobody_for_long() {
             assert_eq!(body_of(&within(connection.message()).await.unwrap()), "1");
             assert_eq!(within(connection.rest()).await, b"", "given up");
         }
-        let (sender, mut late) = mpsc::unbounded_channel();
+        let (sender, mut late) = mpsc::channel(4096);
         let _server = AbortOnDropHandle::new(tokio::spawn(accept(listener, sender)));
         within(house.broker.flush()).await.unwrap();
         assert_taken(&mut late, &["1", "2"]).await;
@@ -399,7 +399,7 @@ async fn a_publisher_that_stops_waiting_does_no_harm() {
         }
         within(arrived.notified()).await;
         assert_eq!(house.waiting(), [], "whether it was handled, nobody knows");
-        let (sender, mut taken) = mpsc::unbounded_channel();
+        let (sender, mut taken) = mpsc::channel(4096);
         let _server = AbortOnDropHandle::new(tokio::spawn(accept(listener, sender)));
         house.publish(TOPIC, "2").await.unwrap();
         assert_taken(&mut taken, &["2"]).await;

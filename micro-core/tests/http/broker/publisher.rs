@@ -13,13 +13,13 @@ use crate::raw::{Fake, Raw, bounded, within};
 const TOPIC: &str = "interop.notice";
 
 /// A subscriber that answers each request with these bytes, in pieces of that size, and tells of the requests.
-async fn answering(answer: String, size: usize) -> (Fake, mpsc::UnboundedReceiver<crate::raw::Message>) {
-    let (seen, requests) = mpsc::unbounded_channel();
+async fn answering(answer: String, size: usize) -> (Fake, mpsc::Receiver<crate::raw::Message>) {
+    let (seen, requests) = mpsc::channel(4096);
     let serve = move |_, mut connection: Raw| {
         let (answer, seen) = (answer.clone(), seen.clone());
         async move {
             while let Some(request) = connection.message().await {
-                let _ = seen.send(request);
+                let _ = seen.try_send(request);
                 connection.send_in(answer.as_bytes().chunks(size)).await;
                 if answer.contains("Connection: close") {
                     return;
