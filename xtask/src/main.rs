@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod backends;
 mod bench;
 mod cargo;
 mod steps;
@@ -15,11 +16,12 @@ The tasks of this workspace
 Usage: cargo xtask <task> [arguments]
 
 Tasks:
-  verify  Check format, house rules, package contents, lints and documentation; changes nothing
-  tidy    Check the house rules alone
-  test    Run `cargo test --workspace`; further arguments are passed on
-  bench   Build the benchmarks in release mode and run them; further arguments are passed on
-  help    Print this text, or with a task's name that task's own
+  verify    Check format, house rules, package contents, lints and documentation; changes nothing
+  tidy      Check the house rules alone
+  test      Run `cargo test --workspace`; further arguments are passed on
+  bench     Build the benchmarks in release mode and run them; further arguments are passed on
+  backends  Start, stop and show the real servers that plugins are tested against
+  help      Print this text, or with a task's name that task's own
 
 `cargo xtask <task> --help` explains one task. Set NO_COLOR to switch colours off.
 ";
@@ -49,6 +51,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
         "tidy" => no_arguments(task, rest).and_then(|()| tidy::run()),
         "test" => test::run(rest),
         "bench" => bench::run(rest),
+        "backends" => backends::run(rest),
         _ => Err(format!(
             "there is no task {task:?}; `cargo xtask help` lists them"
         )),
@@ -74,6 +77,7 @@ fn requested_help(task: &str, rest: &[String]) -> Option<&'static str> {
         "tidy" => tidy::HELP,
         "test" => test::HELP,
         "bench" => bench::HELP,
+        "backends" => backends::HELP,
         _ => HELP,
     })
 }

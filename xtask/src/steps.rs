@@ -64,6 +64,21 @@ pub(crate) fn announce(name: &str) {
     line(CYAN, "run", name);
 }
 
+/// Says something on the way.
+pub(crate) fn note(word: &str, text: &str) {
+    line(CYAN, word, text);
+}
+
+/// Says that something went well.
+pub(crate) fn good(word: &str, text: &str) {
+    line(GREEN, word, text);
+}
+
+/// Says that something is not as it should be, although the task goes on.
+pub(crate) fn warned(message: &str) {
+    line(YELLOW, "warning", message);
+}
+
 /// Says that the task failed, and why.
 pub(crate) fn failed(message: &str) {
     line(RED, "failed", message);
@@ -118,6 +133,7 @@ fn described(command: &Command) -> String {
 
 const GREEN: &str = "\x1b[1;32m";
 const RED: &str = "\x1b[1;31m";
+const YELLOW: &str = "\x1b[1;33m";
 const CYAN: &str = "\x1b[1;36m";
 const RESET: &str = "\x1b[0m";
 
@@ -127,7 +143,8 @@ fn line(colour: &str, word: &str, text: &str) {
     eprintln!("{colour}{word:>12}{reset} {text}");
 }
 
-fn seconds(duration: Duration) -> String {
+/// A duration as it is shown.
+pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 

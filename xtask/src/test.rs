@@ -1,14 +1,22 @@
 //! `cargo xtask test`: the tests, exactly as the README runs them.
 
-use crate::{cargo, steps};
+use crate::{backends, cargo, steps};
 
 pub(crate) const HELP: &str = "\
 Run all tests of the workspace
 
 Usage: cargo xtask test [arguments]
 
-Runs `cargo test --workspace` once. Arguments are passed on as they are, for example
-`cargo xtask test --release` or `cargo xtask test -- --nocapture a_part_of_a_name`.
+Has the servers that the tests talk to running, as `cargo xtask backends up` would (today etcd), and then runs
+`cargo test --workspace` once. The servers go on running; `cargo xtask backends down` stops them.
+
+A server that cannot be had is a warning, and an error where CI or MICRO_REQUIRE_BACKENDS is set.
+
+Arguments are passed on as they are.
+
+Examples:
+  cargo xtask test --release
+  cargo xtask test -- --nocapture a_part_of_a_name
 ";
 
 /// Prepares what the tests need and runs them.
@@ -28,10 +36,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     steps.finish()
 }
 
+/// The servers that tests of the workspace talk to.
+const BACKENDS: &[&str] = &["etcd"];
+
 /// Prepares the machine for the tests: whatever must exist before `cargo test` goes here.
 ///
-/// Nothing must today. What is added has to work on a fresh machine, be quick when it was done before, and be optional
-/// for somebody who runs a plain `cargo test --workspace`.
+/// What is added has to work on a fresh machine, be quick when it was done before, and be optional for somebody who runs
+/// a plain `cargo test --workspace`.
 fn prepare() -> Result<(), String> {
-    Ok(())
+    backends::prepare(BACKENDS)
 }

@@ -1,12 +1,13 @@
 //! `cargo xtask tidy`: the house rules that neither rustfmt nor clippy knows.
 
+mod compose;
 mod graph;
 mod lock;
 mod manifest;
 mod names;
 pub(crate) mod workspace;
 
-use crate::steps;
+use crate::{backends, steps};
 use workspace::Workspace;
 
 pub(crate) const HELP: &str = "\
@@ -22,6 +23,8 @@ Rules:
   - every crate takes its lints from the workspace
   - no file or folder is called util, common, helpers or misc
   - neither aws-lc nor openssl is in Cargo.lock
+  - the services of docker-compose.yml are those of `cargo xtask backends`, each with a version, a health check, and
+    ports on 127.0.0.1 alone
 ";
 
 /// Checks all rules and reports on them.
@@ -46,6 +49,8 @@ pub(crate) fn check() -> Result<(), String> {
     complaints.extend(manifest::complaints(&workspace)?);
     complaints.extend(names::complaints(&workspace.root)?);
     complaints.extend(lock::complaints(&workspace.root)?);
+    let servers: Vec<_> = backends::services().collect();
+    complaints.extend(compose::complaints(&workspace.root, &servers)?);
     if complaints.is_empty() {
         Ok(())
     } else {
