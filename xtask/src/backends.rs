@@ -43,7 +43,7 @@ programs, data and logs are under target/backends, or where MICRO_BACKENDS_HOME 
 Examples:
   cargo xtask backends up etcd             one server
   cargo xtask backends up etcd consul      two of them
-  cargo xtask backends status              what runs, where, since when it is ours
+  cargo xtask backends status              what runs, where, and how it came to run
   cargo xtask backends down                stop all that `up` started
 ";
 

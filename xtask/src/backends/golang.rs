@@ -37,10 +37,7 @@ pub(super) fn build(
         .args(["build", "-ldflags", linker_flags, "-o"])
         .arg(&built)
         .arg(package);
-    site.run(
-        &format!("go build {package} (minutes the first time)"),
-        &mut command,
-    )?;
+    site.run(&format!("go build {package}"), &mut command)?;
     fs::write(&mark, wanted).map_err(|error| format!("{} cannot be written: {error}", mark.display()))?;
     Ok(built)
 }

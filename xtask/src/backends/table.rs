@@ -15,7 +15,7 @@ pub(super) struct Backend {
     pub(super) needs: &'static [&'static str],
     /// Its services in `docker-compose.yml`; none if it has no image to use.
     pub(super) services: &'static [&'static str],
-    /// Asks it whether it serves, and for its version.
+    /// Asks it whether it serves, and for its version, which is empty if it does not tell.
     pub(super) probe: fn(&Home) -> Result<String, String>,
     /// Installs it, writes its configuration, and says which commands start it, in that order.
     pub(super) install: fn(&Site<'_>) -> Result<Vec<Command>, String>,

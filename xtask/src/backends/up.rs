@@ -33,7 +33,7 @@ pub(super) fn run(home: &Home, names: &[String]) -> Result<(), String> {
                 let took = steps::seconds(began.elapsed());
                 steps::good(
                     "ready",
-                    &format!("{} {text} at {} ({took})", backend.name, backend.address),
+                    &format!("{} {} at {} ({took})", backend.name, text.trim(), backend.address),
                 );
             }
             Err(reason) => {
