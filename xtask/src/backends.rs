@@ -53,7 +53,8 @@ Examples:
 ///
 /// Fails on unknown words, and if a server that was asked for cannot be started, stopped or reached.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let Some((verb, names)) = arguments.split_first() else {
+    let wants_help = arguments.iter().any(|word| word == "-h" || word == "--help");
+    let (false, Some((verb, names))) = (wants_help, arguments.split_first()) else {
         print!("{HELP}");
         return Ok(());
     };

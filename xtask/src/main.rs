@@ -18,7 +18,7 @@ Usage: cargo xtask <task> [arguments]
 Tasks:
   verify    Check format, house rules, package contents, lints and documentation; changes nothing
   tidy      Check the house rules alone
-  test      Run `cargo test --workspace`; further arguments are passed on
+  test      Have the servers running that tests need and run `cargo test --workspace`; further arguments are passed on
   bench     Build the benchmarks in release mode and run them; further arguments are passed on
   backends  Start, stop and show the real servers that plugins are tested against
   help      Print this text, or with a task's name that task's own

@@ -1,6 +1,7 @@
 //! What a server's installation can use.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -90,11 +91,12 @@ impl Site<'_> {
         let log = self.home.log(&format!("{}-install", self.name));
         let unwritable =
             |error: std::io::Error| format!("the log {} cannot be written: {error}", log.display());
-        let output = File::options()
+        let mut output = File::options()
             .create(true)
             .append(true)
             .open(&log)
             .map_err(unwritable)?;
+        writeln!(output, "# {doing}").map_err(unwritable)?;
         let errors = output.try_clone().map_err(unwritable)?;
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         steps::announce(&format!("{}: {doing}", self.name));

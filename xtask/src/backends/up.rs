@@ -1,7 +1,7 @@
 //! `cargo xtask backends up`: every server that was asked for, by the first way that works.
 
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use super::home::Home;
@@ -25,23 +25,30 @@ const FOREIGN_START: Duration = Duration::from_secs(15);
 pub(super) fn run(home: &Home, names: &[String]) -> Result<(), String> {
     let backends = table::with_what_they_need(&table::chosen(names)?);
     let _lock = home.lock()?;
-    let mut failures = Vec::new();
+    let mut failures: Vec<(&str, String)> = Vec::new();
     for backend in backends {
         let began = Instant::now();
-        match one(home, backend) {
+        let missing = failures.iter().find(|(name, _)| backend.needs.contains(name));
+        let result = match missing {
+            Some((name, _)) => Err(format!("it needs {name}")),
+            None => one(home, backend),
+        };
+        match result {
             Ok(text) => {
                 let took = steps::seconds(began.elapsed());
-                steps::good(
-                    "ready",
-                    &format!("{} {} at {} ({took})", backend.name, text.trim(), backend.address),
-                );
+                let (name, address) = (backend.name, backend.address);
+                steps::good("ready", &format!("{name} {} at {address} ({took})", text.trim()));
             }
             Err(reason) => {
-                failures.push(format!("{} cannot be had: {reason}", backend.name));
                 steps::failed(backend.name);
+                failures.push((backend.name, reason));
             }
         }
     }
+    let failures: Vec<_> = failures
+        .into_iter()
+        .map(|(name, reason)| format!("{name} cannot be had: {reason}"))
+        .collect();
     if failures.is_empty() {
         Ok(())
     } else {
@@ -70,18 +77,18 @@ fn one(home: &Home, backend: &Backend) -> Result<String, String> {
             }
         }
     }
-    let version = natively(home, backend).map_err(|reason| {
-        let docker = if backend.services.is_empty() {
-            ""
-        } else {
-            ", or a docker engine"
-        };
-        format!(
-            "{reason}\n  any server that already answers at {} is used as well{docker}",
-            backend.address
-        )
-    })?;
+    let version = natively(home, backend).map_err(|reason| format!("{reason}{}", other_ways(backend)))?;
     Ok(format!("{version} started"))
+}
+
+fn other_ways(backend: &Backend) -> String {
+    if backend.services.is_empty() {
+        return String::new();
+    }
+    format!(
+        "\n  other ways: a docker engine with compose, or a server of your own at {}",
+        backend.address
+    )
 }
 
 /// The version of the server that already answers, which may be about to.
@@ -135,21 +142,31 @@ fn natively(home: &Home, backend: &Backend) -> Result<String, String> {
         home,
         name: backend.name,
     })?;
-    let mut record = Record::default();
-    let mut children = Vec::new();
     let log = home.log(backend.name);
     let _ = std::fs::remove_file(&log);
-    for mut command in commands {
-        let child = process::spawn(&mut command, &log)?;
-        record.processes.extend(Process::with_pid(child.id()));
-        record.write(home, backend.name)?;
-        children.push(child);
-    }
-    let result = ready(home, backend, &mut children);
+    let mut children = Vec::new();
+    let result =
+        start(home, backend, commands, &mut children).and_then(|()| ready(home, backend, &mut children));
     if result.is_err() {
         down::one(home, backend.name)?;
     }
     result.map_err(|reason| format!("{reason}\n{}", site::last_lines(&log)))
+}
+
+fn start(
+    home: &Home,
+    backend: &Backend,
+    commands: Vec<Command>,
+    children: &mut Vec<Child>,
+) -> Result<(), String> {
+    let mut record = Record::default();
+    for mut command in commands {
+        let child = process::spawn(&mut command, &home.log(backend.name))?;
+        record.processes.extend(Process::with_pid(child.id()));
+        record.write(home, backend.name)?;
+        children.push(child);
+    }
+    Ok(())
 }
 
 /// Waits until the server serves, for as long as its processes run.
