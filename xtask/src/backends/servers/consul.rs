@@ -1,4 +1,4 @@
-//! Consul, built from source.
+//! Consul, built from source. Its licence is not an open one: it is run in tests, and neither linked nor shipped.
 
 use std::process::Command;
 
