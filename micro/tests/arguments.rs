@@ -83,6 +83,12 @@ const CASES: &[Case] = &[
     ("client_retries", "0", "7", |settings| {
         settings.client.retry.retries.to_string()
     }),
+    ("server_notice", "3s", "4s", |settings| {
+        format!("{:?}", settings.service.notice)
+    }),
+    ("server_grace", "5s", "6s", |settings| {
+        format!("{:?}", settings.service.grace)
+    }),
     ("client_pool_size", "3", "4", |settings| {
         settings.pool_size.unwrap().to_string()
     }),

@@ -325,6 +325,12 @@ fn service(name: &str, values: &Values) -> Read<ServiceOptions> {
     options.address = text("server_address").unwrap_or(options.address);
     options.advertise = text("server_advertise");
     options.metadata = metadata(values)?;
+    options.notice = values
+        .read_as("server_notice", parse_duration)?
+        .unwrap_or(options.notice);
+    options.grace = values
+        .read_as("server_grace", parse_duration)?
+        .unwrap_or(options.grace);
     options.registration = registration(values)?;
     Ok(options)
 }

@@ -73,6 +73,22 @@ pub(super) const FLAGS: &[Argument] = &[
     )
     .group(SERVICE),
     flag(
+        "server_notice",
+        "MICRO_SERVER_NOTICE",
+        "DURATION",
+        "How long a stopping service serves on after it has left the registry, so that callers can notice",
+    )
+    .default("500ms")
+    .group(SERVICE),
+    flag(
+        "server_grace",
+        "MICRO_SERVER_GRACE",
+        "DURATION",
+        "How long running calls may take to end after that; then they are cut off",
+    )
+    .default("10s")
+    .group(SERVICE),
+    flag(
         "server",
         "MICRO_SERVER",
         "NAME",
