@@ -1,0 +1,214 @@
+//! An etcd process on ports of its own, and what the tests ask of it.
+
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use micro_core::registry::{Change, Node, RegisterOptions, Registry, ServiceRecord, Watcher};
+use micro_etcd::{EtcdConfig, EtcdRegistry};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Long enough for the busiest machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any test.
+pub(crate) const LONG: RegisterOptions = RegisterOptions {
+    ttl: Some(Duration::from_secs(600)),
+};
+
+pub(crate) struct Etcd {
+    pub(crate) port: u16,
+    peer_port: u16,
+    scheme: &'static str,
+    more: Vec<String>,
+    data: TempDir,
+    process: Option<Child>,
+}
+
+impl Etcd {
+    /// Starts one and waits until it serves.
+    pub(crate) async fn start() -> Self {
+        let etcd = Self::spawn("http", Vec::new());
+        drop(etcd.connect().await);
+        etcd
+    }
+
+    /// Starts one with further arguments.
+    pub(crate) fn spawn(scheme: &'static str, more: Vec<String>) -> Self {
+        let (one, two) = (free_port(), free_port());
+        let mut etcd = Self {
+            port: one.local_addr().unwrap().port(),
+            peer_port: two.local_addr().unwrap().port(),
+            scheme,
+            more,
+            data: TempDir::new().unwrap(),
+            process: None,
+        };
+        drop((one, two));
+        etcd.run();
+        etcd
+    }
+
+    fn run(&mut self) {
+        let client = self.address();
+        let peer = format!("http://127.0.0.1:{}", self.peer_port);
+        let cluster = format!("test={peer}");
+        let spawned = Command::new("etcd")
+            .args([
+                "--name",
+                "test",
+                "--unsafe-no-fsync",
+                "--logger",
+                "zap",
+                "--log-level",
+                "error",
+            ])
+            // So that a single member elects itself at once, and leases may be as short as a second.
+            .args(["--heartbeat-interval", "10", "--election-timeout", "100"])
+            .arg("--data-dir")
+            .arg(self.data.path())
+            .args([
+                "--listen-client-urls",
+                &client,
+                "--advertise-client-urls",
+                &client,
+            ])
+            .args([
+                "--listen-peer-urls",
+                &peer,
+                "--initial-advertise-peer-urls",
+                &peer,
+            ])
+            .args(["--initial-cluster", &cluster])
+            .args(&self.more)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        self.process = Some(spawned.unwrap_or_else(|problem| {
+            panic!(
+                "these tests need the program etcd on the PATH ({problem}): `cargo xtask backends up etcd` installs it, \
+                 and `--exclude micro-etcd` leaves them out"
+            )
+        }));
+    }
+
+    /// Kills it, so that it can do nothing more.
+    pub(crate) async fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().await.unwrap();
+        }
+    }
+
+    /// Starts it again, with what it had.
+    pub(crate) async fn start_again(&mut self) {
+        self.kill().await;
+        self.run();
+    }
+
+    /// Starts it again as if it had never been there.
+    pub(crate) async fn start_empty(&mut self) {
+        self.kill().await;
+        self.data = TempDir::new().unwrap();
+        self.run();
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+    }
+
+    pub(crate) fn config(&self) -> EtcdConfig {
+        EtcdConfig {
+            endpoints: vec![self.address()],
+            ..EtcdConfig::default()
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> EtcdRegistry {
+        connect(self.config()).await
+    }
+
+    /// Asks etcd's JSON gateway.
+    pub(crate) async fn post(&self, path: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: etcd\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(PATIENCE, stream.read_to_string(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        answer
+    }
+
+    /// The same, for a user of which nobody need know, once the server is up.
+    pub(crate) async fn put(&self, key: &str, value: &str) {
+        let body = format!(r#"{{"key":"{}","value":"{}"}}"#, in_base64(key), in_base64(value));
+        self.post("/v3/kv/put", &body).await;
+    }
+}
+
+pub(crate) fn in_base64(text: &str) -> String {
+    STANDARD.encode(text)
+}
+
+fn free_port() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// Connects as soon as the server is up.
+pub(crate) async fn connect(config: EtcdConfig) -> EtcdRegistry {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match EtcdRegistry::connect(config.clone()).await {
+            Ok(registry) => return registry,
+            Err(error) if Instant::now() > until => panic!("etcd did not come up: {error}"),
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+pub(crate) fn greeter(node: &str) -> ServiceRecord {
+    ServiceRecord::new("greeter", "1").with_nodes(vec![Node::new(node, "127.0.0.1:9101")])
+}
+
+/// Registers as core's loop does: until it works.
+pub(crate) async fn register(registry: &EtcdRegistry, record: &ServiceRecord) {
+    let until = Instant::now() + PATIENCE;
+    while let Err(error) = registry.register(record, LONG).await {
+        assert!(Instant::now() < until, "{error}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The ids that a look-up gives, sorted.
+pub(crate) fn ids(records: &[ServiceRecord]) -> Vec<&str> {
+    let mut ids: Vec<&str> = records
+        .iter()
+        .flat_map(|record| &record.nodes)
+        .map(|node| node.id.as_str())
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// The next change, whatever trouble is told before it.
+pub(crate) async fn next(watcher: &mut Watcher) -> Change {
+    let next = async {
+        loop {
+            if let Ok(change) = watcher.next().await {
+                return change;
+            }
+        }
+    };
+    timeout(PATIENCE, next).await.expect("a change")
+}

@@ -1,0 +1,234 @@
+//! What registrations and watches live through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use micro_core::registry::{Action, KnownNodes, Registry, Watcher};
+use micro_core::{ErrorKind, Result};
+use micro_etcd::EtcdConfig;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::etcd::{Etcd, LONG, PATIENCE, connect, greeter, ids, next, register};
+
+/// Reads changes until the watcher knows just these nodes.
+async fn until(watcher: &mut Watcher, known: &mut KnownNodes, wanted: &[&str]) {
+    while ids(&known.service("greeter")) != wanted {
+        let change = next(watcher).await;
+        assert_eq!(
+            known.apply(change.clone()),
+            [change],
+            "what is told is really another"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
+    let mut etcd = Etcd::start().await;
+    let registry = etcd.connect().await;
+    let mut watcher = registry.watch(Some("greeter")).await.unwrap();
+    let mut known = KnownNodes::new();
+    register(&registry, &greeter("stays")).await;
+    register(&registry, &greeter("goes")).await;
+    until(&mut watcher, &mut known, &["goes", "stays"]).await;
+    etcd.kill().await;
+
+    let told = timeout(PATIENCE, watcher.next()).await.unwrap().unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::Unavailable);
+    assert!(told.detail().contains(&etcd.address()), "{told}");
+    let error = registry.get_service("greeter").await.unwrap_err();
+    assert!(
+        error.detail().contains(&etcd.address()) && error.detail().contains("greeter"),
+        "{error}"
+    );
+
+    // The new server gets beyond the old one's revision, so that a watch from there on would see nothing of it.
+    etcd.start_empty().await;
+    let other = etcd.connect().await;
+    for address in 0..20 {
+        let mut new = greeter("comes");
+        new.nodes[0].address = format!("127.0.0.1:{address}");
+        register(&other, &new).await;
+    }
+    register(&registry, &greeter("stays")).await;
+    until(&mut watcher, &mut known, &["comes", "stays"]).await;
+    register(&other, &greeter("more")).await;
+    until(&mut watcher, &mut known, &["comes", "more", "stays"]).await;
+    assert_eq!(
+        ids(&registry.get_service("greeter").await.unwrap()),
+        ["comes", "more", "stays"]
+    );
+}
+
+#[tokio::test]
+async fn after_a_restart_with_data_only_what_is_new_is_told() {
+    let mut etcd = Etcd::start().await;
+    let registry = etcd.connect().await;
+    register(&registry, &greeter("a")).await;
+    let mut watcher = registry.watch(None).await.unwrap();
+    etcd.start_again().await;
+    register(&registry, &greeter("a")).await;
+    register(&registry, &greeter("b")).await;
+    let told = next(&mut watcher).await;
+    assert_eq!((told.action, told.service), (Action::Create, greeter("b")));
+    registry.deregister(&greeter("a")).await.unwrap();
+    let told = next(&mut watcher).await;
+    assert_eq!((told.action, told.service), (Action::Delete, greeter("a")));
+}
+
+#[tokio::test]
+async fn what_happened_while_the_connection_was_cut_is_told_though_etcd_forgot_it() {
+    let etcd = Etcd::start().await;
+    let direct = etcd.connect().await;
+    let mut proxy = Proxy::open(etcd.port).await;
+    let registry = connect(proxy.config()).await;
+    register(&direct, &greeter("a")).await;
+    let mut watcher = registry.watch(Some("greeter")).await.unwrap();
+    proxy.cut().await;
+    direct.deregister(&greeter("a")).await.unwrap();
+    register(&direct, &greeter("b")).await;
+    let now = etcd.post("/v3/kv/range", r#"{"key":"AA=="}"#).await;
+    let revision = now
+        .split(r#""revision":""#)
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    etcd.post("/v3/kv/compaction", &format!(r#"{{"revision":"{revision}"}}"#))
+        .await;
+    assert!(
+        timeout(PATIENCE, watcher.next()).await.unwrap().is_err(),
+        "the trouble is told"
+    );
+    proxy.mend().await;
+    let told = [next(&mut watcher).await, next(&mut watcher).await];
+    let told = told.map(|change| (change.action, change.service));
+    assert_eq!(
+        told,
+        [(Action::Delete, greeter("a")), (Action::Create, greeter("b"))]
+    );
+}
+
+#[tokio::test]
+async fn one_endpoint_that_is_away_is_left_for_the_next() {
+    let etcd = Etcd::start().await;
+    let mut proxy = Proxy::open(etcd.port).await;
+    let mut config = proxy.config();
+    config.endpoints.push(etcd.address());
+    let registry = connect(config.clone()).await;
+    let mut watcher = registry.watch(None).await.unwrap();
+    proxy.cut().await;
+    registry.register(&greeter("a"), LONG).await.unwrap();
+    assert_eq!(next(&mut watcher).await.service, greeter("a"));
+    drop(connect(config).await);
+}
+
+#[tokio::test]
+async fn nobody_there_is_told_with_the_address_and_what_to_do() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let config = EtcdConfig::from_addresses(std::slice::from_ref(&address)).unwrap();
+    let error = micro_etcd::EtcdRegistry::connect(config).await.unwrap_err();
+    assert!(
+        error.detail().contains(&address) && error.detail().contains("is it running"),
+        "{error}"
+    );
+    assert!(error.detail().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_silent_server_is_not_waited_for_longer_than_the_timeout() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = EtcdConfig {
+        endpoints: vec![listener.local_addr().unwrap().to_string()],
+        request_timeout: Duration::from_millis(300),
+        ..EtcdConfig::default()
+    };
+    let connecting: Result<_> = timeout(PATIENCE, micro_etcd::EtcdRegistry::connect(config))
+        .await
+        .unwrap();
+    assert_eq!(connecting.unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn a_service_is_back_when_its_registry_is_back_without_data() {
+    let mut etcd = Etcd::start().await;
+    let registry = etcd.connect().await;
+    let service = micro_core::Service::builder("greeter")
+        .registry(Arc::new(registry.clone()))
+        .address("127.0.0.1:0")
+        .registration(RegistrationOptions {
+            interval: Duration::from_millis(200),
+            ..RegistrationOptions::default()
+        })
+        .build()
+        .unwrap();
+    let running = service.start().await.unwrap();
+    assert_eq!(registry.get_service("greeter").await.unwrap()[0].nodes.len(), 1);
+    etcd.start_empty().await;
+    let seen = etcd.connect().await;
+    let mut watcher = seen.watch(Some("greeter")).await.unwrap();
+    if seen.get_service("greeter").await.is_err() {
+        assert_eq!(next(&mut watcher).await.action, Action::Create);
+    }
+    running.stop().await.unwrap();
+    assert_eq!(
+        seen.get_service("greeter").await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+}
+
+/// Between a registry and etcd, so that the connection can be cut.
+struct Proxy {
+    port: u16,
+    to: u16,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    async fn open(to: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let task = tokio::spawn(carry(listener, to));
+        Self { port, to, task }
+    }
+
+    fn config(&self) -> EtcdConfig {
+        EtcdConfig {
+            endpoints: vec![format!("127.0.0.1:{}", self.port)],
+            ..EtcdConfig::default()
+        }
+    }
+
+    /// Ends all connections and takes no more.
+    async fn cut(&mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+
+    async fn mend(&mut self) {
+        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
+        self.task = tokio::spawn(carry(listener, self.to));
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn carry(listener: TcpListener, to: u16) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((mut from, _)) = listener.accept().await {
+        connections.spawn(async move {
+            let mut to = TcpStream::connect(("127.0.0.1", to)).await?;
+            copy_bidirectional(&mut from, &mut to).await
+        });
+    }
+}

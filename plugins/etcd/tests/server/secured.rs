@@ -1,0 +1,161 @@
+//! An etcd that asks for passwords, and one that asks for certificates.
+
+use micro_core::ErrorKind;
+use micro_core::registry::Registry;
+use micro_core::transport::http::Identity;
+use micro_etcd::{EtcdConfig, EtcdRegistry, EtcdTls};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+
+use crate::etcd::{Etcd, LONG, connect, greeter, ids, in_base64, next, register};
+
+/// Lets in `root`, and `micro` with a password, to the records only.
+async fn ask_for_passwords(etcd: &Etcd) {
+    let (key, end) = (in_base64("/micro/registry/"), in_base64("/micro/registry0"));
+    let steps = [
+        ("user/add", r#"{"name":"root","password":"top"}"#.to_owned()),
+        ("role/add", r#"{"name":"root"}"#.to_owned()),
+        ("user/grant", r#"{"user":"root","role":"root"}"#.to_owned()),
+        ("user/add", r#"{"name":"micro","password":"secret"}"#.to_owned()),
+        ("role/add", r#"{"name":"records"}"#.to_owned()),
+        (
+            "role/grant",
+            format!(
+                r#"{{"name":"records","perm":{{"permType":"READWRITE","key":"{key}","range_end":"{end}"}}}}"#
+            ),
+        ),
+        ("user/grant", r#"{"user":"micro","role":"records"}"#.to_owned()),
+        ("enable", "{}".to_owned()),
+    ];
+    for (path, body) in steps {
+        etcd.post(&format!("/v3/auth/{path}"), &body).await;
+    }
+}
+
+fn as_user(etcd: &Etcd, user: &str, password: &str) -> EtcdConfig {
+    EtcdConfig {
+        user: Some(user.to_owned()),
+        password: password.to_owned(),
+        ..etcd.config()
+    }
+}
+
+#[tokio::test]
+async fn a_user_with_the_right_password_and_role_is_let_in() {
+    let mut etcd = Etcd::start().await;
+    // Whoever has a password may use an etcd that asks for none, and goes on when it begins to ask.
+    let early = connect(as_user(&etcd, "micro", "secret")).await;
+    ask_for_passwords(&etcd).await;
+    for config in [
+        etcd.config(),
+        as_user(&etcd, "micro", "wrong"),
+        as_user(&etcd, "nobody", "secret"),
+    ] {
+        let error = EtcdRegistry::connect(config).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
+        assert!(error.detail().contains("ETCD_USERNAME"), "{error}");
+    }
+    let elsewhere = EtcdConfig {
+        prefix: "/elsewhere/".into(),
+        ..as_user(&etcd, "micro", "secret")
+    };
+    let error = EtcdRegistry::connect(elsewhere).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
+
+    let registry = connect(as_user(&etcd, "micro", "secret")).await;
+    let mut watcher = early.watch(Some("greeter")).await.unwrap();
+    registry.register(&greeter("a"), LONG).await.unwrap();
+    assert_eq!(next(&mut watcher).await.service, greeter("a"));
+    // A restarted etcd knows the users, but not the tokens that it gave them.
+    etcd.start_again().await;
+    register(&registry, &greeter("a")).await;
+    register(&registry, &greeter("b")).await;
+    assert_eq!(next(&mut watcher).await.service, greeter("b"));
+    assert_eq!(ids(&early.get_service("greeter").await.unwrap()), ["a", "b"]);
+    early.deregister(&greeter("a")).await.unwrap();
+    assert_eq!(ids(&registry.get_service("greeter").await.unwrap()), ["b"]);
+}
+
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
+    }
+
+    fn issue(&self, name: &str) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Identity {
+            certificates: certificate.pem().into_bytes(),
+            key: key.serialize_pem().into_bytes(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn both_sides_show_their_certificates() {
+    let authority = Authority::new();
+    let server = authority.issue("127.0.0.1");
+    let files = TempDir::new().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = files.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let arguments = vec![
+        format!("--cert-file={}", file("server.pem", &server.certificates)),
+        format!("--key-file={}", file("server.key", &server.key)),
+        format!("--trusted-ca-file={}", file("ca.pem", authority.pem.as_bytes())),
+        "--client-cert-auth".to_owned(),
+    ];
+    let etcd = Etcd::spawn("https", arguments);
+    let with = |authorities: &Authority, identity| EtcdConfig {
+        tls: Some(EtcdTls {
+            authorities: authorities.pem.clone().into_bytes(),
+            identity,
+            server_name: None,
+        }),
+        ..etcd.config()
+    };
+    let config = with(&authority, Some(authority.issue("client")));
+    let registry = connect(config).await;
+    let mut watcher = registry.watch(None).await.unwrap();
+    registry.register(&greeter("a"), LONG).await.unwrap();
+    assert_eq!(next(&mut watcher).await.service, greeter("a"));
+
+    let stranger = Authority::new();
+    let strangers = [
+        with(&authority, None),
+        with(&stranger, Some(authority.issue("client"))),
+        with(&authority, Some(stranger.issue("client"))),
+    ];
+    for config in strangers {
+        let error = EtcdRegistry::connect(config).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(
+            error.detail().contains(&etcd.address()) && error.detail().contains("TLS"),
+            "{error}"
+        );
+    }
+    let broken = EtcdTls {
+        authorities: b"no certificate".to_vec(),
+        ..EtcdTls::default()
+    };
+    let broken = EtcdConfig {
+        tls: Some(broken),
+        ..etcd.config()
+    };
+    assert!(EtcdRegistry::connect(broken).await.is_err());
+}
