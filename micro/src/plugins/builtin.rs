@@ -12,7 +12,11 @@ use micro_core::{Broker, Registry, Result, Transport};
 use super::{PluginArguments, Plugins, wrong};
 
 /// Kind, name and feature of what can be linked beyond the core.
-const OPTIONAL: &[(&str, &str, &str)] = &[("registry", "mdns", "mdns"), ("profile", "local", "mdns")];
+const OPTIONAL: &[(&str, &str, &str)] = &[
+    ("registry", "mdns", "mdns"),
+    ("profile", "local", "mdns"),
+    ("registry", "etcd", "etcd"),
+];
 
 /// The feature that links a plugin.
 pub(super) fn feature(kind: &str, name: &str) -> Option<&'static str> {
@@ -49,6 +53,8 @@ pub(super) fn plugins() -> Plugins {
         "local",
         &[("registry", "mdns"), ("transport", "http"), ("broker", "http")],
     );
+    #[cfg(feature = "etcd")]
+    let plugins = plugins.registry("etcd", etcd);
     plugins
 }
 
@@ -56,6 +62,46 @@ pub(super) fn plugins() -> Plugins {
 async fn mdns(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
     let config = micro_mdns::MdnsConfig::from_addresses(&arguments.addresses)?;
     Ok(Arc::new(micro_mdns::MdnsRegistry::connect(config).await?))
+}
+
+#[cfg(feature = "etcd")]
+async fn etcd(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
+    let mut config = micro_etcd::EtcdConfig::from_addresses(&arguments.addresses)?;
+    config.user = arguments.variable("ETCD_USERNAME").map(str::to_owned);
+    config.password = arguments.variable("ETCD_PASSWORD").unwrap_or_default().to_owned();
+    config.tls = etcd_tls(&arguments)?;
+    Ok(Arc::new(micro_etcd::EtcdRegistry::connect(config).await?))
+}
+
+/// The files that etcd's own variables name, as `etcdctl` has them.
+#[cfg(feature = "etcd")]
+fn etcd_tls(arguments: &PluginArguments) -> Result<Option<micro_etcd::EtcdTls>> {
+    let file = |variable: &str| match arguments.variable(variable) {
+        None => Ok(None),
+        Some(path) => std::fs::read(path)
+            .map(Some)
+            .map_err(|problem| wrong(format!("{variable}: the file {path} cannot be read: {problem}"))),
+    };
+    let identity = match (file("ETCD_CERT")?, file("ETCD_KEY")?) {
+        (Some(certificates), Some(key)) => Some(micro_core::transport::http::Identity { certificates, key }),
+        (None, None) => None,
+        _ => {
+            return Err(wrong(
+                "ETCD_CERT and ETCD_KEY belong together; set both or neither".into(),
+            ));
+        }
+    };
+    match (file("ETCD_CACERT")?, identity) {
+        (Some(authorities), identity) => Ok(Some(micro_etcd::EtcdTls {
+            authorities,
+            identity,
+            server_name: None,
+        })),
+        (None, Some(_)) => Err(wrong(
+            "ETCD_CERT is set without ETCD_CACERT, the authorities whose servers are believed".into(),
+        )),
+        (None, None) => Ok(None),
+    }
 }
 
 fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
@@ -126,13 +172,15 @@ mod tests {
         let plugins = plugins();
         let registries: Vec<_> = plugins.registries().collect();
         let profiles: Vec<_> = plugins.profiles().collect();
-        if cfg!(feature = "mdns") {
-            assert_eq!(registries, ["mdns", "memory"]);
-            assert_eq!(profiles, ["local"]);
-        } else {
-            assert_eq!(registries, ["memory"]);
-            assert!(profiles.is_empty());
-        }
+        let linked = [
+            ("etcd", cfg!(feature = "etcd")),
+            ("mdns", cfg!(feature = "mdns")),
+            ("memory", true),
+        ];
+        let linked = linked.iter().filter(|(_, linked)| *linked).map(|(name, _)| *name);
+        assert_eq!(registries, linked.collect::<Vec<_>>());
+        let expected: &[&str] = if cfg!(feature = "mdns") { &["local"] } else { &[] };
+        assert_eq!(profiles, expected);
         assert!(plugins.transports().eq(["http", "memory"]));
         assert!(plugins.brokers().eq(["http", "memory"]));
         assert!(plugins.strategies().eq(["hash", "p2c", "random", "roundrobin"]));
@@ -150,6 +198,34 @@ mod tests {
             "no transport is called \"pigeon\"; this program has: http, memory"
         );
         assert!(unknown("registry", "x", [].into_iter()).ends_with("this program has: none"));
+    }
+
+    #[cfg(feature = "etcd")]
+    #[test]
+    fn etcds_variables_belong_together() {
+        let with = |variables: &[(&str, &str)]| {
+            let variables = variables
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()));
+            etcd_tls(&PluginArguments {
+                environment: Arc::new(variables.collect()),
+                ..PluginArguments::default()
+            })
+        };
+        let this = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert!(with(&[]).unwrap().is_none());
+        assert!(with(&[("ETCD_CACERT", this)]).unwrap().is_some());
+        let both = with(&[("ETCD_CACERT", this), ("ETCD_CERT", this), ("ETCD_KEY", this)]);
+        assert!(both.unwrap().unwrap().identity.is_some());
+        let wrong: [&[(&str, &str)]; 3] = [
+            &[("ETCD_CACERT", "/nonexistent")],
+            &[("ETCD_CACERT", this), ("ETCD_KEY", this)],
+            &[("ETCD_CERT", this), ("ETCD_KEY", this)],
+        ];
+        for variables in wrong {
+            let error = with(variables).unwrap_err();
+            assert!(error.detail().contains("ETCD_C"), "{error}");
+        }
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Client {
         })
     }
 
-    /// Asks, and asks the next member where one is away. A failed request is repeated once even with one member,
+    /// Asks, and asks the next member where one is away. One more attempt than there are members is made,
     /// because a connection that broke while idle is noticed only then; every request here may be repeated.
     pub(crate) async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A>
     where
@@ -92,7 +92,7 @@ impl Client {
         A: Message + Default + 'static,
     {
         let deadline = Instant::now() + self.timeout;
-        let mut attempts = self.members.len().max(2);
+        let mut attempts = self.members.len() + 1;
         let mut logged_in = false;
         loop {
             let (index, member) = self.member();
@@ -111,7 +111,7 @@ impl Client {
                 continue;
             }
             attempts -= 1;
-            if status.code() != Code::Unavailable || attempts == 0 {
+            if !may_pass(&status) || attempts == 0 {
                 return Err(error::failed(&member.address, &status));
             }
             self.leave(index);
@@ -301,6 +301,14 @@ fn tls_config(tls: &EtcdTls) -> ClientTlsConfig {
         config = config.domain_name(name);
     }
     config
+}
+
+/// Whether another attempt or another member may do better: the connection broke, or the member is in trouble.
+fn may_pass(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Internal
+    )
 }
 
 async fn log_in(member: &Member, login: &AuthenticateRequest) -> Result<Token, Status> {

@@ -220,7 +220,7 @@ impl Shared {
                 Ok(None) => {}
                 // The lease lapsed just now.
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    granted = None;
+                    granted = granted.filter(|granted| Some(*granted) != lease);
                     if let Some(lease) = lease {
                         self.leases.lost(key, lease);
                     }

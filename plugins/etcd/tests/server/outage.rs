@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micro_core::registry::{Action, KnownNodes, Registry, Watcher};
+use micro_core::service::RegistrationOptions;
 use micro_core::{ErrorKind, Result};
 use micro_etcd::EtcdConfig;
 use tokio::io::copy_bidirectional;
