@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use micro_core::registry::{Node, RegisterOptions, Registry, ServiceRecord, Watcher, service_not_found};
-use micro_core::{ErrorKind, Result};
+use micro_core::{Error, ErrorKind, Result};
 
 use crate::client::Client;
 use crate::config::EtcdConfig;
@@ -153,8 +153,6 @@ impl Registry for EtcdRegistry {
 }
 
 impl Shared {
-    /// Renews the node's lease, and puts its record if it is another one or gone. Without locks: the record is
-    /// put only where the key is as it was read, and who loses a race looks again.
     async fn register(
         &self,
         service: &ServiceRecord,
@@ -164,74 +162,76 @@ impl Shared {
     ) -> Result<()> {
         let value = write(service, node)
             .map_err(|problem| error::misconfigured("the record is no JSON").with_source(problem))?;
-        let seconds = options.ttl.map(lease::seconds);
+        let wanted = Wanted {
+            service: &service.name,
+            node: &node.id,
+            key,
+            value,
+            seconds: options.ttl.map(lease::seconds),
+        };
+        let mut spare = None;
+        let put = self.put(&wanted, &mut spare).await;
+        self.give_back(spare).await;
+        put
+    }
+
+    /// Renews the node's lease, and puts its record if it is another one or gone. Without locks: the record is
+    /// put only where the key is as it was read, and who loses a race looks again. `spare` is a lease that was granted
+    /// and that no key has.
+    async fn put(&self, wanted: &Wanted<'_>, spare: &mut Option<Lease>) -> Result<()> {
         let mut renewed = None;
-        let mut granted: Option<Lease> = None;
         for _ in 0..ATTEMPTS {
-            let held = self.leases.of(key).filter(|held| Some(held.seconds) == seconds);
-            if let Some(held) = held
-                && renewed != Some(held)
-            {
-                if !lease::keep_alive(&self.client, held).await? {
-                    self.leases.lost(key, held);
-                    continue;
-                }
-                renewed = Some(held);
-            }
-            let known = self.read(key).await?;
-            self.check_free(known.as_ref(), service, node)?;
-            let wanted = held.map_or(0, |held| held.id);
-            let is_there = known
-                .as_ref()
-                .is_some_and(|known| known.value == value && known.lease == wanted);
-            if is_there && (held.is_some() || seconds.is_none()) {
-                self.give_back(granted.filter(|granted| Some(*granted) != held))
-                    .await;
+            let held = self.renew(wanted, &mut renewed).await?;
+            let known = self.read(wanted.key).await?;
+            wanted.check_free(known.as_ref())?;
+            if wanted.is_there(known.as_ref(), held) {
                 return Ok(());
             }
-            let lease = match (held, granted, seconds) {
-                (Some(held), ..) => Some(held),
-                (None, Some(granted), _) => Some(granted),
-                (None, None, Some(seconds)) => {
-                    granted = Some(lease::grant(&self.client, seconds).await?);
-                    granted
+            let lease = match (held.or(*spare), wanted.seconds) {
+                (None, Some(seconds)) => {
+                    *spare = Some(lease::grant(&self.client, seconds).await?);
+                    *spare
                 }
-                (None, None, None) => None,
+                (lease, _) => lease,
             };
-            let put = RequestOp {
-                put: Some(PutRequest {
-                    key: key.into(),
-                    value: value.clone(),
-                    lease: lease.map_or(0, |lease| lease.id),
-                }),
-                delete: None,
-            };
-            match self.change(key, known.as_ref(), put).await {
+            match self.change(wanted.key, known.as_ref(), wanted.put(lease)).await {
                 Ok(Some(revision)) => {
+                    *spare = spare.filter(|spare| Some(*spare) != lease);
                     let superfluous = match lease {
-                        Some(lease) => self.leases.note(key, lease, revision),
-                        None => self.leases.take(key),
+                        Some(lease) => self.leases.note(wanted.key, lease, revision),
+                        None => self.leases.take(wanted.key),
                     };
                     self.give_back(superfluous).await;
-                    self.give_back(granted.filter(|granted| Some(*granted) != lease))
-                        .await;
                     return Ok(());
                 }
                 Ok(None) => {}
-                // The lease lapsed just now.
+                // The lease lapsed just now, or lost a race and was given back.
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    granted = granted.filter(|granted| Some(*granted) != lease);
+                    *spare = spare.filter(|spare| Some(*spare) != lease);
                     if let Some(lease) = lease {
-                        self.leases.lost(key, lease);
+                        self.leases.lost(wanted.key, lease);
                     }
                 }
                 Err(error) => return Err(error),
             }
         }
-        self.give_back(granted).await;
-        Err(error::taken(
-            "others change the key again and again; does another node have the same id?",
-        ))
+        Err(contended())
+    }
+
+    /// The lease that the key has from here, if it is alive and of the wanted time to live. It is renewed once.
+    async fn renew(&self, wanted: &Wanted<'_>, renewed: &mut Option<Lease>) -> Result<Option<Lease>> {
+        let held = self.leases.of(wanted.key);
+        match held.filter(|held| Some(held.seconds) == wanted.seconds) {
+            Some(held) if *renewed != Some(held) => {
+                if lease::keep_alive(&self.client, held).await? {
+                    *renewed = Some(held);
+                    return Ok(Some(held));
+                }
+                self.leases.lost(wanted.key, held);
+                Ok(None)
+            }
+            held => Ok(held),
+        }
     }
 
     async fn deregister(&self, service: &str, node: &str, key: &str) -> Result<()> {
@@ -256,9 +256,7 @@ impl Shared {
                 return Ok(());
             }
         }
-        Err(error::taken(
-            "others change the key again and again; does another node have the same id?",
-        ))
+        Err(contended())
     }
 
     /// What a key has now.
@@ -286,10 +284,28 @@ impl Shared {
         Ok(answer.succeeded.then_some(revision))
     }
 
+    async fn give_back(&self, lease: Option<Lease>) {
+        if let Some(lease) = lease {
+            lease::revoke(&self.client, lease).await;
+        }
+    }
+}
+
+/// One node as it is to be at its key.
+struct Wanted<'a> {
+    service: &'a str,
+    node: &'a str,
+    key: &'a str,
+    value: Vec<u8>,
+    /// The time to live. None: without a lease.
+    seconds: Option<i64>,
+}
+
+impl Wanted<'_> {
     /// Go Micro's keys write a dash for a slash, so that two names can mean one key.
-    fn check_free(&self, known: Option<&KeyValue>, service: &ServiceRecord, node: &Node) -> Result<()> {
+    fn check_free(&self, known: Option<&KeyValue>) -> Result<()> {
         match known.and_then(|known| read(&known.key, &known.value)) {
-            Some(record) if !is_of(&record, &service.name, &node.id) => Err(error::taken(format!(
+            Some(record) if !is_of(&record, self.service, self.node) => Err(error::taken(format!(
                 "it is taken by service {}, node {}, whose names differ in slashes and dashes only; rename one",
                 record.name,
                 record.nodes.first().map_or("", |node| node.id.as_str()),
@@ -298,9 +314,26 @@ impl Shared {
         }
     }
 
-    async fn give_back(&self, lease: Option<Lease>) {
-        if let Some(lease) = lease {
-            lease::revoke(&self.client, lease).await;
+    /// Whether nothing is left to do, given the lease that was renewed.
+    fn is_there(&self, known: Option<&KeyValue>, held: Option<Lease>) -> bool {
+        let lease = held.map_or(0, |held| held.id);
+        let is_same = |known: &KeyValue| known.value == self.value && known.lease == lease;
+        held.is_some() == self.seconds.is_some() && known.is_some_and(is_same)
+    }
+
+    fn put(&self, lease: Option<Lease>) -> RequestOp {
+        let put = PutRequest {
+            key: self.key.into(),
+            value: self.value.clone(),
+            lease: lease.map_or(0, |lease| lease.id),
+        };
+        RequestOp {
+            put: Some(put),
+            delete: None,
         }
     }
+}
+
+fn contended() -> Error {
+    error::taken("others change the key again and again; does another node have the same id?")
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use micro_core::ErrorKind;
 use micro_core::registry::{RegisterOptions, Registry};
 
 use crate::etcd::{Etcd, LONG, greeter, ids, in_base64, next};
@@ -66,4 +67,18 @@ async fn what_others_deleted_is_back_with_the_next_registration() {
     registry.register(&greeter("a"), LONG).await.unwrap();
     assert_eq!(ids(&registry.get_service("greeter").await.unwrap()), ["a"]);
     assert_eq!(count(&etcd).await, 1);
+}
+
+#[tokio::test]
+async fn a_record_that_is_refused_leaves_no_lease_behind() {
+    let etcd = Etcd::start().await;
+    let registry = etcd.connect().await;
+    for size in [1_700_000, 4_000_000] {
+        let mut record = greeter("a");
+        record.nodes[0].metadata.insert("large".into(), "x".repeat(size));
+        let error = registry.register(&record, LONG).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+        assert!(error.detail().contains("/micro/registry/greeter/a"), "{error}");
+    }
+    assert_eq!(count(&etcd).await, 0);
 }
