@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future, stream};
 use http::uri::PathAndQuery;
 use micro_core::Result;
 use prost::Message;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tonic::client::Grpc;
 use tonic::metadata::AsciiMetadataValue;
@@ -59,6 +60,8 @@ enum Token {
 pub(crate) struct WatchStream {
     responses: Streaming<WatchResponse>,
     member: usize,
+    /// Ends the stream of requests when it is dropped.
+    _open: oneshot::Sender<()>,
 }
 
 impl Client {
@@ -155,8 +158,11 @@ impl Client {
             range_end: end_of(prefix),
             start_revision: revision,
         };
-        // The stream of requests stays open: etcd takes its end for the end of the watch.
-        let requests = stream::iter([WatchRequest { create: Some(create) }]).chain(stream::pending());
+        // The stream of requests stays open as long as the watch. If it did not end then, it would keep the HTTP/2 stream,
+        // and with it etcd's watcher, though nobody reads the responses.
+        let (open, closed) = oneshot::channel::<()>();
+        let until_closed = stream::once(closed).filter_map(|_| future::ready(None));
+        let requests = stream::iter([WatchRequest { create: Some(create) }]).chain(until_closed);
         let mut request = self.with_token(member, requests).await.map_err(failed)?;
         // A member that is cut off from the others ends the watch, where it would be silent.
         request
@@ -184,6 +190,7 @@ impl Client {
         Ok(WatchStream {
             responses,
             member: index,
+            _open: open,
         })
     }
 

@@ -134,18 +134,35 @@ impl Etcd {
 
     /// Asks etcd's JSON gateway.
     pub(crate) async fn post(&self, path: &str, body: &str) -> String {
+        let length = body.len();
+        self.http(
+            &format!("POST {path} HTTP/1.1\r\ncontent-length: {length}\r\n"),
+            body,
+        )
+        .await
+    }
+
+    /// The value of one of etcd's metrics.
+    pub(crate) async fn metric(&self, name: &str) -> String {
+        let metrics = self.http("GET /metrics HTTP/1.1\r\n", "").await;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no metric {name}"))
+            .trim()
+            .to_owned()
+    }
+
+    async fn http(&self, head: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: etcd\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
+        let request = format!("{head}host: etcd\r\nconnection: close\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         timeout(PATIENCE, stream.read_to_string(&mut answer))
             .await
             .unwrap()
             .unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{head}{answer}");
         answer
     }
 

@@ -5,4 +5,5 @@ mod etcd;
 mod leases;
 mod outage;
 mod secured;
+mod watches;
 mod wire;
