@@ -90,7 +90,8 @@ impl Metadata {
             }
             !matches
         });
-        if let Some(at) = pairs
+        // Nearly always one at most; a message from outside may have the same name in several cases.
+        while let Some(at) = pairs
             .own
             .iter()
             .position(|(known, _)| known.eq_ignore_ascii_case(name))
@@ -199,6 +200,14 @@ mod tests {
         assert_eq!(metadata.get("Bar"), Some("9"));
         assert_eq!(metadata.remove("foo").unwrap(), "1");
         assert_eq!(metadata.iter().collect::<Vec<_>>(), [("bar", "9")]);
+    }
+
+    #[test]
+    fn a_name_that_came_in_several_cases_is_replaced_as_one() {
+        let pairs = [("X-User", "a"), ("x-user", "b")];
+        let mut metadata = Metadata::from_distinct(pairs.map(|(name, value)| (name.into(), value.into())));
+        metadata.insert("X-USER", "c");
+        assert_eq!(metadata.iter().collect::<Vec<_>>(), [("X-USER", "c")]);
     }
 
     #[test]

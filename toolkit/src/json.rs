@@ -47,6 +47,9 @@ pub(crate) fn compact(text: &str) -> String {
     written
 }
 
+/// How far lines are indented at most.
+const DEEPEST: usize = 64;
+
 struct Layout {
     written: String,
     depth: usize,
@@ -87,7 +90,9 @@ impl Layout {
 
     fn new_line(&mut self) {
         self.written.push('\n');
-        self.written.extend(std::iter::repeat_n("  ", self.depth));
+        // What nests deeper than anybody reads would be mostly blanks.
+        self.written
+            .extend(std::iter::repeat_n("  ", self.depth.min(DEEPEST)));
     }
 }
 
@@ -163,6 +168,12 @@ impl<'de> Deserialize<'de> for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn deep_nesting_does_not_fill_the_memory() {
+        let deep = "[".repeat(20_000) + "1" + &"]".repeat(20_000);
+        assert!(indented(&deep, Palette::PLAIN).len() < 200 * deep.len());
+    }
 
     #[test]
     fn json_is_laid_out_with_its_own_digits_and_order() {

@@ -82,12 +82,13 @@ pub(crate) fn example(value: Option<&Value>) -> String {
 
 fn of(value: &Value, kind: &str, depth: usize, is_root: bool) -> String {
     let kind = kind.trim_start_matches('*');
-    if let Some(item) = inside(kind, "Option<") {
-        return of(value, item, depth, is_root);
-    }
     let list = kind.strip_prefix("[]").or_else(|| inside(kind, "Vec<"));
-    if let Some(item) = list.filter(|_| scalar(kind).is_none()) {
-        return format!("[{}]", of(value, item, depth, false));
+    // The name of a type may nest without end, too.
+    if let Some(item) = inside(kind, "Option<").filter(|_| depth > 0) {
+        return of(value, item, depth - 1, is_root);
+    }
+    if let Some(item) = list.filter(|_| depth > 0 && scalar(kind).is_none()) {
+        return format!("[{}]", of(value, item, depth - 1, false));
     }
     if let Some(scalar) = scalar(kind) {
         return scalar.to_owned();
@@ -133,6 +134,18 @@ mod tests {
             kind: kind.into(),
             values,
         }
+    }
+
+    #[test]
+    fn a_type_that_nests_without_end_is_cut() {
+        let hostile = value("Request", &"[]".repeat(100_000), Vec::new());
+        assert!(example(Some(&hostile)).len() < 100);
+        let hostile = value(
+            "Request",
+            &("Option<".repeat(50_000) + &">".repeat(50_000)),
+            Vec::new(),
+        );
+        assert!(example(Some(&hostile)).len() < 100);
     }
 
     fn order() -> Value {

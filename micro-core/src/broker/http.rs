@@ -42,8 +42,9 @@ pub struct HttpBrokerConfig {
     /// How long a subscription that [drains](Subscription::drain) goes on after it is taken out of the registry, so
     /// that publishers can notice. Default: 500 ms.
     pub notice: Duration,
-    /// How long a subscriber may take to handle a message. After that it is kept, to be delivered again.
-    /// Default: 10 s.
+    /// How long a subscriber may take to handle a message. After that it is kept, to be delivered again, with twice
+    /// the time at each attempt, up to an hour. So an event that takes longer is handled more than once: raise it
+    /// above your slowest handler. Default: 10 s.
     pub delivery_timeout: Duration,
     /// How many messages are kept for each subscription or queue that does not take them. Beyond that, publishing
     /// to a queue fails; a subscription without a queue loses its oldest message, which is logged. Default: 64.
@@ -80,6 +81,9 @@ impl Default for HttpBrokerConfig {
 ///   order, and a publisher is never faster than its subscribers.
 /// - An event that is dropped undecided, as when its process dies, goes to another subscriber of its queue. A
 ///   rejected one does not: the wire has no word for it.
+/// - A handler that publishes to its own topic waits for itself, unless its subscription's
+///   [concurrency](SubscribeOptions::concurrency) lets the two run at once: after
+///   [`delivery_timeout`](HttpBrokerConfig::delivery_timeout) its message is kept and delivered behind it.
 /// - What is kept is in this process's memory; [`flush`](Broker::flush) before the end.
 #[derive(Clone)]
 pub struct HttpBroker(Arc<Shared>);

@@ -75,6 +75,8 @@ impl RecentLog {
         kept.records
             .iter()
             .skip(usize::try_from(from).unwrap_or(usize::MAX))
+            // A line may have come since the reader looked.
+            .take(count)
             .map(|record| Record::clone(record))
             .collect()
     }

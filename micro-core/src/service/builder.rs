@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{RegistrationOptions, Service, ServiceOptions};
 use crate::broker::HttpBroker;
@@ -300,7 +299,7 @@ impl ServiceBuilder {
         if self.options.name.is_empty() {
             return Err(Error::bad_request(SERVER, "a service needs a name"));
         }
-        check(&self.options)?;
+        self.options.registration.check(&self.options.name)?;
         let registry = self.registry.unwrap_or_else(|| Arc::new(MemoryRegistry::new()));
         let transport = match self.transport {
             Some(transport) => transport,
@@ -351,21 +350,6 @@ impl ServiceBuilder {
             hooks: self.hooks,
         })
     }
-}
-
-fn check(options: &ServiceOptions) -> Result<()> {
-    let RegistrationOptions { ttl, interval, .. } = options.registration;
-    if Duration::ZERO < interval && interval < ttl {
-        return Ok(());
-    }
-    Err(Error::bad_request(
-        SERVER,
-        format!(
-            "service {}: registered for {ttl:?} and refreshed every {interval:?}; the interval must be more than \
-             nothing and shorter than the time to live",
-            options.name
-        ),
-    ))
 }
 
 impl fmt::Debug for ServiceBuilder {

@@ -7,6 +7,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::RegistrationOptions;
+use crate::error::SERVER;
 use crate::registry::{RegisterOptions, ServiceRecord};
 use crate::{Error, Registry, Result};
 
@@ -21,6 +22,23 @@ const LONGEST_WAIT: Duration = Duration::from_secs(u32::MAX as u64);
 /// How long one request to the registry may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+impl RegistrationOptions {
+    /// Refuses what would let records lapse, or never rest.
+    pub(super) fn check(self, service: &str) -> Result<()> {
+        let Self { ttl, interval, .. } = self;
+        if Duration::ZERO < interval && interval < ttl {
+            return Ok(());
+        }
+        Err(Error::bad_request(
+            SERVER,
+            format!(
+                "service {service}: registered for {ttl:?} and refreshed every {interval:?}; the interval must be more \
+                 than nothing and shorter than the time to live"
+            ),
+        ))
+    }
+}
+
 /// A record that is kept registered until it is taken out, or this is dropped.
 pub(crate) struct Registration {
     registry: Arc<dyn Registry>,
@@ -34,6 +52,7 @@ impl Registration {
         record: ServiceRecord,
         options: RegistrationOptions,
     ) -> Result<Self> {
+        options.check(&record.name)?;
         let record = Arc::new(record);
         let mut failures = 0;
         while let Err(error) = register(&*registry, &record, options).await {

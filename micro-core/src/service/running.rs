@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::builder::{Hooks, run_hooks};
 use super::registration::Registration;
 use super::subscriptions::Subscriptions;
@@ -12,6 +14,9 @@ use crate::debug::{Diagnostics, Readiness};
 use crate::registry::ServiceRecord;
 use crate::transport::Listener;
 use crate::{Broker, Client, Registry, Result, Transport};
+
+/// How long at least what was published may take to go out when a service stops.
+const LEAST_FLUSH: Duration = Duration::from_millis(100);
 
 /// A service that serves. Dropping it cuts everything off at once; [`stop`](Self::stop) ends it well.
 pub struct RunningService {
@@ -47,7 +52,17 @@ impl RunningService {
         }
         let registry = service.registry.clone();
         let registration =
-            Registration::start(registry, record.clone(), service.options.registration).await?;
+            match Registration::start(registry, record.clone(), service.options.registration).await {
+                Ok(registration) => registration,
+                Err(error) => {
+                    // Waited for, so that no subscription of a service that never was stays registered.
+                    subscriptions.drain();
+                    subscriptions
+                        .finish(service.options.notice.saturating_add(LEAST_FLUSH))
+                        .await;
+                    return Err(error);
+                }
+            };
         service.diagnostics.advance(Readiness::Serving);
         let after_start = std::mem::take(&mut service.hooks.after_start);
         let running = Self {
@@ -117,8 +132,8 @@ impl RunningService {
     /// Stops well: leaves the registry and its topics, serves on until callers can have noticed, accepts no more,
     /// lets running calls and events end, sees off what was published, and closes.
     ///
-    /// Takes [`notice`](ServiceOptions::notice) and at most [`grace`](ServiceOptions::grace) more. Dropping the
-    /// future cuts off what still runs.
+    /// Takes [`notice`](ServiceOptions::notice) and at most [`grace`](ServiceOptions::grace) more; and up to 5 s before,
+    /// where the registry does not answer. Dropping the future cuts off what still runs.
     ///
     /// # Errors
     ///
@@ -129,13 +144,18 @@ impl RunningService {
         let ServiceOptions { notice, grace, .. } = self.options;
         self.subscriptions.drain();
         self.registration.stop().await;
+        let (since, all) = (Instant::now(), notice.saturating_add(grace));
         let calls = async {
             tokio::time::sleep(notice).await;
             self.diagnostics.close();
             self.listener.close(grace).await;
         };
-        tokio::join!(calls, self.subscriptions.finish(notice + grace));
-        flush(&*self.broker, grace).await;
+        tokio::join!(calls, self.subscriptions.finish(all));
+        flush(
+            &*self.broker,
+            all.saturating_sub(since.elapsed()).max(LEAST_FLUSH),
+        )
+        .await;
         tracing::info!(service = %self.options.name, "stopped");
         let after = run_hooks(self.hooks.after_stop).await;
         before.and(after)

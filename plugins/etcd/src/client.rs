@@ -283,7 +283,8 @@ impl Member {
             .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PONG_WITHIN)
-            .keep_alive_while_idle(true);
+            // etcd hangs up on who pings without a request or a watch under way.
+            .keep_alive_while_idle(false);
         if let Some(tls) = &config.tls {
             endpoint = endpoint.tls_config(tls_config(tls)).map_err(wrong)?;
         }

@@ -140,7 +140,9 @@ impl Printer<'_> {
         };
         if self.is_json {
             let mut line = line;
-            line["node"] = node.into();
+            if let Some(fields) = line.as_object_mut() {
+                fields.insert("node".to_owned(), node.into());
+            }
             self.screen.line(line.to_string())?;
             return Ok(());
         }

@@ -61,6 +61,8 @@ struct Lane {
     is_busy: bool,
     /// Since when nobody is there to deliver to.
     deserted: Option<Instant>,
+    /// How often the oldest message was not taken.
+    attempts: u32,
 }
 
 pub(super) struct Backlogs {
@@ -112,6 +114,28 @@ impl Backlogs {
         }
     }
 
+    /// Keeps a message behind those that wait for queues of the topic which have no subscriber now.
+    pub(super) fn keep_for_deserted(
+        &self,
+        topic: &str,
+        is_subscribed: impl Fn(&Text) -> bool,
+        payload: &Bytes,
+    ) -> Result<()> {
+        if *self.count.borrow() == 0 {
+            return Ok(());
+        }
+        let mut kept = Ok(());
+        for (recipient, lane) in self.lock().iter_mut() {
+            if let Recipient::Queue { topic: of, name } = recipient
+                && *of == *topic
+                && !is_subscribed(name)
+            {
+                kept = kept.and(lane.push(recipient, payload, self.limit));
+            }
+        }
+        kept
+    }
+
     /// Keeps a message that the recipient did not take.
     pub(super) fn keep(&self, recipient: &Recipient, payload: &Bytes) -> Result<()> {
         let mut lanes = self.lock();
@@ -122,6 +146,7 @@ impl Backlogs {
             pause: FIRST_PAUSE,
             is_busy: false,
             deserted: None,
+            attempts: 1,
         });
         let kept = lane.push(recipient, payload, self.limit);
         if lane.messages.is_empty() && !lane.is_busy {
@@ -160,9 +185,11 @@ impl Backlogs {
         }
     }
 
-    /// The recipient's oldest message.
-    pub(super) fn oldest(&self, recipient: &Recipient) -> Option<Bytes> {
-        self.lock().get(recipient)?.messages.front().cloned()
+    /// The recipient's oldest message, and how often it was not taken.
+    pub(super) fn oldest(&self, recipient: &Recipient) -> Option<(Bytes, u32)> {
+        let lanes = self.lock();
+        let lane = lanes.get(recipient)?;
+        Some((lane.messages.front().cloned()?, lane.attempts))
     }
 
     /// Notes whether somebody is there, and says for how long nobody has been.
@@ -186,6 +213,7 @@ impl Backlogs {
         };
         lane.messages.pop_front();
         lane.pause = FIRST_PAUSE;
+        lane.attempts = 0;
         if !lane.messages.is_empty() {
             return true;
         }
@@ -198,6 +226,7 @@ impl Backlogs {
     pub(super) fn pause(&self, recipient: &Recipient) {
         if let Some(lane) = self.lock().get_mut(recipient) {
             lane.is_busy = false;
+            lane.attempts = lane.attempts.saturating_add(1);
             lane.due = Instant::now() + lane.pause;
             lane.pause = (lane.pause * 2).min(LONGEST_PAUSE);
         }
@@ -250,5 +279,31 @@ impl Lane {
         }
         self.messages.push_back(payload.clone());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_queue_without_subscribers_gets_what_is_published_behind_what_waits_for_it() {
+        let backlogs = Backlogs::new(2);
+        let queue = Recipient::Queue {
+            topic: "orders".into(),
+            name: "billing".into(),
+        };
+        let keep = |payload: &'static str| {
+            backlogs.keep_for_deserted("orders", |_| false, &Bytes::from_static(payload.as_bytes()))
+        };
+        keep("nobody waits").unwrap();
+        assert!(backlogs.report().is_empty());
+        backlogs.keep(&queue, &Bytes::from_static(b"1")).unwrap();
+        keep("2").unwrap();
+        assert_eq!(keep("3").unwrap_err().code(), 503, "the limit holds");
+        let payload = Bytes::from_static(b"another's");
+        backlogs.keep_for_deserted("other", |_| false, &payload).unwrap();
+        backlogs.keep_for_deserted("orders", |_| true, &payload).unwrap();
+        assert_eq!(backlogs.report()[0].waiting, 2);
     }
 }

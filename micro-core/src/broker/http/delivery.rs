@@ -13,6 +13,9 @@ use super::backlog::{Backlog, Backlogs, Recipient};
 use super::directory::{Attempt, Directory, Subscriber};
 use crate::{Error, Result, Text};
 
+/// How long a subscriber may take at most for a message that it did not take before.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(3600);
+
 pub(super) struct Deliveries {
     post_office: Arc<PostOffice>,
     /// Delivers what was kept, from the first such message on.
@@ -46,9 +49,17 @@ impl Deliveries {
 
     pub(super) async fn publish(&self, topic: &str, payload: Bytes) -> Result<()> {
         let office = &self.post_office;
-        let Some(audience) = office.directory.audience(topic).await? else {
+        let audience = office.directory.audience(topic).await?;
+        let is_subscribed = |queue: &Text| {
+            audience
+                .as_ref()
+                .is_some_and(|audience| audience.queues.contains_key(queue))
+        };
+        // A queue that has lost its last subscriber while messages wait for it gets the others, too.
+        let kept = office.backlogs.keep_for_deserted(topic, is_subscribed, &payload);
+        let Some(audience) = audience else {
             tracing::debug!(topic, "nobody is subscribed");
-            return Ok(());
+            return kept;
         };
         let topic = Text::from(topic);
         let everyone = audience.everyone.iter().map(|subscriber| {
@@ -69,7 +80,8 @@ impl Deliveries {
             .chain(queues)
             .map(|(recipient, members)| self.deliver(recipient, members, &payload));
         // All are tried, whatever becomes of one; the first error is told.
-        join_all(deliveries).await.into_iter().collect()
+        let delivered: Result<()> = join_all(deliveries).await.into_iter().collect();
+        delivered.and(kept)
     }
 
     async fn deliver(
@@ -82,7 +94,7 @@ impl Deliveries {
         if office.backlogs.keep_behind(&recipient, payload)? {
             return Ok(());
         }
-        match office.offer(members, payload).await {
+        match office.offer(members, payload, office.delivery_timeout).await {
             Attempt::Taken => Ok(()),
             Attempt::Refused(error) => Err(error),
             Attempt::NotTaken(error) => {
@@ -100,7 +112,7 @@ impl Deliveries {
 
     fn start_redelivery(&self) {
         let mut redelivery = self.redelivery.lock().unwrap_or_else(PoisonError::into_inner);
-        if redelivery.is_none() {
+        if redelivery.as_ref().is_none_or(AbortOnDropHandle::is_finished) {
             let office = self.post_office.clone();
             *redelivery = Some(AbortOnDropHandle::new(tokio::spawn(async move {
                 office.redeliver().await;
@@ -111,7 +123,7 @@ impl Deliveries {
 
 impl PostOffice {
     /// Offers a message to one of these: to any first, and to the others while it is not taken.
-    async fn offer(&self, members: &[Arc<Subscriber>], payload: &[u8]) -> Attempt {
+    async fn offer(&self, members: &[Arc<Subscriber>], payload: &[u8], limit: Duration) -> Attempt {
         let first = fastrand::usize(..members.len().max(1));
         let (before, from) = members.split_at(first.min(members.len()));
         let mut last = Attempt::NotTaken(Error::unavailable(
@@ -119,12 +131,21 @@ impl PostOffice {
             "nobody is subscribed any more",
         ));
         for member in from.iter().chain(before) {
-            last = member.offer(payload, self.delivery_timeout).await;
+            last = member.offer(payload, limit).await;
             if !matches!(last, Attempt::NotTaken(_)) {
                 return last;
             }
         }
         last
+    }
+
+    /// How long a subscriber may take for a message that was not taken so often: each time twice as long, so that one
+    /// which simply takes its time is not begun again for ever.
+    fn patience(&self, attempts: u32) -> Duration {
+        let longest = LONGEST_PATIENCE.max(self.delivery_timeout);
+        self.delivery_timeout
+            .saturating_mul(1 << attempts.min(16))
+            .min(longest)
     }
 
     /// Delivers what is kept, each recipient's messages in their order and all recipients side by side.
@@ -139,7 +160,7 @@ impl PostOffice {
     }
 
     async fn catch_up(&self, recipient: Recipient) {
-        while let Some(payload) = self.backlogs.oldest(&recipient) {
+        while let Some((payload, attempts)) = self.backlogs.oldest(&recipient) {
             let audience = match self.directory.audience(recipient.topic()).await {
                 Ok(audience) => audience.unwrap_or_default(),
                 Err(error) => {
@@ -166,7 +187,7 @@ impl PostOffice {
                     "the subscriber has gone; what was kept for it is dropped");
                 return;
             }
-            match self.offer(&members, &payload).await {
+            match self.offer(&members, &payload, self.patience(attempts)).await {
                 Attempt::Taken => {}
                 Attempt::NotTaken(_) => return self.backlogs.pause(&recipient),
                 Attempt::Refused(error) => {
