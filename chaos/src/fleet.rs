@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use crate::attempts::Attempts;
-use crate::node::READY;
 use crate::options::Sabotage;
 use crate::process::Process;
 
@@ -145,12 +144,7 @@ impl Fleet {
             kind.sabotage
                 .map(|sabotage| format!("--sabotage={}", sabotage.name())),
         );
-        let mut process = Process::start(&arguments)?;
-        match process.line().await? {
-            Some(line) if line == READY => {}
-            Some(line) => bail!("node {id} said {line:?} instead of {READY:?}"),
-            None => bail!("node {id} ended before it was ready; what it wrote is above"),
-        }
+        let process = Process::start_ready(&arguments).await?;
         Ok(Node {
             id: format!("{}-{id}", self.service),
             process,

@@ -1,6 +1,5 @@
 //! The node process: a whole service on the default stack, which notes each call that it runs.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +9,10 @@ use micro::prelude::*;
 
 use crate::ledger::Ledger;
 use crate::options::{NodeOptions, Sabotage};
-use crate::process::end_with_parent;
+use crate::process::{end_with_parent, say_ready};
 
 /// What is called of a node: it takes the number of the call and gives it back.
 pub(crate) const ENDPOINT: &str = "Ledger.Enter";
-
-/// What a node prints when it is registered.
-pub(crate) const READY: &str = "ready";
 
 /// Serves until a signal comes or the parent is gone.
 pub(crate) async fn run(options: &NodeOptions) -> Result<()> {
@@ -43,12 +39,7 @@ pub(crate) async fn run(options: &NodeOptions) -> Result<()> {
         .service()
         .await?
         .handler(enter)
-        .after_start(|| async {
-            let mut output = std::io::stdout();
-            // If nobody reads it, the parent is gone, and with it this process.
-            let _ = writeln!(output, "{READY}").and_then(|()| output.flush());
-            Ok(())
-        })
+        .after_start(say_ready)
         .build()?
         .run()
         .await?;

@@ -1,9 +1,10 @@
 //! One child process.
 
+use std::io::Write;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -55,6 +56,19 @@ impl Process {
         line.with_context(|| format!("{} cannot be heard", self.what))
     }
 
+    /// The same, once it says that it is [ready](say_ready).
+    pub(crate) async fn start_ready(arguments: &[String]) -> Result<Self> {
+        let mut process = Self::start(arguments)?;
+        match process.line().await? {
+            Some(line) if line == READY => Ok(process),
+            Some(line) => bail!("{} said {line:?} instead of {READY:?}", process.what),
+            None => bail!(
+                "{} ended before it was ready; what it wrote is above",
+                process.what
+            ),
+        }
+    }
+
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) -> Result<()> {
         let id = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
@@ -80,6 +94,17 @@ impl Process {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// What a service's process prints when it is registered.
+const READY: &str = "ready";
+
+/// Tells the parent, once a service has started.
+pub(crate) async fn say_ready() -> micro::Result<()> {
+    let mut output = std::io::stdout();
+    // If nobody reads it, the parent is gone, and with it this process.
+    let _ = writeln!(output, "{READY}").and_then(|()| output.flush());
+    Ok(())
 }
 
 /// Ends this process when its standard input ends, which is when its parent is gone, however that ended.

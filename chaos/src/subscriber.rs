@@ -1,15 +1,14 @@
 //! The subscriber process: a service on the default stack, which notes each event that it handles.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Result;
 use micro::prelude::*;
 
 use crate::ledger::Ledger;
-use crate::node::{self, READY};
+use crate::node;
 use crate::options::{Sabotage, SubscriberOptions};
-use crate::process::end_with_parent;
+use crate::process::{end_with_parent, say_ready};
 
 /// Handles events until a signal comes or the parent is gone.
 pub(crate) async fn run(options: &SubscriberOptions) -> Result<()> {
@@ -35,12 +34,7 @@ pub(crate) async fn run(options: &SubscriberOptions) -> Result<()> {
         .service()
         .await?
         .subscriber(enter)
-        .after_start(|| async {
-            let mut output = std::io::stdout();
-            // If nobody reads it, the parent is gone, and with it this process.
-            let _ = writeln!(output, "{READY}").and_then(|()| output.flush());
-            Ok(())
-        })
+        .after_start(say_ready)
         .build()?
         .run()
         .await?;

@@ -17,6 +17,16 @@ pub const PROTOCOL: &str = "mucp";
 /// The text of `Micro-Error` that ends a stream.
 pub const END_OF_STREAM: &str = "EOS";
 
+/// The header that names an event's topic, and makes an event of a message.
+pub(crate) const TOPIC: &str = "Micro-Topic";
+
+/// What of these travels with an event: what has no meaning of its own here, the event's topic and its id.
+pub(crate) fn of_event(metadata: &Metadata) -> Metadata {
+    let travels = |name: &str| matches!(field(name.as_bytes()), Field::Other | Field::Topic | Field::Id);
+    let pairs = metadata.iter().filter(|(name, _)| travels(name));
+    Metadata::from_distinct(pairs.map(|(name, value)| (name.into(), value.into())))
+}
+
 /// A header that the framework or its carriers give a meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use micro::Client;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::ledger::{self, Runs};
 use crate::load::{Failure, Pace, Tally, nanoseconds};
-use crate::node::{self, READY};
+use crate::node;
 use crate::options::Broker;
 use crate::process::Process;
 use crate::progress::Progress;
@@ -136,12 +136,7 @@ async fn start(options: &Broker, topic: &str, ledger: PathBuf, queue: Option<&st
     arguments.extend(queue.map(|queue| format!("--queue={queue}")));
     let sabotage = options.common.sabotage;
     arguments.extend(sabotage.map(|sabotage| format!("--sabotage={}", sabotage.name())));
-    let mut process = Process::start(&arguments)?;
-    match process.line().await? {
-        Some(line) if line == READY => Ok(process),
-        Some(line) => bail!("a subscriber said {line:?} instead of {READY:?}"),
-        None => bail!("a subscriber ended before it was ready; what it wrote is above"),
-    }
+    Process::start_ready(&arguments).await
 }
 
 /// What was handled: by those that share a queue, and by the one that does not.

@@ -19,6 +19,7 @@ use super::{Broker, Message, SubscribeOptions, Subscription, envelope};
 use crate::service::RegistrationOptions;
 use crate::transport::HttpTransport;
 use crate::transport::http::HttpConfig;
+use crate::wire::TOPIC;
 use crate::{Registry, Result};
 
 pub use self::backlog::Backlog;
@@ -142,7 +143,7 @@ impl Broker for HttpBroker {
 
     async fn publish(&self, topic: &str, mut message: Message) -> Result<()> {
         // Where receivers read the topic.
-        message.header.insert("Micro-Topic", topic);
+        message.header.insert(TOPIC, topic);
         self.0
             .deliveries
             .publish(topic, envelope::encode(&message))

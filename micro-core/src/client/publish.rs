@@ -12,11 +12,8 @@ use super::Client;
 use crate::broker::{Broker, Message as BrokerMessage};
 use crate::codec::{Envelope, JSON, Message, Plain, Role};
 use crate::error::CLIENT;
-use crate::wire::{Field, field};
-use crate::{Error, Handler, Metadata, Request, Response, Result, Text};
-
-/// The header that names an event's topic.
-const TOPIC: &str = "Micro-Topic";
+use crate::wire::{TOPIC, of_event};
+use crate::{Error, Handler, Request, Response, Result, Text};
 
 /// What the broker is told instead of the topic; travels in the request's extensions.
 #[derive(Clone)]
@@ -96,11 +93,7 @@ impl Handler for Publisher {
     async fn handle(&self, mut request: Request) -> Result<Response> {
         let body = request.take_body().single().await?;
         let topic = Text::from(request.metadata.get(TOPIC).unwrap_or(&request.endpoint));
-        let mut header: Metadata = request
-            .metadata
-            .iter()
-            .filter(|(name, _)| matches!(field(name.as_bytes()), Field::Other | Field::Id | Field::Topic))
-            .collect();
+        let mut header = of_event(&request.metadata);
         header.insert("Content-Type", request.content_type.clone());
         let to = request.extensions.get::<Exchange>().map(|exchange| &exchange.0);
         let to = to.unwrap_or(&topic);

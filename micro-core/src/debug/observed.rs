@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 
 use super::{Diagnostics, Recording};
 use crate::handler::{Trace, TraceContext, panicked};
+use crate::wire::TOPIC;
 use crate::{Body, Error, Handler, Request, Response, Result, Text};
 
 /// Stands where [`Recover`](crate::handler::Recover) does without it, and does its work, too: two layers that are
@@ -86,7 +87,7 @@ impl Diagnostics {
     #[inline]
     fn begin(&self, request: &mut Request, is_counted: bool) -> Call {
         // Events that come as requests are seen when they come to their subscribers.
-        let is_event = is_counted && request.endpoint.is_empty() && request.metadata.contains("Micro-Topic");
+        let is_event = is_counted && request.endpoint.is_empty() && request.metadata.contains(TOPIC);
         let is_seen = !is_event && !request.endpoint.starts_with("Debug.");
         let mut call = Call {
             endpoint: request.endpoint.clone(),

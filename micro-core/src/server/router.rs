@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::codec::{Codecs, JSON, JSON_RPC, OCTET_STREAM, PROTO_RPC, PROTOBUF};
 use crate::error::SERVER;
 use crate::handler::BoxFuture;
+use crate::wire::TOPIC;
 use crate::{Error, Handler, Request, Response, Result, Text};
 
 /// Hands each request to the handler of its endpoint.
@@ -41,7 +42,7 @@ impl Router {
 
     /// An event that came as a request: all who are subscribed get it, and the first error is answered.
     async fn event(&self, mut request: Request) -> Result<Response> {
-        let topic = Text::from(request.metadata.get("Micro-Topic").unwrap_or_default());
+        let topic = Text::from(request.metadata.get(TOPIC).unwrap_or_default());
         let Some(subscribers) = self.subscribers.get(&topic) else {
             // Nobody here listens to the topic, which is no failure of the publisher's.
             return Ok(Response::default());
@@ -59,7 +60,7 @@ impl Router {
 
     /// A request that names no endpoint: an event, or a call of the old protocol, whose body names it.
     async fn unnamed(&self, mut request: Request) -> Result<Response> {
-        if request.metadata.contains("Micro-Topic") {
+        if request.metadata.contains(TOPIC) {
             return self.event(request).await;
         }
         let codec = match &request.content_type {
@@ -151,7 +152,7 @@ impl Handler for Router {
             request.content_type = PROTOBUF;
         }
         // As in Go Micro, a topic makes it an event, whatever endpoint is named besides.
-        if !self.subscribers.is_empty() && request.metadata.contains("Micro-Topic") {
+        if !self.subscribers.is_empty() && request.metadata.contains(TOPIC) {
             return Box::pin(self.event(request));
         }
         match self.handlers.get(&*request.endpoint) {

@@ -11,7 +11,7 @@ use crate::broker::{Event, Subscription};
 use crate::codec::PROTOBUF;
 use crate::handler::Request;
 use crate::server::Subscribed;
-use crate::wire::{Field, field};
+use crate::wire::of_event;
 use crate::{Broker, Handler, Result, Text};
 
 /// How long a subscription rests after its broker told of trouble.
@@ -110,17 +110,8 @@ fn request(event: &mut Event) -> Request {
     let topic = event.topic().clone();
     let message = event.take_message();
     let mut request = Request::new("", topic, message.body);
-    request.metadata = message.header;
+    request.metadata = of_event(&message.header);
     // Go Micro's default.
-    request.content_type = request.metadata.remove("Content-Type").unwrap_or(PROTOBUF);
-    let reserved: Vec<Text> = request
-        .metadata
-        .iter()
-        .filter(|(name, _)| !matches!(field(name.as_bytes()), Field::Other | Field::Topic | Field::Id))
-        .map(|(name, _)| Text::from(name))
-        .collect();
-    for name in reserved {
-        request.metadata.remove(&name);
-    }
+    request.content_type = message.header.get("Content-Type").map_or(PROTOBUF, Text::from);
     request
 }

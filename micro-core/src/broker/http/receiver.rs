@@ -19,6 +19,7 @@ use crate::registry::{Node, ServiceRecord};
 use crate::service::{Registration, advertised};
 use crate::transport::http::{HttpLimits, Route};
 use crate::transport::{HttpTransport, Listener};
+use crate::wire::TOPIC;
 use crate::{Body, Error, Registry, Result, Text};
 
 /// How long a registry may take to take out what was perhaps registered.
@@ -291,17 +292,13 @@ impl Incoming {
         // The status that Go Micro gives.
         let unreadable = |error| (StatusCode::INTERNAL_SERVER_ERROR, error);
         let message = envelope::decode(&body).map_err(unreadable)?;
-        let Some(topic) = message
-            .header
-            .get("Micro-Topic")
-            .filter(|topic| !topic.is_empty())
-        else {
+        let Some(topic) = message.header.get(TOPIC).filter(|topic| !topic.is_empty()) else {
             return Err(unreadable(Error::internal(
                 BROKER,
                 "Topic not found: the message has no header Micro-Topic",
             )));
         };
-        let unknown = || {
+        let unknown = |topic: &str| {
             let id = id.as_deref().unwrap_or_default();
             let detail = format!("subscription {id:?} of {topic}: not here; it has ended");
             (StatusCode::NOT_FOUND, Error::not_found(BROKER, detail))
@@ -311,13 +308,10 @@ impl Incoming {
             .and_then(|id| self.subscriptions.lock().get(id).cloned());
         let subscribed = subscribed
             .filter(|subscribed| *subscribed.topic == *topic)
-            .ok_or_else(unknown)?;
+            .ok_or_else(|| unknown(topic))?;
         let (handled, answer) = oneshot::channel();
-        let arrival = Arrival {
-            message: message.clone(),
-            handled,
-        };
-        subscribed.arrivals.send(arrival).await.map_err(|_| unknown())?;
+        let sent = subscribed.arrivals.send(Arrival { message, handled }).await;
+        sent.map_err(|_| unknown(&subscribed.topic))?;
         drop(subscribed);
         answer.await.map_err(|_| {
             let error = Error::unavailable(
