@@ -1,6 +1,7 @@
 //! Who is where: the registry's contract and its records.
 
 mod cache;
+mod follow;
 mod known;
 mod memory;
 mod record;
@@ -16,6 +17,7 @@ use futures_core::Stream;
 use crate::{Error, Result};
 
 pub use self::cache::{CachedService, RegistryCache, RegistryCacheOptions, Snapshot};
+pub use self::follow::{News, WatchSource};
 pub use self::known::KnownNodes;
 pub use self::memory::MemoryRegistry;
 pub use self::record::{Endpoint, Node, ServiceRecord, Value};

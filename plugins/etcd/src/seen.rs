@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use micro_core::registry::{Action, Change, KnownNodes, ServiceRecord};
+use micro_core::registry::{Action, Change, Node, ServiceRecord};
 
 use crate::proto::{DELETED, Event, KeyValue};
 use crate::record::read;
 
-/// The nodes of one service, or of all, and which key tells of which.
+/// Which key tells of which node, of one service or of all.
 #[derive(Debug)]
 pub(crate) struct Seen {
     service: Option<String>,
-    /// With nothing but names: the whole records are what `known` has.
+    /// With nothing but names: whoever follows has the whole records.
     keys: BTreeMap<Vec<u8>, ServiceRecord>,
-    known: KnownNodes,
 }
 
 impl Seen {
@@ -21,12 +20,11 @@ impl Seen {
         Self {
             service: service.map(str::to_owned),
             keys: BTreeMap::new(),
-            known: KnownNodes::new(),
         }
     }
 
-    /// Takes a complete listing and tells what is another now.
-    pub(crate) fn replace(&mut self, listing: Vec<KeyValue>) -> Vec<Change> {
+    /// Takes a complete listing and gives its records.
+    pub(crate) fn replace(&mut self, listing: Vec<KeyValue>) -> Vec<ServiceRecord> {
         self.keys.clear();
         let mut records = Vec::new();
         for kv in listing {
@@ -35,10 +33,10 @@ impl Seen {
                 records.push(record);
             }
         }
-        self.known.replace(records)
+        records
     }
 
-    /// Takes one event and tells what it changes.
+    /// Takes one event and tells what it may change. A deletion has names only.
     pub(crate) fn apply(&mut self, event: Event) -> Vec<Change> {
         let Some(kv) = event.kv else {
             return Vec::new();
@@ -52,17 +50,12 @@ impl Seen {
             Some(record) => self.keys.insert(kv.key, names(record)),
             None => self.keys.remove(&kv.key),
         };
-        let mut told = Vec::new();
         // The key may tell of another version or node than before.
-        if let Some(before) = before
-            && record.as_ref().is_none_or(|record| names(record) != before)
-        {
-            told.extend(self.known.apply(change(Action::Delete, before)));
-        }
-        if let Some(record) = record {
-            told.extend(self.known.apply(change(Action::Update, record)));
-        }
-        told
+        let gone = before.filter(|before| record.as_ref().is_none_or(|record| names(record) != *before));
+        let gone = gone.map(|gone| change(Action::Delete, gone));
+        gone.into_iter()
+            .chain(record.map(|record| change(Action::Update, record)))
+            .collect()
     }
 
     fn record(&self, kv: &KeyValue) -> Option<ServiceRecord> {
@@ -79,11 +72,7 @@ fn change(action: Action, service: ServiceRecord) -> Change {
 
 fn names(record: &ServiceRecord) -> ServiceRecord {
     let mut names = ServiceRecord::new(&record.name, &record.version);
-    names.nodes = record
-        .nodes
-        .iter()
-        .map(|node| micro_core::registry::Node::new(&node.id, ""))
-        .collect();
+    names.nodes = record.nodes.iter().map(|node| Node::new(&node.id, "")).collect();
     names
 }
 
@@ -120,34 +109,20 @@ mod tests {
     #[test]
     fn a_node_that_changes_its_version_goes_and_comes() {
         let mut seen = Seen::new(Some("greeter"));
-        assert_eq!(
-            told(&seen.apply(put("k", &value("1", "x")))),
-            [(Action::Create, "1")]
-        );
-        assert!(
-            seen.apply(put("k", &value("1", "x"))).is_empty(),
-            "a mere refresh"
-        );
-        assert_eq!(
-            told(&seen.apply(put("k", &value("1", "y")))),
-            [(Action::Update, "1")]
-        );
+        let changes = seen.apply(put("k", &value("1", "x")));
+        assert_eq!(told(&changes), [(Action::Update, "1")]);
+        let changes = seen.apply(put("k", &value("1", "y")));
+        assert_eq!(told(&changes), [(Action::Update, "1")]);
         let changes = seen.apply(put("k", &value("2", "y")));
-        assert_eq!(told(&changes), [(Action::Delete, "1"), (Action::Create, "2")]);
-        assert_eq!(
-            changes[0].service.nodes[0].address, "y",
-            "the record that was known"
-        );
+        assert_eq!(told(&changes), [(Action::Delete, "1"), (Action::Update, "2")]);
+        assert_eq!(changes[0].service.nodes[0].id, "a", "the deletion names its node");
     }
 
     #[test]
     fn what_is_no_record_any_more_is_gone_and_other_services_are_not_told() {
         let mut seen = Seen::new(Some("greeter"));
-        assert_eq!(
-            seen.replace(vec![kv("k", &value("1", "x")), kv("j", "garbage")])
-                .len(),
-            1
-        );
+        let listing = seen.replace(vec![kv("k", &value("1", "x")), kv("j", "garbage")]);
+        assert_eq!(listing.len(), 1);
         assert_eq!(told(&seen.apply(put("k", "garbage"))), [(Action::Delete, "1")]);
         let deleted = Event {
             kind: DELETED,

@@ -1,0 +1,264 @@
+//! Following a registry's server across lost connections.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream;
+use tokio::time::{Instant, sleep};
+
+use super::{Change, KnownNodes, ServiceRecord, Watcher};
+use crate::Result;
+
+/// The first pause after a failure; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a registry's server says to a watcher: the part of a watch that differs from backend to backend.
+///
+/// [`Watcher::follow`] keeps the contract of [`Watcher`] over it. Its futures are part of the watcher: they are polled
+/// whenever the watcher is, go on where they were after a [`Watcher::next`] that was cancelled, and are dropped with it.
+#[async_trait]
+pub trait WatchSource: Send + 'static {
+    /// Lists everything that is watched, and begins to listen for what comes after the listing.
+    ///
+    /// Called at first, and again after each failure of [`next`](Self::next). What an earlier call held, such as a
+    /// connection, is to be given up.
+    ///
+    /// # Errors
+    ///
+    /// When the server cannot be reached or refuses.
+    async fn begin(&mut self) -> Result<Vec<ServiceRecord>>;
+
+    /// Waits for news.
+    ///
+    /// # Errors
+    ///
+    /// When the connection is lost, or changes may have been missed. [`begin`](Self::begin) is called then.
+    async fn next(&mut self) -> Result<News>;
+}
+
+/// What a [`WatchSource`] heard. It may repeat what is known: only what differs is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// All that there is now.
+    Listing(Vec<ServiceRecord>),
+    /// What changed. A deletion may say no more than the names of service, version and node.
+    Changes(Vec<Change>),
+}
+
+impl Watcher {
+    /// Follows what a registry's server says, across lost connections and restarts of the server.
+    ///
+    /// What is there at the beginning counts as known. When the source fails, the watcher tells so once, with an `Err`
+    /// that does not end it; begins anew, after pauses that grow from 100 ms to 5 s and are random; and then tells how
+    /// the new listing differs from what it knew. What came and went within the interruption is not told.
+    ///
+    /// `what` names the watch in errors: "the watch of greeter at etcd".
+    ///
+    /// # Errors
+    ///
+    /// When the source cannot begin.
+    pub async fn follow(what: impl Into<String> + Send, source: impl WatchSource) -> Result<Self> {
+        let mut follower = Follower {
+            source,
+            what: what.into(),
+            known: KnownNodes::new(),
+            pending: VecDeque::new(),
+            begun: None,
+            failures: 0,
+            told: false,
+        };
+        follower.begin().await?;
+        follower.pending.clear();
+        Ok(Self::new(stream::unfold(follower, |mut follower| async {
+            let next = follower.next().await;
+            Some((next, follower))
+        })))
+    }
+}
+
+struct Follower<S> {
+    source: S,
+    what: String,
+    known: KnownNodes,
+    pending: VecDeque<Change>,
+    /// Since when the source listens. None: it failed.
+    begun: Option<Instant>,
+    /// How often it failed, without lasting in between.
+    failures: u32,
+    /// Whether the reader knows of the trouble.
+    told: bool,
+}
+
+impl<S: WatchSource> Follower<S> {
+    async fn next(&mut self) -> Result<Change> {
+        loop {
+            if let Some(change) = self.pending.pop_front() {
+                return Ok(change);
+            }
+            let Some(begun) = self.begun else {
+                self.resume().await?;
+                continue;
+            };
+            match self.source.next().await {
+                Ok(News::Listing(listing)) => self.pending.extend(self.known.replace(listing)),
+                Ok(News::Changes(changes)) => {
+                    for change in changes {
+                        self.pending.extend(self.known.apply(change));
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!("{} was interrupted: {error}", self.what);
+                    self.begun = None;
+                    // What ends again and again right after it began must not spin.
+                    let lasted = begun.elapsed() > LONGEST_PAUSE;
+                    self.failures = if lasted { 0 } else { self.failures + 1 };
+                }
+            }
+        }
+    }
+
+    /// Begins again, after a pause if it did not work before. Fails once in each time of trouble, so that the reader
+    /// knows.
+    async fn resume(&mut self) -> Result<()> {
+        if self.failures > 0 {
+            sleep(pause(self.failures)).await;
+        }
+        match self.begin().await {
+            Ok(()) => {
+                self.told = false;
+                Ok(())
+            }
+            Err(error) => {
+                self.failures += 1;
+                tracing::debug!("{} is not back yet: {error}", self.what);
+                if std::mem::replace(&mut self.told, true) {
+                    return Ok(());
+                }
+                Err(error.context(format_args!("{} is interrupted", self.what)))
+            }
+        }
+    }
+
+    /// The whole listing is compared, since a server may come back without its data or with older ones, and not every
+    /// server's numbers tell.
+    async fn begin(&mut self) -> Result<()> {
+        let listing = self.source.begin().await?;
+        self.begun = Some(Instant::now());
+        self.pending.extend(self.known.replace(listing));
+        Ok(())
+    }
+}
+
+/// Doubles with each failure; random, so that not all watches of a network come back at once.
+fn pause(failures: u32) -> Duration {
+    let whole = FIRST_PAUSE * 2_u32.pow((failures - 1).min(6));
+    whole.min(LONGEST_PAUSE).mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Action, Node};
+    use super::*;
+    use crate::Error;
+
+    fn nodes(ids: &[&str]) -> Vec<ServiceRecord> {
+        let nodes = ids.iter().map(|id| Node::new(*id, "127.0.0.1:1")).collect();
+        vec![ServiceRecord::new("greeter", "1").with_nodes(nodes)]
+    }
+
+    fn away() -> Error {
+        Error::unavailable("test", "nobody there")
+    }
+
+    /// What `begin` and `next` answer, in turn; then `next` waits for ever.
+    struct Script {
+        listings: VecDeque<Result<Vec<ServiceRecord>>>,
+        news: VecDeque<Result<News>>,
+    }
+
+    #[async_trait]
+    impl WatchSource for Script {
+        async fn begin(&mut self) -> Result<Vec<ServiceRecord>> {
+            self.listings.pop_front().unwrap_or_else(|| Err(away()))
+        }
+
+        async fn next(&mut self) -> Result<News> {
+            match self.news.pop_front() {
+                Some(news) => news,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn follow(
+        listings: impl IntoIterator<Item = Result<Vec<ServiceRecord>>>,
+        news: impl IntoIterator<Item = Result<News>>,
+    ) -> Result<Watcher> {
+        let script = Script {
+            listings: listings.into_iter().collect(),
+            news: news.into_iter().collect(),
+        };
+        Watcher::follow("the watch of greeter", script).await
+    }
+
+    async fn told(watcher: &mut Watcher) -> (Action, String) {
+        let change = watcher.next().await.unwrap();
+        (change.action, change.service.nodes[0].id.clone())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_differs_is_told() {
+        let news = [
+            Ok(News::Listing(nodes(&["a"]))),
+            Ok(News::Changes(vec![Change {
+                action: Action::Update,
+                service: nodes(&["b"]).remove(0),
+            }])),
+            Ok(News::Listing(nodes(&["b"]))),
+        ];
+        let mut watcher = follow([Ok(nodes(&["a"]))], news).await.unwrap();
+        assert_eq!(told(&mut watcher).await, (Action::Create, "b".into()));
+        assert_eq!(told(&mut watcher).await, (Action::Delete, "a".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_is_told_once_and_then_the_difference() {
+        let listings = [Ok(nodes(&["a"])), Err(away()), Err(away()), Ok(nodes(&["b"]))];
+        let mut watcher = follow(listings, [Err(away())]).await.unwrap();
+        let error = watcher.next().await.unwrap_err();
+        assert!(
+            error.detail().contains("the watch of greeter is interrupted"),
+            "{error}"
+        );
+        assert_eq!(told(&mut watcher).await, (Action::Delete, "a".into()));
+        assert_eq!(told(&mut watcher).await, (Action::Create, "b".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_fails_at_once_again_and_again_does_not_spin() {
+        let listings = (0..20).map(|_| Ok(nodes(&["a"])));
+        let news = (0..19)
+            .map(|_| Err(away()))
+            .chain([Ok(News::Listing(Vec::new()))]);
+        let mut watcher = follow(listings, news).await.unwrap();
+        let begun = Instant::now();
+        assert_eq!(told(&mut watcher).await, (Action::Delete, "a".into()));
+        assert!(begun.elapsed() > Duration::from_secs(30), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_source_that_cannot_begin_is_no_watcher() {
+        assert!(follow([], []).await.is_err());
+    }
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        for failures in 1..100 {
+            let pause = pause(failures);
+            assert!(pause >= FIRST_PAUSE / 2 && pause <= LONGEST_PAUSE);
+        }
+        assert!(pause(50) >= LONGEST_PAUSE / 2);
+    }
+}
