@@ -11,6 +11,7 @@ mod lapse;
 mod load;
 mod lookup;
 mod names;
+mod outages;
 mod record;
 mod subject;
 mod watching;
@@ -30,6 +31,9 @@ use self::record::*;
 use self::watching::*;
 use crate::suite::{Boxed, Failure, Suite};
 
+pub use self::outages::OutageTraits;
+#[doc(hidden)]
+pub use self::outages::check_outage;
 pub use self::subject::RegistrySubject;
 
 /// In what a registry may rightly differ from others.

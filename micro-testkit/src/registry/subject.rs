@@ -14,7 +14,7 @@ use super::watching::Watching;
 use crate::suite::{Boxed, Ending, Failure, Outcome, Subject, soon};
 
 /// How long a record lives that no case waits for to lapse. Whatever a case leaves behind is gone after this.
-const LONG: Duration = Duration::from_secs(120);
+pub(super) const LONG: Duration = Duration::from_secs(120);
 /// How long to wait before asking a registry again.
 const PAUSE: Duration = Duration::from_millis(20);
 

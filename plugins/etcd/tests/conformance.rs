@@ -1,21 +1,25 @@
-//! The registry's contract, held to by a real etcd.
+//! The registry's contract, held to by a real etcd, also where it cannot be reached for a while.
 
-use std::time::Duration;
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use micro_core::{Error, Result};
 use micro_etcd::{EtcdConfig, EtcdRegistry};
-use micro_testkit::registry::RegistryTraits;
 
-/// Connects to the etcd that `MICRO_ETCD` or `ETCD_ENDPOINTS` names, or else to that of this machine.
-async fn connect() -> Result<EtcdRegistry> {
+/// The etcd that `MICRO_ETCD` or `ETCD_ENDPOINTS` names, or else that of this machine.
+fn addresses() -> Vec<String> {
     let named = ["MICRO_ETCD", "ETCD_ENDPOINTS"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok());
-    let addresses: Vec<String> = named
+    named
         .iter()
         .flat_map(|named| named.split(','))
         .map(str::to_owned)
-        .collect();
+        .collect()
+}
+
+async fn connect(addresses: Vec<String>) -> Result<EtcdRegistry> {
     let connected = EtcdRegistry::connect(EtcdConfig::from_addresses(&addresses)?).await;
     connected.map_err(|error: Error| {
         error.context(
@@ -25,14 +29,35 @@ async fn connect() -> Result<EtcdRegistry> {
     })
 }
 
-micro_testkit::registry_conformance!(
-    connect,
-    RegistryTraits {
-        // etcd grants no lease that is shorter than one and a half of its election timeout, which is 1 s.
-        min_ttl: Duration::from_secs(2),
-        // It looks for lapsed leases every half second, and counts in whole seconds.
-        lapse_delay: Duration::from_secs(3),
-        max_record: 1024 * 1024,
-        ..RegistryTraits::default()
-    },
-);
+mod contract {
+    use std::time::Duration;
+
+    use micro_testkit::registry::RegistryTraits;
+
+    use super::*;
+
+    micro_testkit::registry_conformance!(
+        || connect(addresses()),
+        RegistryTraits {
+            // etcd grants no lease that is shorter than one and a half of its election timeout, which is 1 s.
+            min_ttl: Duration::from_secs(2),
+            // It looks for lapsed leases every half second, and counts in whole seconds.
+            lapse_delay: Duration::from_secs(3),
+            max_record: 1024 * 1024,
+            ..RegistryTraits::default()
+        },
+    );
+}
+
+mod outages {
+    use super::*;
+
+    fn server() -> SocketAddr {
+        let addresses = addresses();
+        let first = addresses.first().map_or("127.0.0.1:2379", String::as_str);
+        let bare = first.trim_start_matches("http://");
+        bare.to_socket_addrs().unwrap().next().unwrap()
+    }
+
+    micro_testkit::registry_outages!(server, |address| connect(vec![address.to_string()]));
+}
