@@ -1,0 +1,114 @@
+//! Real servers of their own for tests and chaos runs: on free loopback ports, with data of their own, killed and
+//! started again as it pleases, without anybody else noticing.
+//!
+//! The programs are those that `cargo xtask backends up` installs. Where one is missing, [`start_or_skip`] says so aloud,
+//! and panics where servers must be had.
+
+mod consul;
+mod etcd;
+pub mod kubernetes;
+mod ports;
+mod process;
+mod programs;
+mod zookeeper;
+
+use std::fmt;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+
+pub use self::process::Server;
+
+/// The servers that can be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// etcd, a single member.
+    Etcd,
+    /// A Consul agent in development mode, which keeps its data in memory.
+    Consul,
+    /// ZooKeeper, standalone.
+    Zookeeper,
+    /// A Kubernetes API server with an etcd of its own. No kubelet and no controllers run beside it.
+    Kubernetes,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Etcd, Self::Consul, Self::Zookeeper, Self::Kubernetes];
+
+    /// Its name, which is also that of the registry that it serves.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::Consul => "consul",
+            Self::Zookeeper => "zookeeper",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match Self::ALL.into_iter().find(|kind| kind.name() == name) {
+            Some(kind) => Ok(kind),
+            None => bail!(
+                "there is no server called {name:?}; there are {}",
+                Self::ALL.map(Self::name).join(", ")
+            ),
+        }
+    }
+}
+
+/// Starts a server for a test, and waits until it serves.
+///
+/// # Returns
+///
+/// None where its program is not installed: the test is then left out, and says so on the standard error.
+///
+/// # Panics
+///
+/// When it does not start, and, with `CI` or `MICRO_REQUIRE_BACKENDS`, when its program is not installed.
+pub async fn start_or_skip(kind: Kind) -> Option<Server> {
+    start_with_or_skip(kind, &[]).await
+}
+
+/// The same with further arguments for the program.
+///
+/// # Panics
+///
+/// As [`start_or_skip`].
+pub async fn start_with_or_skip(kind: Kind, arguments: &[&str]) -> Option<Server> {
+    if let Err(missing) = programs::of(kind) {
+        let is_set =
+            |name| std::env::var(name).is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+        let is_required = ["CI", "MICRO_REQUIRE_BACKENDS"].into_iter().any(is_set);
+        assert!(!is_required, "this test needs a {kind} of its own: {missing:#}");
+        // Past the capture of the test's output, which nobody would see.
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: this test needs a {kind} of its own: {missing:#}"
+        );
+        return None;
+    }
+    let started = Server::start_with(kind, arguments).await;
+    Some(started.unwrap_or_else(|problem| panic!("{kind} does not start: {problem:#}")))
+}
+
+/// The body of an answer with status 200 to a plain HTTP request.
+///
+/// # Errors
+///
+/// When nobody answers, or with another status.
+pub async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<String> {
+    process::http(address, method, path, body).await
+}

@@ -1,0 +1,50 @@
+//! Where the programs are.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use crate::Kind;
+
+/// The program of a server.
+///
+/// # Errors
+///
+/// When it is not installed; the message says how to have it.
+pub(crate) fn of(kind: Kind) -> Result<PathBuf> {
+    let found = match kind {
+        Kind::Etcd => on_path("etcd"),
+        Kind::Consul => built("consul").or_else(|| on_path("consul")),
+        Kind::Zookeeper => on_path("java").filter(|_| ZOOKEEPER.iter().all(|file| Path::new(file).is_file())),
+        Kind::Kubernetes => built("kube-apiserver").filter(|_| on_path("etcd").is_some()),
+    };
+    match found {
+        Some(program) => Ok(program),
+        None => bail!("it is not installed; `cargo xtask backends up {kind}` installs it"),
+    }
+}
+
+/// Debian's ZooKeeper and what it logs with.
+pub(crate) const ZOOKEEPER: [&str; 2] = [
+    "/usr/share/java/zookeeper.jar",
+    "/usr/share/java/slf4j-simple.jar",
+];
+
+/// The folder of what `cargo xtask backends` keeps.
+pub(crate) fn home() -> PathBuf {
+    let named = std::env::var_os("MICRO_BACKENDS_HOME").filter(|value| !value.is_empty());
+    named.map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/backends"),
+        PathBuf::from,
+    )
+}
+
+fn built(name: &str) -> Option<PathBuf> {
+    Some(home().join("bin").join(name)).filter(|program| program.is_file())
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let search_path = std::env::var_os("PATH").unwrap_or_default();
+    let mut programs = std::env::split_paths(&search_path).map(|folder| folder.join(name));
+    programs.find(|program| program.is_file())
+}

@@ -1,0 +1,41 @@
+//! ZooKeeper, standalone.
+
+use std::net::SocketAddr;
+
+use anyhow::{Result, ensure};
+use tokio::process::Command;
+
+use crate::process::{Site, exchange};
+use crate::{Kind, programs};
+
+pub(crate) fn command(site: &Site<'_>) -> Result<Command> {
+    let configuration = site.data.join("zoo.cfg");
+    // Short ticks make short sessions possible, and with them fast tests of nodes that die.
+    std::fs::write(
+        &configuration,
+        format!(
+            "tickTime=500\nminSessionTimeout=1000\nmaxSessionTimeout=60000\nmaxClientCnxns=0\nclientPort={}\n\
+             clientPortAddress=127.0.0.1\nadmin.enableServer=false\n4lw.commands.whitelist=*\ndataDir={}\n",
+            site.ports[0],
+            site.data.join("zookeeper").display()
+        ),
+    )?;
+    let mut command = Command::new(programs::of(Kind::Zookeeper)?);
+    command
+        .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+        .args([
+            "-Dzookeeper.forceSync=no",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+        ])
+        .args(["-cp", &programs::ZOOKEEPER.join(":")])
+        .arg("org.apache.zookeeper.server.ZooKeeperServerMain")
+        .arg(configuration);
+    Ok(command)
+}
+
+/// Asks with `srvr`, because `ruok` is answered before the server serves.
+pub(crate) async fn probe(address: SocketAddr) -> Result<()> {
+    let answer = exchange(address, b"srvr").await?;
+    ensure!(answer.contains("Mode: standalone"), "it does not serve yet");
+    Ok(())
+}
