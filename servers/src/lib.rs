@@ -79,29 +79,39 @@ impl FromStr for Kind {
 ///
 /// When it does not start, and, with `CI` or `MICRO_REQUIRE_BACKENDS`, when its program is not installed.
 pub async fn start_or_skip(kind: Kind) -> Option<Server> {
-    start_with_or_skip(kind, &[]).await
+    is_installed_or_skip(kind).then_some(())?;
+    let started = Server::start(kind).await;
+    Some(started.unwrap_or_else(|problem| panic!("{problem:#}")))
 }
 
-/// The same with further arguments for the program.
+/// The same as [`Server::start_with`] is to [`Server::start`].
 ///
 /// # Panics
 ///
 /// As [`start_or_skip`].
 pub async fn start_with_or_skip(kind: Kind, arguments: &[&str]) -> Option<Server> {
-    if let Err(missing) = programs::of(kind) {
-        let is_set =
-            |name| std::env::var(name).is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
-        let is_required = ["CI", "MICRO_REQUIRE_BACKENDS"].into_iter().any(is_set);
-        assert!(!is_required, "this test needs a {kind} of its own: {missing:#}");
-        // Past the capture of the test's output, which nobody would see.
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped: this test needs a {kind} of its own: {missing:#}"
-        );
-        return None;
-    }
+    is_installed_or_skip(kind).then_some(())?;
     let started = Server::start_with(kind, arguments).await;
-    Some(started.unwrap_or_else(|problem| panic!("{kind} does not start: {problem:#}")))
+    Some(started.unwrap_or_else(|problem| panic!("{problem:#}")))
+}
+
+/// Whether a server's program is there. Where it is not, says so past the capture of the test's output.
+///
+/// # Panics
+///
+/// When it is not, and `CI` or `MICRO_REQUIRE_BACKENDS` is set.
+pub fn is_installed_or_skip(kind: Kind) -> bool {
+    let Err(missing) = programs::of(kind) else {
+        return true;
+    };
+    let needed = format!("this test starts a {kind} of its own: {missing:#}");
+    let is_set = |name| std::env::var(name).is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+    assert!(
+        !["CI", "MICRO_REQUIRE_BACKENDS"].into_iter().any(is_set),
+        "{needed}"
+    );
+    let _ = writeln!(std::io::stderr(), "skipped: {needed}");
+    false
 }
 
 /// The body of an answer with status 200 to a plain HTTP request.

@@ -27,6 +27,8 @@ pub struct Server {
     kind: Kind,
     ports: [u16; 6],
     arguments: Vec<String>,
+    /// Whether it may be asked without encryption and password whether it serves.
+    is_open: bool,
     data: TempDir,
     process: Option<Child>,
     /// What it needs itself: Kubernetes' etcd.
@@ -48,15 +50,20 @@ impl Server {
     ///
     /// When its program is not installed or does not come up in time; the message has the end of its log.
     pub async fn start(kind: Kind) -> Result<Self> {
-        Self::start_with(kind, &[]).await
+        Self::start_as(kind, &[], true).await
     }
 
-    /// The same with further arguments for the program.
+    /// The same with further arguments for the program, in which `{address}` stands for where clients connect to. It may
+    /// want encryption then, so it is waited for only until it accepts connections.
     ///
     /// # Errors
     ///
     /// As [`start`](Self::start).
     pub async fn start_with(kind: Kind, arguments: &[&str]) -> Result<Self> {
+        Self::start_as(kind, arguments, false).await
+    }
+
+    async fn start_as(kind: Kind, arguments: &[&str], is_open: bool) -> Result<Self> {
         let below = match kind {
             Kind::Kubernetes => Some(Box::new(Box::pin(Self::start(Kind::Etcd)).await?)),
             _ => None,
@@ -66,6 +73,7 @@ impl Server {
             ports: ports::free()?,
             arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(),
             data: TempDir::new()?,
+            is_open,
             process: None,
             below,
         };
@@ -134,10 +142,14 @@ impl Server {
             Kind::Zookeeper => zookeeper::command(&site)?,
             Kind::Kubernetes => kubernetes::command(&site)?,
         };
-        let log = self.data.path().join("log");
+        let (address, log) = (self.address().to_string(), self.data.path().join("log"));
         let output = File::create(&log)?;
         command
-            .args(&self.arguments)
+            .args(
+                self.arguments
+                    .iter()
+                    .map(|argument| argument.replace("{address}", &address)),
+            )
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -175,6 +187,10 @@ impl Server {
 
     async fn probe(&self) -> Result<()> {
         let address = self.address();
+        if !self.is_open {
+            TcpStream::connect(address).await?;
+            return Ok(());
+        }
         match self.kind {
             Kind::Etcd => etcd::probe(address).await,
             Kind::Consul => consul::probe(address).await,

@@ -7,12 +7,18 @@ use micro_core::registry::{Action, KnownNodes, Registry, Watcher};
 use micro_core::service::RegistrationOptions;
 use micro_core::{ErrorKind, Result};
 use micro_etcd::EtcdConfig;
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use micro_testkit::proxy::Proxy;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use crate::etcd::{Etcd, LONG, PATIENCE, connect, greeter, ids, next, register};
+
+fn config_of(proxy: &Proxy) -> EtcdConfig {
+    EtcdConfig {
+        endpoints: vec![proxy.address().to_string()],
+        ..EtcdConfig::default()
+    }
+}
 
 /// Reads changes until the watcher knows just these nodes.
 async fn until(watcher: &mut Watcher, known: &mut KnownNodes, wanted: &[&str]) {
@@ -37,7 +43,7 @@ async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
     register(&registry, &greeter("stays")).await;
     register(&registry, &greeter("goes")).await;
     until(&mut watcher, &mut known, &["goes", "stays"]).await;
-    etcd.kill().await;
+    etcd.server.kill().await.unwrap();
 
     let told = timeout(PATIENCE, watcher.next()).await.unwrap().unwrap_err();
     assert_eq!(told.kind(), ErrorKind::Unavailable);
@@ -49,7 +55,7 @@ async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
     );
 
     // The new server gets beyond the old one's revision, so that a watch from there on would see nothing of it.
-    etcd.start_empty().await;
+    etcd.server.start_empty().await.unwrap();
     let other = etcd.connect().await;
     for address in 0..20 {
         let mut new = greeter("comes");
@@ -74,7 +80,7 @@ async fn after_a_restart_with_data_only_what_is_new_is_told() {
     let registry = etcd.connect().await;
     register(&registry, &greeter("a")).await;
     let mut watcher = registry.watch(None).await.unwrap();
-    etcd.start_again().await;
+    etcd.server.start_again().await.unwrap();
     register(&registry, &greeter("a")).await;
     register(&registry, &greeter("b")).await;
     let told = next(&mut watcher).await;
@@ -88,8 +94,8 @@ async fn after_a_restart_with_data_only_what_is_new_is_told() {
 async fn what_happened_while_the_connection_was_cut_is_told_though_etcd_forgot_it() {
     let Some(etcd) = Etcd::start().await else { return };
     let direct = etcd.connect().await;
-    let mut proxy = Proxy::open(etcd.port).await;
-    let registry = connect(proxy.config()).await;
+    let mut proxy = Proxy::open(etcd.server.address()).await.unwrap();
+    let registry = connect(config_of(&proxy)).await;
     register(&direct, &greeter("a")).await;
     let mut watcher = registry.watch(Some("greeter")).await.unwrap();
     proxy.cut().await;
@@ -109,7 +115,7 @@ async fn what_happened_while_the_connection_was_cut_is_told_though_etcd_forgot_i
         timeout(PATIENCE, watcher.next()).await.unwrap().is_err(),
         "the trouble is told"
     );
-    proxy.mend().await;
+    proxy.mend().await.unwrap();
     let told = [next(&mut watcher).await, next(&mut watcher).await];
     let told = told.map(|change| (change.action, change.service));
     assert_eq!(
@@ -121,8 +127,8 @@ async fn what_happened_while_the_connection_was_cut_is_told_though_etcd_forgot_i
 #[tokio::test]
 async fn one_endpoint_that_is_away_is_left_for_the_next() {
     let Some(etcd) = Etcd::start().await else { return };
-    let mut proxy = Proxy::open(etcd.port).await;
-    let mut config = proxy.config();
+    let mut proxy = Proxy::open(etcd.server.address()).await.unwrap();
+    let mut config = config_of(&proxy);
     config.endpoints.push(etcd.address());
     let registry = connect(config.clone()).await;
     let mut watcher = registry.watch(None).await.unwrap();
@@ -177,7 +183,7 @@ async fn a_service_is_back_when_its_registry_is_back_without_data() {
         .unwrap();
     let running = service.start().await.unwrap();
     assert_eq!(registry.get_service("greeter").await.unwrap()[0].nodes.len(), 1);
-    etcd.start_empty().await;
+    etcd.server.start_empty().await.unwrap();
     let seen = etcd.connect().await;
     let mut watcher = seen.watch(Some("greeter")).await.unwrap();
     if seen.get_service("greeter").await.is_err() {
@@ -188,54 +194,4 @@ async fn a_service_is_back_when_its_registry_is_back_without_data() {
         seen.get_service("greeter").await.unwrap_err().kind(),
         ErrorKind::NotFound
     );
-}
-
-/// Between a registry and etcd, so that the connection can be cut.
-struct Proxy {
-    port: u16,
-    to: u16,
-    task: JoinHandle<()>,
-}
-
-impl Proxy {
-    async fn open(to: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let task = tokio::spawn(carry(listener, to));
-        Self { port, to, task }
-    }
-
-    fn config(&self) -> EtcdConfig {
-        EtcdConfig {
-            endpoints: vec![format!("127.0.0.1:{}", self.port)],
-            ..EtcdConfig::default()
-        }
-    }
-
-    /// Ends all connections and takes no more.
-    async fn cut(&mut self) {
-        self.task.abort();
-        let _ = (&mut self.task).await;
-    }
-
-    async fn mend(&mut self) {
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).await.unwrap();
-        self.task = tokio::spawn(carry(listener, self.to));
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-async fn carry(listener: TcpListener, to: u16) {
-    let mut connections = tokio::task::JoinSet::new();
-    while let Ok((mut from, _)) = listener.accept().await {
-        connections.spawn(async move {
-            let mut to = TcpStream::connect(("127.0.0.1", to)).await?;
-            copy_bidirectional(&mut from, &mut to).await
-        });
-    }
 }

@@ -69,7 +69,7 @@ async fn a_user_with_the_right_password_and_role_is_let_in() {
     registry.register(&greeter("a"), LONG).await.unwrap();
     assert_eq!(next(&mut watcher).await.service, greeter("a"));
     // A restarted etcd knows the users, but not the tokens that it gave them.
-    etcd.start_again().await;
+    etcd.server.start_again().await.unwrap();
     register(&registry, &greeter("a")).await;
     register(&registry, &greeter("b")).await;
     assert_eq!(next(&mut watcher).await.service, greeter("b"));
@@ -116,13 +116,14 @@ async fn both_sides_show_their_certificates() {
         std::fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let arguments = vec![
+    let arguments = [
         format!("--cert-file={}", file("server.pem", &server.certificates)),
         format!("--key-file={}", file("server.key", &server.key)),
         format!("--trusted-ca-file={}", file("ca.pem", authority.pem.as_bytes())),
         "--client-cert-auth".to_owned(),
     ];
-    let Some(etcd) = Etcd::spawn("https", arguments) else {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let Some(etcd) = Etcd::start_encrypted(&arguments).await else {
         return;
     };
     let with = |authorities: &Authority, identity| EtcdConfig {
