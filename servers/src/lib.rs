@@ -114,11 +114,11 @@ pub fn is_installed_or_skip(kind: Kind) -> bool {
     false
 }
 
-/// The body of an answer with status 200 to a plain HTTP request.
+/// The body of a successful answer to a plain HTTP request.
 ///
 /// # Errors
 ///
-/// When nobody answers, or with another status.
+/// When nobody answers, or with a status that is none of success.
 pub async fn http(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<String> {
     process::http(address, method, path, body).await
 }

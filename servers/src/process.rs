@@ -220,6 +220,7 @@ pub(crate) async fn http(address: SocketAddr, method: &str, path: &str, body: &s
     let answer = exchange(address, request.as_bytes()).await?;
     let (head, body) = answer.split_once("\r\n\r\n").context("it is no HTTP answer")?;
     let status = head.lines().next().unwrap_or_default();
-    ensure!(status.contains(" 200 "), "{method} {path}: {status}: {body}");
+    let is_success = status.split(' ').nth(1).is_some_and(|code| code.starts_with('2'));
+    ensure!(is_success, "{method} {path}: {status}: {body}");
     Ok(body.to_owned())
 }
