@@ -25,24 +25,29 @@ import (
 // target is what call and stream have in common: whom to ask, and how.
 type target struct {
 	address, service, codec, endpoint string
-	timeout, lookup                   time.Duration
+	timeout                           time.Duration
+	records                           func() (registry.Registry, error)
 	headers                           headerFlags
 }
 
 func (t *target) register(flags *flag.FlagSet) {
-	flags.StringVar(&t.address, "address", "", "host:port of the server; without it the service is looked up over mdns")
+	flags.StringVar(&t.address, "address", "", "host:port of the server; without it the service is looked up in the registry")
 	flags.StringVar(&t.service, "service", "interop.greeter", "service name")
 	flags.StringVar(&t.codec, "codec", "protobuf", "protobuf, json, proto-rpc or json-rpc")
 	flags.StringVar(&t.endpoint, "endpoint", "Greeter.Hello", "endpoint to call")
 	flags.DurationVar(&t.timeout, "timeout", 5*time.Second, "request timeout of a call")
-	flags.DurationVar(&t.lookup, "lookup", 500*time.Millisecond, "time to wait for mdns answers")
+	t.records = where(flags, "mdns")
 	flags.Var(&t.headers, "header", "metadata to send, as key=value; may be repeated")
 }
 
-func (t *target) client() client.Client {
+func (t *target) client() (client.Client, error) {
 	records := registry.NewMemoryRegistry()
 	if t.address == "" {
-		records = registry.NewMDNSRegistry(registry.Timeout(t.lookup))
+		found, err := t.records()
+		if err != nil {
+			return nil, err
+		}
+		records = found
 	}
 	options := []client.Option{
 		client.Registry(records),
@@ -50,7 +55,7 @@ func (t *target) client() client.Client {
 		client.Retries(0),
 		client.RequestTimeout(t.timeout),
 	}
-	return client.NewClient(options...)
+	return client.NewClient(options...), nil
 }
 
 func (t *target) callOptions() []client.CallOption {
@@ -81,7 +86,10 @@ func call(arguments []string) error {
 	if err := protojson.Unmarshal([]byte(*body), request); err != nil {
 		return fmt.Errorf("reading --body for %s: %w", to.endpoint, err)
 	}
-	asking := to.client()
+	asking, err := to.client()
+	if err != nil {
+		return err
+	}
 	for range *repeat {
 		proto.Reset(response)
 		err := asking.Call(to.context(), asking.NewRequest(to.service, to.endpoint, request), response, to.callOptions()...)
@@ -121,8 +129,11 @@ func stream(arguments []string) error {
 	count := flags.Int("messages", 3, "number of messages")
 	flags.Parse(arguments)
 
-	service := greeter.NewGreeterService(to.service, to.client())
-	var err error
+	calling, err := to.client()
+	if err != nil {
+		return err
+	}
+	service := greeter.NewGreeterService(to.service, calling)
 	switch to.endpoint {
 	case "Greeter.Count":
 		err = receiveCount(&to, service, *count)

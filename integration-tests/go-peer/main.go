@@ -14,9 +14,9 @@ const usage = `usage: go-peer <command> [flags]
   server            serve Greeter until interrupted
   call              call a unary endpoint
   stream            open Greeter.Count or Greeter.Echo
-  list              list the services found over mdns
-  get NAME          look a service up over mdns
-  watch [NAME]      print changes seen over mdns
+  list              list the services of a registry
+  get NAME          look a service up in a registry
+  watch [NAME]      print changes that a registry tells
   subscribe         print the events of a topic until interrupted
   publish           publish greetings to a topic
 

@@ -8,10 +8,36 @@ import (
 	"time"
 
 	"go-micro.dev/v5/registry"
+	"go-micro.dev/v5/registry/consul"
+	"go-micro.dev/v5/registry/etcd"
 )
 
+// where adds the flags that choose a registry, and returns what connects to it once they are parsed.
+func where(flags *flag.FlagSet, byDefault string) func() (registry.Registry, error) {
+	name := flags.String("registry", byDefault, "mdns, memory, etcd or consul")
+	address := flags.String("registry-address", "", "address of etcd or consul")
+	wait := flags.Duration("lookup", 500*time.Millisecond, "time to wait for mdns answers")
+	return func() (registry.Registry, error) {
+		switch *name {
+		case "mdns":
+			return registry.NewMDNSRegistry(registry.Timeout(*wait)), nil
+		case "memory":
+			return registry.NewMemoryRegistry(), nil
+		case "etcd":
+			return etcd.NewEtcdRegistry(registry.Addrs(*address)), nil
+		case "consul":
+			return consul.NewConsulRegistry(registry.Addrs(*address)), nil
+		default:
+			return nil, fmt.Errorf("unknown registry %q: use mdns, memory, etcd or consul", *name)
+		}
+	}
+}
+
 func list(arguments []string) error {
-	records, _ := lookup("list", arguments)
+	records, _, err := lookup("list", arguments)
+	if err != nil {
+		return err
+	}
 	services, err := records.ListServices()
 	if err != nil {
 		return err
@@ -20,7 +46,10 @@ func list(arguments []string) error {
 }
 
 func get(arguments []string) error {
-	records, name := lookup("get", arguments)
+	records, name, err := lookup("get", arguments)
+	if err != nil {
+		return err
+	}
 	if name == "" {
 		return errors.New("missing the service name")
 	}
@@ -32,7 +61,10 @@ func get(arguments []string) error {
 }
 
 func watch(arguments []string) error {
-	records, name := lookup("watch", arguments)
+	records, name, err := lookup("watch", arguments)
+	if err != nil {
+		return err
+	}
 	var options []registry.WatchOption
 	if name != "" {
 		options = append(options, registry.WatchService(name))
@@ -54,12 +86,13 @@ func watch(arguments []string) error {
 	}
 }
 
-// lookup gives the mdns registry and the name that follows the flags, if any.
-func lookup(command string, arguments []string) (registry.Registry, string) {
+// lookup gives the registry that the flags choose, mdns by default, and the name that follows the flags, if any.
+func lookup(command string, arguments []string) (registry.Registry, string, error) {
 	flags := flag.NewFlagSet(command, flag.ExitOnError)
-	wait := flags.Duration("lookup", 500*time.Millisecond, "time to wait for mdns answers")
+	connect := where(flags, "mdns")
 	flags.Parse(arguments)
-	return registry.NewMDNSRegistry(registry.Timeout(*wait)), flags.Arg(0)
+	records, err := connect()
+	return records, flags.Arg(0), err
 }
 
 func printServices(services []*registry.Service) error {

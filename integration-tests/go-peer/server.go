@@ -19,7 +19,6 @@ import (
 	debugproto "go-micro.dev/v5/debug/proto"
 	microerrors "go-micro.dev/v5/errors"
 	"go-micro.dev/v5/metadata"
-	"go-micro.dev/v5/registry"
 	"go-micro.dev/v5/server"
 
 	"github.com/micro-rust/micro/integration-tests/go-peer/greeter"
@@ -35,27 +34,21 @@ func serve(arguments []string) error {
 	id := flags.String("id", uuid.New().String(), "the node id is <name>-<id>")
 	version := flags.String("version", "latest", "service version")
 	address := flags.String("address", "127.0.0.1:0", "address to listen on")
-	registryName := flags.String("registry", "memory", "mdns or memory")
+	records := where(flags, "memory")
 	untilStdinCloses := flags.Bool("until-stdin-closes", false, "stop when standard input ends, too")
 	flags.Parse(arguments)
 
-	var records registry.Registry
-	switch *registryName {
-	case "mdns":
-		records = registry.NewMDNSRegistry()
-	case "memory":
-		records = registry.NewMemoryRegistry()
-	default:
-		return fmt.Errorf("unknown registry %q: use mdns or memory", *registryName)
+	found, err := records()
+	if err != nil {
+		return err
 	}
-
 	service := server.NewServer(
 		server.Name(*name),
 		server.Id(*id),
 		server.Version(*version),
 		server.Address(*address),
-		server.Registry(records),
-		server.Broker(broker.NewHttpBroker(broker.Addrs("127.0.0.1:0"), broker.Registry(records))),
+		server.Registry(found),
+		server.Broker(broker.NewHttpBroker(broker.Addrs("127.0.0.1:0"), broker.Registry(found))),
 	)
 	handler := &greeterHandler{servedBy: "go-micro-v5/" + *name + "-" + *id}
 	if err := greeter.RegisterGreeterHandler(service, handler); err != nil {
@@ -84,7 +77,7 @@ func serve(arguments []string) error {
 	case <-interrupted:
 	case <-stdinClosed:
 	}
-	err := service.Stop()
+	err = service.Stop()
 	fmt.Println("stopped")
 	return err
 }

@@ -10,4 +10,5 @@ mod calling_go;
 mod debug;
 mod called_by_go;
 mod over_mdns;
+mod over_servers;
 mod events;
