@@ -3,6 +3,7 @@
 mod backends;
 mod bench;
 mod cargo;
+mod clients;
 mod steps;
 mod test;
 mod tidy;

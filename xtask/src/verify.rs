@@ -1,7 +1,7 @@
 //! `cargo xtask verify`: every check that only reads.
 
 use crate::tidy::workspace::Workspace;
-use crate::{cargo, steps, tidy};
+use crate::{cargo, clients, steps, tidy};
 
 pub(crate) const HELP: &str = "\
 Check everything that needs no running service; changes nothing
@@ -11,6 +11,7 @@ Usage: cargo xtask verify
 Steps:
   format         cargo fmt --all --check
   house rules    cargo xtask tidy
+  clients        neither micro-core nor the facade by default pulls the client library of a plugin
   packages       cargo package --list, for each published crate
   lints          cargo clippy --workspace --all-targets -- -D warnings
   documentation  cargo doc --workspace --no-deps, with warnings denied
@@ -29,6 +30,7 @@ pub(crate) fn run() -> Result<(), String> {
         steps::shown(&mut cargo::command(["fmt", "--all", "--check"]))
     });
     steps.step("house rules", tidy::check);
+    steps.step("clients", clients::check);
     steps.step("packages", packages);
     steps.step("lints", || {
         steps::shown(&mut cargo::command([

@@ -3,7 +3,8 @@
 use super::workspace::{Kind, Package, Workspace};
 
 const CORE: &str = "micro-core";
-const TESTKIT: &str = "micro-testkit";
+/// What tests may depend on: the suites, and real servers to run them against.
+const FOR_TESTS: &[&str] = &["micro-testkit", "servers"];
 
 /// Dependencies that the rules below forbid and that are wanted all the same, as (package, dependency).
 ///
@@ -21,7 +22,7 @@ fn complaints_about(package: &Package) -> Vec<String> {
     };
     let forbidden = package.ours.iter().filter(|dependency| {
         let name = dependency.name.as_str();
-        let for_tests = dependency.kind == Kind::Development && name == TESTKIT;
+        let for_tests = dependency.kind == Kind::Development && FOR_TESTS.contains(&name);
         !allowed.contains(&name) && !for_tests && !EXCEPTIONS.contains(&(package.name.as_str(), name))
     });
     forbidden
@@ -44,10 +45,11 @@ fn complaint(package: &Package, dependency: &str, allowed: &[&str]) -> String {
         allowed.join(", ")
     };
     format!(
-        "{}/Cargo.toml: {} depends on {dependency}, but may depend on {allowed} (and in tests on {TESTKIT}): move what is \
+        "{}/Cargo.toml: {} depends on {dependency}, but may depend on {allowed} (and in tests on {}): move what is \
          shared into {CORE}, or state the exception in xtask/src/tidy/graph.rs and its reason in ARCHITECTURE.md",
         package.directory.display(),
         package.name,
+        FOR_TESTS.join(" and "),
     )
 }
 
@@ -69,7 +71,11 @@ mod tests {
         let plugin = with(
             "micro-etcd",
             "plugins/etcd",
-            &[(CORE, Kind::Normal), (TESTKIT, Kind::Development)],
+            &[
+                (CORE, Kind::Normal),
+                (FOR_TESTS[0], Kind::Development),
+                (FOR_TESTS[1], Kind::Development),
+            ],
         );
         assert!(complaints_about(&plugin).is_empty());
     }
@@ -92,13 +98,13 @@ mod tests {
 
     #[test]
     fn the_testkit_is_for_tests_alone() {
-        let plugin = with("micro-etcd", "plugins/etcd", &[(TESTKIT, Kind::Normal)]);
+        let plugin = with("micro-etcd", "plugins/etcd", &[(FOR_TESTS[0], Kind::Normal)]);
         assert_eq!(complaints_about(&plugin).len(), 1);
     }
 
     #[test]
     fn core_and_codegen_depend_on_none_of_ours() {
-        assert!(complaints_about(&with(CORE, CORE, &[(TESTKIT, Kind::Development)])).is_empty());
+        assert!(complaints_about(&with(CORE, CORE, &[(FOR_TESTS[0], Kind::Development)])).is_empty());
         assert_eq!(
             complaints_about(&with(CORE, CORE, &[("micro-config", Kind::Normal)])).len(),
             1
