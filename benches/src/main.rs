@@ -5,6 +5,7 @@ mod suite;
 mod calls;
 mod streams;
 mod idle;
+mod registries;
 mod fleet;
 mod process;
 mod usage;
@@ -37,9 +38,10 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    match options.role {
-        Some(Role::Serve { peer }) => server::run(&measured_runtime()?, peer),
-        Some(Role::Load { peer, address }) => load::run(&measured_runtime()?, peer, address),
+    match &options.role {
+        Some(Role::Serve { peer }) => server::run(&measured_runtime()?, *peer),
+        Some(Role::Load { peer, address }) => load::run(&measured_runtime()?, *peer, *address),
+        Some(Role::Watch { flags }) => measured_runtime()?.block_on(registries::watch(flags)),
         None => suite_runtime()?.block_on(suite::run(options)),
     }
 }

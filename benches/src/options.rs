@@ -7,9 +7,9 @@ use clap::{Parser, Subcommand};
 
 use crate::peers::PeerName;
 
-/// Measure calls, streams and idle connections of several peers beside each other
+/// Measure calls, streams and idle connections of several peers beside each other, and registries
 ///
-/// Without `--calls`, `--streams` or `--idle` it measures calls. Markdown tables go to the standard output, progress to
+/// Without `--calls`, `--streams`, `--idle` or `--registries` it measures calls. Markdown tables go to the standard output, progress to
 /// the standard error.
 #[derive(Parser, Debug)]
 #[command(
@@ -32,6 +32,10 @@ pub(crate) struct Options {
     /// Measure the memory of idle connections
     #[arg(long)]
     pub(crate) idle: bool,
+
+    /// Measure registries beside each other, each with a server of its own: etcd, consul, zookeeper, kubernetes
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) registries: Vec<servers::Kind>,
 
     /// Count system calls per call too, in one extra round; needs perf and the right to trace
     #[arg(long)]
@@ -90,12 +94,18 @@ pub(crate) enum Role {
         /// The address that the server printed
         address: SocketAddr,
     },
+    /// Watch a registry (the suite starts it): print how many nodes are known, each time a line comes in
+    Watch {
+        /// Flags of the framework
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
 }
 
 impl Options {
     /// Whether calls are to be measured, which is so unless something else is asked for alone.
     pub(crate) fn wants_calls(&self) -> bool {
-        self.calls || !(self.streams || self.idle)
+        self.calls || !(self.streams || self.idle || !self.registries.is_empty())
     }
 
     /// The peers, each once.
@@ -135,6 +145,16 @@ impl Options {
     pub(crate) fn warm_up(&self) -> Duration {
         self.warm_up
             .unwrap_or(Duration::from_millis(if self.quick { 100 } else { 200 }))
+    }
+
+    /// Nodes of the registries' watchers.
+    pub(crate) fn nodes(&self) -> usize {
+        if self.quick { 200 } else { 5000 }
+    }
+
+    /// How long registries are left to themselves.
+    pub(crate) fn rest(&self) -> Duration {
+        Duration::from_secs(if self.quick { 10 } else { 60 })
     }
 
     pub(crate) fn connections(&self) -> usize {

@@ -31,6 +31,7 @@ pub struct Proxy {
 struct Counts {
     accepted: AtomicUsize,
     open: AtomicUsize,
+    sent: AtomicUsize,
 }
 
 impl Proxy {
@@ -62,6 +63,11 @@ impl Proxy {
     /// How many connections it has accepted, also those that it hung up on.
     pub fn accepted(&self) -> usize {
         self.counts.accepted.load(Ordering::Relaxed)
+    }
+
+    /// How many pieces clients have sent. Each is one that they wrote at once: mostly a request.
+    pub fn sent(&self) -> usize {
+        self.counts.sent.load(Ordering::Relaxed)
     }
 
     /// How many connections are open.
@@ -156,9 +162,8 @@ async fn carry_all(
                 let open = Open::new(counts.clone());
                 let silent_below = silent_below.clone();
                 connections.spawn(async move {
-                    let _open = open;
                     // Whoever is at its ends sees that it ended.
-                    let _ = carry(stream, server, number, silent_below).await;
+                    let _ = carry(stream, server, number, silent_below, &open.0).await;
                 });
             }
             Some(_) = connections.join_next() => {}
@@ -187,14 +192,21 @@ async fn carry(
     server: SocketAddr,
     number: usize,
     mut silent_below: watch::Receiver<usize>,
+    counts: &Counts,
 ) -> io::Result<()> {
     while_silent(&mut silent_below, number).await;
     let mut far = TcpStream::connect(server).await?;
     let (near_reader, near_writer) = near.split();
     let (far_reader, far_writer) = far.split();
     tokio::try_join!(
-        one_way(near_reader, far_writer, number, silent_below.clone()),
-        one_way(far_reader, near_writer, number, silent_below),
+        one_way(
+            near_reader,
+            far_writer,
+            number,
+            silent_below.clone(),
+            Some(&counts.sent)
+        ),
+        one_way(far_reader, near_writer, number, silent_below, None),
     )?;
     Ok(())
 }
@@ -204,6 +216,7 @@ async fn one_way(
     mut to: impl AsyncWrite + Unpin,
     number: usize,
     mut silent_below: watch::Receiver<usize>,
+    count: Option<&AtomicUsize>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -211,6 +224,9 @@ async fn one_way(
         while_silent(&mut silent_below, number).await;
         if read == 0 {
             return to.shutdown().await;
+        }
+        if let Some(count) = count {
+            count.fetch_add(1, Ordering::Relaxed);
         }
         to.write_all(&buffer[..read]).await?;
     }
@@ -262,7 +278,7 @@ mod tests {
         let mut proxy = Proxy::open(server).await.unwrap();
         let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
         assert!(says(&mut stream).await);
-        assert_eq!((proxy.accepted(), proxy.connections()), (1, 1));
+        assert_eq!((proxy.accepted(), proxy.connections(), proxy.sent()), (1, 1, 1));
         proxy.cut().await;
         assert!(!says(&mut stream).await);
         assert!(TcpStream::connect(proxy.address()).await.is_err());

@@ -11,6 +11,7 @@ use crate::{Kind, programs};
 
 /// May do everything. It guards a server on loopback that has nothing to hide.
 pub const TOKEN: &str = "backends-admin-token";
+const PODS: &str = "/api/v1/namespaces/default/pods";
 
 pub(crate) fn command(site: &Site<'_>) -> Result<Command> {
     let below = site.below.context("it needs an etcd")?;
@@ -85,6 +86,43 @@ pub async fn request(address: SocketAddr, method: &str, path: &str, body: &str) 
         problem.trim()
     );
     Ok(answer)
+}
+
+/// What a program needs to know to ask the server as the pod of this name.
+pub fn variables(pod: &str) -> Vec<(String, String)> {
+    let variables = [
+        ("KUBERNETES_TOKEN", TOKEN.to_owned()),
+        ("KUBERNETES_CACERT", authority().display().to_string()),
+        ("HOSTNAME", pod.to_owned()),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// Makes a pod that runs, as far as the server knows: no kubelet says otherwise.
+///
+/// # Errors
+///
+/// When there is one of this name, or the server does not answer.
+pub async fn start_pod(address: SocketAddr, name: &str) -> Result<()> {
+    let pod = format!(
+        r#"{{ "apiVersion": "v1", "kind": "Pod", "metadata": {{ "name": "{name}" }},
+             "spec": {{ "containers": [{{ "name": "node", "image": "none" }}] }} }}"#
+    );
+    let running = r#"{ "status": { "phase": "Running" } }"#;
+    request(address, "POST", PODS, &pod).await?;
+    request(address, "PATCH", &format!("{PODS}/{name}/status"), running).await?;
+    Ok(())
+}
+
+/// Takes a pod away, at once.
+///
+/// # Errors
+///
+/// When there is none of this name, or the server does not answer.
+pub async fn end_pod(address: SocketAddr, name: &str) -> Result<()> {
+    let path = format!("{PODS}/{name}?gracePeriodSeconds=0");
+    request(address, "DELETE", &path, "").await?;
+    Ok(())
 }
 
 /// The certificate of the authority that its own is from (PEM).

@@ -1,0 +1,283 @@
+//! Registries beside each other, each with a server of its own: how soon a node is seen, what a node costs the server
+//! when nothing happens, and what a watcher costs its process.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use micro::registry::{Action, Node, RegisterOptions, Registry, ServiceRecord, Watcher};
+use micro::{Arguments, Service, Settings};
+use micro_testkit::proxy::Proxy;
+use servers::{Kind, Server};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::options::Options;
+use crate::statistics::percentile;
+use crate::suite::progress;
+use crate::table::{Table, precise};
+use crate::usage::resident_bytes;
+
+/// How often a node is registered, to see how soon it is seen.
+const SEEN: usize = 200;
+/// How many nodes of a watcher are registered by one member: a pod of Kubernetes has room for no more.
+const NODES_OF_ONE: usize = 100;
+/// How many of them are of one service.
+const NODES_OF_SERVICE: usize = 10;
+const OPTIONS: RegisterOptions = RegisterOptions {
+    ttl: Some(Duration::from_secs(600)),
+};
+/// Far more than anything takes.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Measures each and gives the table.
+pub(crate) async fn measure(options: &Options) -> Result<String> {
+    let heads = [
+        "registry".to_owned(),
+        "seen p50 ms".to_owned(),
+        "seen p99 ms".to_owned(),
+        "messages/node/min".to_owned(),
+        format!("watcher of {} nodes MiB", options.nodes()),
+    ];
+    let mut table = Table::new(heads.into());
+    for &kind in &options.registries {
+        progress(&format!("{kind}: start a server"));
+        let server = Server::start(kind).await?;
+        let place = Place {
+            kind,
+            address: server.address(),
+        };
+        progress(&format!("{kind}: how soon is a node seen"));
+        let seen = seen(place)
+            .await
+            .with_context(|| format!("{kind}: register and watch"))?;
+        progress(&format!("{kind}: what does a node cost the server at rest"));
+        let messages = at_rest(place, options.rest())
+            .await
+            .with_context(|| format!("{kind}: a service at rest"))?;
+        progress(&format!("{kind}: what does a watcher cost"));
+        let memory = memory(place, options.nodes())
+            .await
+            .with_context(|| format!("{kind}: a watcher of many nodes"))?;
+        table.push(vec![
+            kind.to_string(),
+            milliseconds(percentile(&seen, 50)),
+            milliseconds(percentile(&seen, 99)),
+            precise(messages),
+            precise(memory),
+        ]);
+    }
+    Ok(table.to_string())
+}
+
+/// A registry's server, or a proxy before it.
+#[derive(Clone, Copy)]
+struct Place {
+    kind: Kind,
+    address: SocketAddr,
+}
+
+/// What a program is told to join.
+struct Membership {
+    flags: Vec<String>,
+    variables: Vec<(String, String)>,
+}
+
+impl Place {
+    /// One more member: at Kubernetes a pod of its own, of which `server` knows.
+    async fn join(self, server: SocketAddr) -> Result<Membership> {
+        let variables = if self.kind == Kind::Kubernetes {
+            let pod = format!("bench-{:016x}", fastrand::u64(..));
+            servers::kubernetes::start_pod(server, &pod).await?;
+            servers::kubernetes::variables(&pod)
+        } else {
+            Vec::new()
+        };
+        Ok(Membership {
+            flags: vec![
+                format!("--registry={}", self.kind),
+                format!("--registry_address={}", self.address),
+            ],
+            variables,
+        })
+    }
+
+    async fn settings(self, server: SocketAddr) -> Result<Settings> {
+        let membership = self.join(server).await?;
+        let arguments = Arguments::new("bench").default_value("server_address", "127.0.0.1:0");
+        Ok(arguments.parse_from(membership.flags, membership.variables)?)
+    }
+
+    async fn registry(self) -> Result<Arc<dyn Registry>> {
+        Ok(self.settings(self.address).await?.connect_registry().await?)
+    }
+}
+
+fn milliseconds(nanoseconds: u64) -> String {
+    precise(nanoseconds as f64 / 1e6)
+}
+
+/// Nanoseconds from each registration's begin until a watcher of another connection has told of it, sorted.
+async fn seen(place: Place) -> Result<Vec<u64>> {
+    let (here, there) = (place.registry().await?, place.registry().await?);
+    let mut watcher = there.watch(Some("seen")).await?;
+    let mut times = Vec::new();
+    for number in 0..SEEN {
+        let record = record("seen", number);
+        let began = Instant::now();
+        let (registered, told) = tokio::join!(
+            here.register(&record, OPTIONS),
+            timeout(PATIENCE, next(&mut watcher, Action::Create))
+        );
+        registered?;
+        told.context("the watcher tells nothing")??;
+        times.push(u64::try_from(began.elapsed().as_nanos())?);
+        here.deregister(&record).await?;
+        timeout(PATIENCE, next(&mut watcher, Action::Delete))
+            .await
+            .context("the watcher tells nothing")??;
+    }
+    times.sort_unstable();
+    Ok(times)
+}
+
+async fn next(watcher: &mut Watcher, action: Action) -> Result<()> {
+    while watcher.next().await?.action != action {}
+    Ok(())
+}
+
+/// The messages that one service which calls another sends to the server in a minute, with the default times: its own
+/// registration's, and the watch of the service that it calls.
+async fn at_rest(place: Place, rest: Duration) -> Result<f64> {
+    let called = place.registry().await?;
+    called.register(&record("called", 0), OPTIONS).await?;
+    let proxy = Proxy::open(place.address).await?;
+    let through = Place {
+        address: proxy.address(),
+        ..place
+    };
+    let registry = through.settings(place.address).await?.connect_registry().await?;
+    let service = Service::builder("resting")
+        .registry(registry)
+        .address("127.0.0.1:0")
+        .build()?;
+    let running = service.start().await?;
+    let client = running.client();
+    // It does not answer, but now it is watched.
+    let _ = timeout(
+        Duration::from_secs(1),
+        client.call_plain::<(), ()>("called", "Nothing.At", ()),
+    )
+    .await;
+    let before = proxy.sent();
+    sleep(rest).await;
+    let sent = proxy.sent() - before;
+    running.stop().await?;
+    Ok(sent as f64 * 60.0 / rest.as_secs_f64())
+}
+
+/// The MiB by which a process grows that watches all services, for so many nodes.
+async fn memory(place: Place, nodes: usize) -> Result<f64> {
+    let mut watching = Watching::start(place.join(place.address).await?)?;
+    watching.known().await?;
+    let before = resident_bytes(watching.id()?)?;
+    let mut members = Vec::new();
+    for first in (0..nodes).step_by(NODES_OF_ONE) {
+        let member = place.registry().await?;
+        for number in first..nodes.min(first + NODES_OF_ONE) {
+            let service = format!("many-{}", number / NODES_OF_SERVICE);
+            member.register(&record(&service, number), OPTIONS).await?;
+        }
+        members.push(member);
+    }
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let known = watching.known().await?;
+        if known >= nodes {
+            break;
+        }
+        if Instant::now() > until {
+            bail!("the watcher knows only {known} of {nodes} nodes");
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let after = resident_bytes(watching.id()?)?;
+    Ok(after.saturating_sub(before) as f64 / 1024.0 / 1024.0)
+}
+
+fn record(service: &str, number: usize) -> ServiceRecord {
+    let node = Node::new(
+        format!("{service}-{number}"),
+        format!("127.0.0.1:{}", 1024 + number),
+    )
+    .with_metadata("protocol", "mucp")
+    .with_metadata("transport", "http");
+    ServiceRecord::new(service, "latest").with_nodes(vec![node])
+}
+
+/// A process that watches.
+struct Watching {
+    child: Child,
+    input: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Watching {
+    fn start(membership: Membership) -> Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("watch")
+            .args(membership.flags)
+            .envs(membership.variables)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(Self {
+            input: child.stdin.take().context("no standard input")?,
+            lines: BufReader::new(child.stdout.take().context("no standard output")?).lines(),
+            child,
+        })
+    }
+
+    fn id(&self) -> Result<u32> {
+        self.child.id().context("the watching process ended")
+    }
+
+    /// How many nodes it knows.
+    async fn known(&mut self) -> Result<usize> {
+        self.input.write_all(b"\n").await?;
+        let line = timeout(PATIENCE, self.lines.next_line())
+            .await
+            .context("the watching process hangs")??;
+        Ok(line.context("the watching process ended")?.parse()?)
+    }
+}
+
+/// The process: watches everything, and says how many nodes it knows whenever a line comes in.
+pub(crate) async fn watch(flags: &[String]) -> Result<()> {
+    let registry = Arguments::new("bench")
+        .parse_from(flags, std::env::vars())?
+        .connect_registry()
+        .await?;
+    let mut watcher = registry.watch(None).await?;
+    // Only counted: what the watcher itself keeps is what is measured.
+    let mut known = 0;
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    loop {
+        tokio::select! {
+            line = lines.next_line() => match line? {
+                Some(_) => println!("{known}"),
+                None => return Ok(()),
+            },
+            change = watcher.next() => match change {
+                Ok(change) if change.action == Action::Create => known += change.service.nodes.len(),
+                Ok(change) if change.action == Action::Delete => known -= change.service.nodes.len(),
+                // Trouble is told once, and the watcher goes on.
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+}
