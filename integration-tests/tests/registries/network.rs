@@ -1,12 +1,12 @@
 //! A registry as the journeys use it: where it is, and what a program needs to join it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use micro::prelude::*;
 use micro::{Client, Registry, Settings};
-use servers::{Kind, Server};
+use servers::{Kind, Server, kubernetes};
 
 /// How long anything may take: generous, because it is met only by failing tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
@@ -17,6 +17,9 @@ pub(crate) struct Network {
     addresses: String,
     /// One of the journey's own, so that it may be restarted.
     server: Option<Server>,
+    /// Kubernetes' API server, and the pods of those who joined.
+    pods: Mutex<Vec<String>>,
+    cluster: Option<SocketAddr>,
 }
 
 /// What a program is given to join: flags and environment variables.
@@ -37,10 +40,17 @@ impl Network {
             "kubernetes" => "127.0.0.1:6443",
             other => panic!("no journey knows the registry {other}"),
         };
+        Self::new(registry, addresses, None)
+    }
+
+    fn new(registry: &str, addresses: &str, server: Option<Server>) -> Self {
+        let is_cluster = registry == "kubernetes";
         Self {
+            cluster: is_cluster.then(|| addresses.parse().unwrap()),
             registry: registry.to_owned(),
             addresses: addresses.to_owned(),
-            server: None,
+            server,
+            pods: Mutex::default(),
         }
     }
 
@@ -48,20 +58,15 @@ impl Network {
     pub(crate) async fn own(registry: &str) -> Option<Self> {
         let kind: Kind = registry.parse().unwrap();
         let server = servers::start_or_skip(kind).await?;
-        Some(Self {
-            addresses: server.address().to_string(),
-            registry: registry.to_owned(),
-            server: Some(server),
-        })
+        let address = server.address().to_string();
+        Some(Self::new(registry, &address, Some(server)))
     }
 
     /// The same at another address, such as a proxy's.
     pub(crate) fn at(&self, address: SocketAddr) -> Self {
-        Self {
-            registry: self.registry.clone(),
-            addresses: address.to_string(),
-            server: None,
-        }
+        let mut network = Self::new(&self.registry, &address.to_string(), None);
+        network.cluster = self.cluster;
+        network
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -71,6 +76,17 @@ impl Network {
     /// Starts the journey's own server again, without its data.
     pub(crate) async fn start_empty(&mut self) {
         self.server().start_empty().await.unwrap();
+        // Without its pods nobody is there: whatever runs them makes them anew.
+        let pods = std::mem::take(&mut *self.pods.lock().unwrap());
+        for pod in pods {
+            self.start_pod(&pod).await;
+        }
+    }
+
+    async fn start_pod(&self, pod: &str) {
+        let started = kubernetes::start_pod(self.cluster.unwrap(), pod).await;
+        started.unwrap_or_else(|problem| panic!("`cargo xtask backends up kubernetes`? {problem:#}"));
+        self.pods.lock().unwrap().push(pod.to_owned());
     }
 
     /// The journey's own server.
@@ -80,12 +96,20 @@ impl Network {
 
     /// What one more program needs to join.
     pub(crate) async fn membership(&self) -> Membership {
+        let environment = match self.cluster {
+            Some(_) => {
+                let pod = unique("pod");
+                self.start_pod(&pod).await;
+                kubernetes::variables(&pod)
+            }
+            None => Vec::new(),
+        };
         Membership {
             flags: vec![
                 format!("--registry={}", self.registry),
                 format!("--registry_address={}", self.addresses),
             ],
-            environment: Vec::new(),
+            environment,
         }
     }
 
@@ -109,6 +133,18 @@ impl Network {
         let builder =
             builder.unwrap_or_else(|error| panic!("`cargo xtask backends up {}`? {error}", self.registry));
         builder.build()
+    }
+}
+
+impl Drop for Network {
+    /// Takes the pods away that nobody runs any more. Those of a server of one's own go with it.
+    fn drop(&mut self) {
+        let pods = std::mem::take(&mut *self.pods.lock().unwrap_or_else(PoisonError::into_inner));
+        if let (Some(cluster), None) = (self.cluster, &self.server) {
+            for pod in pods {
+                let _ = kubernetes::end_pod(cluster, &pod);
+            }
+        }
     }
 }
 
