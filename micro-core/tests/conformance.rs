@@ -8,7 +8,7 @@ use std::time::Duration;
 use micro_core::Registry;
 use micro_core::broker::{HttpBroker, MemoryBroker};
 use micro_core::codec::{BytesCodec, JsonCodec, JsonRpcCodec, ProtoRpcCodec, ProtobufCodec};
-use micro_core::registry::{MemoryRegistry, RegistryCache, RegistryCacheOptions};
+use micro_core::registry::{MemoryRegistry, MultiRegistry, RegistryCache, RegistryCacheOptions};
 use micro_core::selector::{CachedSelector, SelectorOptions, Strategy};
 use micro_core::transport::http::{ClientCertificates, HttpConfig, Identity, Tls};
 use micro_core::transport::{HttpTransport, MemoryTransport};
@@ -45,6 +45,17 @@ mod cached_registry {
             let options = RegistryCacheOptions::default();
             Ok::<_, Infallible>(RegistryCache::new(Arc::new(SHARED.clone()), options))
         },
+        local(),
+    );
+}
+
+mod two_registries {
+    use super::*;
+
+    static SHARED: LazyLock<[MemoryRegistry; 2]> = LazyLock::new(Default::default);
+
+    micro_testkit::registry_conformance!(
+        || async { MultiRegistry::new(SHARED.iter().map(|registry| Arc::new(registry.clone()) as _)) },
         local(),
     );
 }

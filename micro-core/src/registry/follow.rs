@@ -60,17 +60,8 @@ impl Watcher {
     ///
     /// When the source cannot begin.
     pub async fn follow(what: impl Into<String> + Send, source: impl WatchSource) -> Result<Self> {
-        let mut follower = Follower {
-            source,
-            what: what.into(),
-            known: KnownNodes::new(),
-            pending: VecDeque::new(),
-            begun: None,
-            failures: 0,
-            told: false,
-        };
-        follower.begin().await?;
-        follower.pending.clear();
+        let mut follower = Follower::new(what, source);
+        follower.begin_watch().await?;
         Ok(Self::new(stream::unfold(follower, |mut follower| async {
             let next = follower.next().await;
             Some((next, follower))
@@ -78,7 +69,8 @@ impl Watcher {
     }
 }
 
-struct Follower<S> {
+/// What keeps the contract of a [`Watcher`] over a source.
+pub(super) struct Follower<S> {
     source: S,
     what: String,
     known: KnownNodes,
@@ -92,7 +84,29 @@ struct Follower<S> {
 }
 
 impl<S: WatchSource> Follower<S> {
-    async fn next(&mut self) -> Result<Change> {
+    pub(super) fn new(what: impl Into<String>, source: S) -> Self {
+        Self {
+            source,
+            what: what.into(),
+            known: KnownNodes::new(),
+            pending: VecDeque::new(),
+            begun: None,
+            failures: 0,
+            told: false,
+        }
+    }
+
+    /// Begins for the first time, and returns what is there, a change each node. After a failure [`next`](Self::next)
+    /// may be asked all the same: it goes on trying, and tells then what is there.
+    pub(super) async fn begin_watch(&mut self) -> Result<VecDeque<Change>> {
+        let begun = self.begin().await;
+        if begun.is_err() {
+            self.failures = 1;
+        }
+        begun.map(|()| std::mem::take(&mut self.pending))
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Change> {
         loop {
             if let Some(change) = self.pending.pop_front() {
                 return Ok(change);
