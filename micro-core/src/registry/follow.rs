@@ -8,7 +8,7 @@ use futures_util::stream;
 use tokio::time::{Instant, sleep};
 
 use super::{Change, KnownNodes, ServiceRecord, Watcher};
-use crate::Result;
+use crate::{Error, Result};
 
 /// The first pause after a failure; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -81,6 +81,8 @@ pub(super) struct Follower<S> {
     failures: u32,
     /// Whether the reader knows of the trouble.
     told: bool,
+    /// Whether it could not begin at first, and never did.
+    is_late: bool,
 }
 
 impl<S: WatchSource> Follower<S> {
@@ -93,17 +95,25 @@ impl<S: WatchSource> Follower<S> {
             begun: None,
             failures: 0,
             told: false,
+            is_late: false,
         }
     }
 
-    /// Begins for the first time, and returns what is there, a change each node. After a failure [`next`](Self::next)
-    /// may be asked all the same: it goes on trying, and tells then what is there.
+    /// Begins for the first time, and returns what is there, a change each node.
+    ///
+    /// After a failure [`next`](Self::next) may be asked all the same: it goes on trying, tells once that it begins late
+    /// when it does, and then what is there.
     pub(super) async fn begin_watch(&mut self) -> Result<VecDeque<Change>> {
         let begun = self.begin().await;
         if begun.is_err() {
-            self.failures = 1;
+            (self.failures, self.told, self.is_late) = (1, true, true);
         }
         begun.map(|()| std::mem::take(&mut self.pending))
+    }
+
+    /// Takes these records for known, where the source could not begin, and returns them, a change each node.
+    pub(super) fn assume(&mut self, records: Vec<ServiceRecord>) -> VecDeque<Change> {
+        self.known.replace(records).into()
     }
 
     pub(super) async fn next(&mut self) -> Result<Change> {
@@ -142,6 +152,12 @@ impl<S: WatchSource> Follower<S> {
         match self.begin().await {
             Ok(()) => {
                 self.told = false;
+                if std::mem::take(&mut self.is_late) {
+                    return Err(Error::unavailable(
+                        "go.micro.registry",
+                        format!("{} begins only now, because it could not before", self.what),
+                    ));
+                }
                 Ok(())
             }
             Err(error) => {
@@ -175,7 +191,6 @@ fn pause(failures: u32) -> Duration {
 mod tests {
     use super::super::{Action, Node};
     use super::*;
-    use crate::Error;
 
     fn nodes(ids: &[&str]) -> Vec<ServiceRecord> {
         let nodes = ids.iter().map(|id| Node::new(*id, "127.0.0.1:1")).collect();

@@ -59,8 +59,9 @@ impl Default for MultiRegistryOptions {
 ///   nothing is known from the others and from before, it fails with that one's error.
 /// - [`list_services`](Registry::list_services) likewise.
 /// - A node is gone for a [`Watcher`] when it is gone from every registry that had it; a registry that is away keeps
-///   what it had. Its trouble is told once, by an error that names it. Of a registry that cannot be watched at first
-///   the nodes are told as new when it can: it is tried again after growing pauses.
+///   what it had. A registry that is away when the watch begins is tried again after growing pauses. Of each outage a
+///   watcher is told once, by an error that names the registry: when it begins, or, if the watch began within it, when
+///   it ends.
 ///
 /// All methods may be cancelled; some of the registries may have the new state then, and others the old.
 pub struct MultiRegistry {

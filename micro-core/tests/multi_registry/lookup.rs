@@ -140,6 +140,45 @@ async fn the_cache_knows_a_service_although_one_hangs_from_the_start() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_cache_goes_on_watching_the_others_while_one_is_away() {
+    let (old, new, multi) = both();
+    old.put(&record("a", "old")).await;
+    new.put(&record("b", "new")).await;
+    let cache = RegistryCache::new(Arc::new(multi), RegistryCacheOptions::default());
+    let ids = async || {
+        let records = cache.records("greeter").await.unwrap();
+        let nodes = records.iter().flat_map(|record| &record.nodes);
+        nodes.map(|node| node.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids().await, ["a", "b"]);
+    sleep(Duration::from_secs(1)).await;
+    old.go_down();
+    sleep(Duration::from_secs(1)).await;
+    let watches = new.watches.load(SeqCst);
+    for count in 0..10 {
+        new.put(&record(&format!("c{count}"), "new")).await;
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(ids().await.len(), 3 + count, "seen at once");
+        sleep(Duration::from_secs(30)).await;
+    }
+    assert_eq!(new.watches.load(SeqCst), watches, "the watch lasts");
+    new.remove("1", "b").await;
+    sleep(Duration::from_millis(1)).await;
+    assert!(!ids().await.contains(&"b".to_owned()), "a deletion is believed");
+    assert!(ids().await.contains(&"a".to_owned()));
+    old.come_back_empty().await;
+    sleep(Duration::from_secs(30)).await;
+    assert!(
+        ids().await.contains(&"a".to_owned()),
+        "doubted, as it came back empty"
+    );
+    old.put(&record("d", "old")).await;
+    sleep(Duration::from_secs(90)).await;
+    assert!(ids().await.contains(&"d".to_owned()));
+    assert!(!ids().await.contains(&"a".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_lists_of_all_are_one() {
     let (old, new, multi) = both();
     for (registry, name) in [(&old, "b"), (&old, "c"), (&new, "b"), (&new, "a")] {

@@ -59,6 +59,12 @@ impl Remembered {
         known.records.clone()
     }
 
+    /// What was known last of all services that are kept.
+    pub(super) fn all(&self) -> Vec<ServiceRecord> {
+        let records = self.services.values().flat_map(|answer| &answer.records);
+        records.cloned().collect()
+    }
+
     fn make_room(&mut self) {
         let longest_unasked = self.services.iter().min_by_key(|(_, answer)| answer.asked);
         if let Some(name) = longest_unasked.map(|(name, _)| name.clone()) {

@@ -58,6 +58,15 @@ impl Source {
         }
     }
 
+    /// The records that it had last of a service, or of all that were asked for.
+    pub(super) fn remembered(&self, service: Option<&str>) -> Vec<ServiceRecord> {
+        let mut services = lock(&self.services);
+        match service {
+            Some(service) => services.get(service),
+            None => services.all(),
+        }
+    }
+
     /// Its list of services; when it cannot be asked, the last one, and the error.
     pub(super) async fn list(&self) -> (Vec<ServiceRecord>, Option<Error>) {
         match self.ask(self.registry.list_services()).await {

@@ -72,7 +72,8 @@ struct Together {
 struct Begun {
     place: usize,
     follower: Follower<Listener>,
-    known: Result<VecDeque<Change>>,
+    known: VecDeque<Change>,
+    failure: Option<Error>,
 }
 
 impl Together {
@@ -85,13 +86,20 @@ impl Together {
                 service: service.map(str::to_owned),
                 watcher: None,
             };
+            let (source, service) = (source.clone(), service.map(str::to_owned));
+            let remembered = move || source.remembered(service.as_deref());
             let begun = async move {
                 let mut follower = Follower::new(what, listener);
-                let known = follower.begin_watch().await;
+                let (known, failure) = match follower.begin_watch().await {
+                    Ok(known) => (known, None),
+                    // What look-ups give of it meanwhile; what of that is missing when it is back is told then.
+                    Err(failure) => (follower.assume(remembered()), Some(failure)),
+                };
                 Begun {
                     place,
                     follower,
                     known,
+                    failure,
                 }
             };
             Box::pin(begun) as BoxFuture<'static, Begun>
@@ -134,15 +142,10 @@ impl Together {
             Some(((place, told), follower))
         });
         self.followed.push(followed.boxed());
-        match begun.known {
-            Ok(known) => {
-                for change in known {
-                    self.take(place, change);
-                }
-                None
-            }
-            Err(error) => Some(error),
+        for change in begun.known {
+            self.take(place, change);
         }
+        begun.failure
     }
 
     /// Notes what happened to a node in one registry, and tells what that means for all.
