@@ -4,6 +4,7 @@ mod cache;
 mod follow;
 mod known;
 mod memory;
+mod multi;
 mod record;
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub use self::cache::{CachedService, RegistryCache, RegistryCacheOptions, Snapsh
 pub use self::follow::{News, WatchSource};
 pub use self::known::KnownNodes;
 pub use self::memory::MemoryRegistry;
+pub use self::multi::{LateRegistry, MultiRegistry, MultiRegistryOptions};
 pub use self::record::{Endpoint, Node, ServiceRecord, Value};
 
 /// Who is where. A registry translates records; keeping a service registered, caching and choosing live in core.

@@ -5,13 +5,17 @@ use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use micro_core::Registry;
+use async_trait::async_trait;
 use micro_core::broker::{HttpBroker, MemoryBroker};
 use micro_core::codec::{BytesCodec, JsonCodec, JsonRpcCodec, ProtoRpcCodec, ProtobufCodec};
-use micro_core::registry::{MemoryRegistry, RegistryCache, RegistryCacheOptions};
+use micro_core::registry::{
+    MemoryRegistry, MultiRegistry, RegisterOptions, RegistryCache, RegistryCacheOptions, ServiceRecord,
+    Watcher, service_not_found,
+};
 use micro_core::selector::{CachedSelector, SelectorOptions, Strategy};
 use micro_core::transport::http::{ClientCertificates, HttpConfig, Identity, Tls};
 use micro_core::transport::{HttpTransport, MemoryTransport};
+use micro_core::{Error, Registry, Result};
 use micro_testkit::broker::BrokerTraits;
 use micro_testkit::codec::CodecTraits;
 use micro_testkit::registry::RegistryTraits;
@@ -47,6 +51,58 @@ mod cached_registry {
         },
         local(),
     );
+}
+
+mod two_registries {
+    use super::*;
+
+    static SHARED: LazyLock<[MemoryRegistry; 2]> = LazyLock::new(Default::default);
+
+    micro_testkit::registry_conformance!(
+        || async { MultiRegistry::new(SHARED.iter().map(|registry| Arc::new(registry.clone()) as _)) },
+        local(),
+    );
+}
+
+mod two_registries_of_which_one_takes_nothing {
+    use super::*;
+
+    static SHARED: LazyLock<MemoryRegistry> = LazyLock::new(MemoryRegistry::new);
+
+    micro_testkit::registry_conformance!(
+        || async { MultiRegistry::new([Arc::new(Full) as _, Arc::new(SHARED.clone()) as _]) },
+        local(),
+    );
+
+    /// It has no place for any record.
+    struct Full;
+
+    #[async_trait]
+    impl Registry for Full {
+        fn name(&self) -> &str {
+            "full"
+        }
+
+        async fn register(&self, _: &ServiceRecord, _: RegisterOptions) -> Result<()> {
+            Err(Error::unavailable("full", "no space left"))
+        }
+
+        async fn deregister(&self, _: &ServiceRecord) -> Result<()> {
+            Ok(())
+        }
+
+        async fn get_service(&self, name: &str) -> Result<Vec<ServiceRecord>> {
+            Err(service_not_found(name))
+        }
+
+        async fn list_services(&self) -> Result<Vec<ServiceRecord>> {
+            Ok(Vec::new())
+        }
+
+        async fn watch(&self, _: Option<&str>) -> Result<Watcher> {
+            Ok(Watcher::new(futures_util::stream::pending()))
+        }
+    }
 }
 
 mod memory_transport {

@@ -1,6 +1,7 @@
 //! The table of plugins: which names a program knows, and how to make what they stand for.
 
 mod builtin;
+pub(crate) mod several;
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use micro_core::registry::{LateRegistry, MultiRegistry};
 use micro_core::selector::Strategy;
 use micro_core::transport::http::{Route, Tls};
 use micro_core::{Broker, Error, Registry, Result, Transport};
@@ -175,21 +177,60 @@ impl Plugins {
         self.profiles.keys().map(String::as_str)
     }
 
-    /// Connects to a registry.
+    /// Connects to a registry; or, where the name is several names separated by commas, to all of these as one, a
+    /// [`MultiRegistry`] in their order.
+    ///
+    /// Of several registries each gets its own addresses, which are written `etcd=127.0.0.1:2379`. One that is away is
+    /// connected to later, as long as another one is there.
     ///
     /// # Errors
     ///
-    /// When the name is unknown (the message lists those that are known), or the registry cannot be connected to.
+    /// When a name is unknown (the message lists those that are known), an address does not say whose it is, or the
+    /// registry cannot be connected to; of several, none, or one for a reason that waiting does not mend.
     pub async fn connect_registry(
         &self,
         name: &str,
-        arguments: PluginArguments,
+        mut arguments: PluginArguments,
     ) -> Result<Arc<dyn Registry>> {
-        let Some(factory) = self.registries.get(name) else {
-            return Err(wrong(unknown("registry", name, self.registries())));
-        };
-        let connected = factory(arguments).await;
-        connected.map_err(|error| error.context(format_args!("cannot connect to the registry {name}")))
+        let names = self.registry_names(name).map_err(wrong)?;
+        let mut addresses = several::addresses(&names, &arguments.addresses)
+            .map_err(|problem| wrong(format!("--registry_address: {problem}")))?;
+        if let [name] = *names {
+            let factory = self.registry_factory(name)?;
+            arguments.addresses = addresses.remove(0);
+            let connected = factory(arguments).await;
+            return connected
+                .map_err(|error| error.context(format_args!("cannot connect to the registry {name}")));
+        }
+        let mut registries = Vec::new();
+        for (name, addresses) in names.into_iter().zip(addresses) {
+            let factory = self.registry_factory(name)?.clone();
+            let arguments = PluginArguments {
+                addresses,
+                ..arguments.clone()
+            };
+            registries.push(LateRegistry::new(name, move || factory(arguments.clone())));
+        }
+        Ok(Arc::new(MultiRegistry::connect(registries).await?))
+    }
+
+    /// The names of registries in a value of `--registry`: at least one, all of them known.
+    pub(crate) fn registry_names<'a>(&self, text: &'a str) -> std::result::Result<Vec<&'a str>, String> {
+        if self.registries.contains_key(text) {
+            return Ok(vec![text]);
+        }
+        let names = several::names(text)?;
+        let is_unknown = |name: &&&str| !self.registries.contains_key(**name);
+        match names.iter().find(is_unknown) {
+            Some(name) => Err(unknown("registry", name, self.registries())),
+            None if names.is_empty() => Err(unknown("registry", text, self.registries())),
+            None => Ok(names),
+        }
+    }
+
+    fn registry_factory(&self, name: &str) -> Result<&Factory<dyn Registry>> {
+        let factory = self.registries.get(name);
+        factory.ok_or_else(|| wrong(unknown("registry", name, self.registries())))
     }
 
     /// Makes a transport.

@@ -8,7 +8,7 @@ use futures_util::stream;
 use tokio::time::{Instant, sleep};
 
 use super::{Change, KnownNodes, ServiceRecord, Watcher};
-use crate::Result;
+use crate::{Error, Result};
 
 /// The first pause after a failure; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -60,17 +60,8 @@ impl Watcher {
     ///
     /// When the source cannot begin.
     pub async fn follow(what: impl Into<String> + Send, source: impl WatchSource) -> Result<Self> {
-        let mut follower = Follower {
-            source,
-            what: what.into(),
-            known: KnownNodes::new(),
-            pending: VecDeque::new(),
-            begun: None,
-            failures: 0,
-            told: false,
-        };
-        follower.begin().await?;
-        follower.pending.clear();
+        let mut follower = Follower::new(what, source);
+        follower.begin_watch().await?;
         Ok(Self::new(stream::unfold(follower, |mut follower| async {
             let next = follower.next().await;
             Some((next, follower))
@@ -78,7 +69,8 @@ impl Watcher {
     }
 }
 
-struct Follower<S> {
+/// What keeps the contract of a [`Watcher`] over a source.
+pub(super) struct Follower<S> {
     source: S,
     what: String,
     known: KnownNodes,
@@ -89,10 +81,42 @@ struct Follower<S> {
     failures: u32,
     /// Whether the reader knows of the trouble.
     told: bool,
+    /// Whether it could not begin at first, and never did.
+    is_late: bool,
 }
 
 impl<S: WatchSource> Follower<S> {
-    async fn next(&mut self) -> Result<Change> {
+    pub(super) fn new(what: impl Into<String>, source: S) -> Self {
+        Self {
+            source,
+            what: what.into(),
+            known: KnownNodes::new(),
+            pending: VecDeque::new(),
+            begun: None,
+            failures: 0,
+            told: false,
+            is_late: false,
+        }
+    }
+
+    /// Begins for the first time, and returns what is there, a change each node.
+    ///
+    /// After a failure [`next`](Self::next) may be asked all the same: it goes on trying, tells once that it begins late
+    /// when it does, and then what is there.
+    pub(super) async fn begin_watch(&mut self) -> Result<VecDeque<Change>> {
+        let begun = self.begin().await;
+        if begun.is_err() {
+            (self.failures, self.told, self.is_late) = (1, true, true);
+        }
+        begun.map(|()| std::mem::take(&mut self.pending))
+    }
+
+    /// Takes these records for known, where the source could not begin, and returns them, a change each node.
+    pub(super) fn assume(&mut self, records: Vec<ServiceRecord>) -> VecDeque<Change> {
+        self.known.replace(records).into()
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Change> {
         loop {
             if let Some(change) = self.pending.pop_front() {
                 return Ok(change);
@@ -128,6 +152,12 @@ impl<S: WatchSource> Follower<S> {
         match self.begin().await {
             Ok(()) => {
                 self.told = false;
+                if std::mem::take(&mut self.is_late) {
+                    return Err(Error::unavailable(
+                        "go.micro.registry",
+                        format!("{} begins only now, because it could not before", self.what),
+                    ));
+                }
                 Ok(())
             }
             Err(error) => {
@@ -161,7 +191,6 @@ fn pause(failures: u32) -> Duration {
 mod tests {
     use super::super::{Action, Node};
     use super::*;
-    use crate::Error;
 
     fn nodes(ids: &[&str]) -> Vec<ServiceRecord> {
         let nodes = ids.iter().map(|id| Node::new(*id, "127.0.0.1:1")).collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::RegistrationOptions;
@@ -55,6 +55,7 @@ impl Registration {
         options.check(&record.name)?;
         let record = Arc::new(record);
         let mut failures = 0;
+        let mut began = Instant::now();
         while let Err(error) = register(&*registry, &record, options).await {
             failures += 1;
             tracing::warn!(service = %record.name, registry = registry.name(), %error, "cannot register");
@@ -72,9 +73,11 @@ impl Registration {
                 )));
             }
             sleep(FIRST_PAUSE * 2_u32.pow(failures)).await;
+            began = Instant::now();
         }
         let is_registered = failures == 0 || !options.start_without_registry;
-        let refresh = refresh(registry.clone(), record.clone(), options, is_registered);
+        let took = began.elapsed();
+        let refresh = refresh(registry.clone(), record.clone(), options, is_registered, took);
         Ok(Self {
             registry,
             record,
@@ -105,20 +108,26 @@ async fn refresh(
     record: Arc<ServiceRecord>,
     options: RegistrationOptions,
     mut is_registered: bool,
+    mut took: Duration,
 ) {
     let mut pause = FIRST_PAUSE;
     loop {
         // Nodes that started together shall not all come at once, and after an outage even less.
         let wait = if is_registered {
-            options
+            let interval = options
                 .interval
                 .min(LONGEST_WAIT)
-                .mul_f64(0.9 + 0.1 * fastrand::f64())
+                .mul_f64(0.9 + 0.1 * fastrand::f64());
+            // A record lives from when the registry took it, which may be long before the registry answered.
+            interval.saturating_sub(took).max(interval / 2)
         } else {
             jittered(pause)
         };
         sleep(wait).await;
-        match register(&*registry, &record, options).await {
+        let began = Instant::now();
+        let registered = register(&*registry, &record, options).await;
+        took = began.elapsed();
+        match registered {
             Ok(()) => {
                 if !is_registered {
                     tracing::info!(service = %record.name, registry = registry.name(), "registered again");

@@ -14,10 +14,15 @@ use tokio::sync::{Mutex, Notify};
 /// A memory registry behind a connection that can break.
 #[derive(Default)]
 pub(crate) struct Moody {
+    name: &'static str,
     inner: Mutex<MemoryRegistry>,
     pub(crate) down: AtomicBool,
     pub(crate) blind: AtomicBool,
     pub(crate) slow: AtomicBool,
+    /// Nothing is answered, ever.
+    pub(crate) hangs: AtomicBool,
+    /// The list of services has no nodes.
+    pub(crate) is_brief: AtomicBool,
     pub(crate) lookups: AtomicUsize,
     pub(crate) watches: AtomicUsize,
     pub(crate) watchers: Arc<AtomicUsize>,
@@ -26,7 +31,14 @@ pub(crate) struct Moody {
 
 impl Moody {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::default()
+        Self::named("moody")
+    }
+
+    pub(crate) fn named(name: &'static str) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            ..Self::default()
+        })
     }
 
     pub(crate) async fn add(&self, version: &str, id: &str) {
@@ -66,6 +78,9 @@ impl Moody {
     }
 
     async fn answer(&self) -> Result<MemoryRegistry> {
+        if self.hangs.load(SeqCst) {
+            std::future::pending::<()>().await;
+        }
         if self.slow.load(SeqCst) {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
@@ -88,7 +103,7 @@ impl Drop for Alive {
 #[async_trait]
 impl Registry for Moody {
     fn name(&self) -> &str {
-        "moody"
+        self.name
     }
 
     async fn register(&self, service: &ServiceRecord, options: RegisterOptions) -> Result<()> {
@@ -105,7 +120,11 @@ impl Registry for Moody {
     }
 
     async fn list_services(&self) -> Result<Vec<ServiceRecord>> {
-        self.answer().await?.list_services().await
+        let mut listed = self.answer().await?.list_services().await?;
+        if self.is_brief.load(SeqCst) {
+            listed.iter_mut().for_each(|record| record.nodes.clear());
+        }
+        Ok(listed)
     }
 
     async fn watch(&self, service: Option<&str>) -> Result<Watcher> {

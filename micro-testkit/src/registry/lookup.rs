@@ -308,7 +308,9 @@ pub(super) async fn it_says_its_name(subject: RegistrySubject) -> Outcome {
     let is_plain =
         |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
     ensure!(
-        !name.is_empty() && name.chars().all(is_plain),
+        // Several registries as one have the names of all.
+        name.split(',')
+            .all(|name| !name.is_empty() && name.chars().all(is_plain)),
         "{name:?} is no name for a flag: lower-case letters, digits and dashes"
     );
     Ok(())

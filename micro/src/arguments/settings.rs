@@ -16,7 +16,7 @@ use super::Arguments;
 use super::duration::{parse_duration, parse_seconds};
 use super::table::RPC;
 use super::values::Values;
-use crate::plugins::{unknown, wrong};
+use crate::plugins::{several, unknown, wrong};
 use crate::{PluginArguments, Plugins, log};
 
 type Read<T> = std::result::Result<T, String>;
@@ -54,7 +54,8 @@ pub struct Settings {
     plugins: Plugins,
 }
 
-/// A plugin by its name, and where its server is.
+/// A plugin by its name, and where its server is. Several registries have their names separated by commas, and these
+/// before their addresses: `etcd=127.0.0.1:2379`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PluginChoice {
     /// The name in the table of [`Plugins`].
@@ -82,7 +83,7 @@ impl Settings {
     pub(super) fn read(arguments: &Arguments, values: Values) -> Read<Self> {
         let plugins = arguments.plugins.clone();
         let mut warnings = Vec::new();
-        let registry = choice(&values, "registry", plugins.registries())?;
+        let registry = registry(&values, &plugins)?;
         let transport = choice(&values, "transport", plugins.transports())?;
         for role in ["server", "client"] {
             if let Some(name) = values.get(role).filter(|name| !RPC.contains(name)) {
@@ -137,7 +138,7 @@ impl Settings {
         log::start(&self.log_level, &self.recent_log);
     }
 
-    /// Connects to the registry that was chosen.
+    /// Connects to the registry that was chosen; several are one then, as [`Plugins::connect_registry`] says.
     ///
     /// # Errors
     ///
@@ -297,6 +298,17 @@ impl TlsFiles {
             accept_any_server: false,
         }))
     }
+}
+
+fn registry(values: &Values, plugins: &Plugins) -> Read<PluginChoice> {
+    let names = plugins.registry_names(values.get("registry").unwrap_or_default());
+    let names = names.map_err(|problem| values.about("registry", &problem))?;
+    let addresses = values.list("registry_address").to_vec();
+    several::addresses(&names, &addresses).map_err(|problem| values.about("registry_address", &problem))?;
+    Ok(PluginChoice {
+        name: names.join(","),
+        addresses,
+    })
 }
 
 fn choice<'a>(values: &Values, kind: &str, known: impl Iterator<Item = &'a str>) -> Read<PluginChoice> {

@@ -100,14 +100,15 @@ pub(super) const FLAGS: &[Argument] = &[
         "registry",
         "MICRO_REGISTRY",
         "NAME",
-        "Where services find each other",
+        "Where services find each other; to move between registries name several, separated by commas",
     )
     .group(REGISTRY),
     list(
         "registry_address",
         "MICRO_REGISTRY_ADDRESS",
         "ADDRESS",
-        "Where the registry is; for mdns the interfaces to use, such as lo or eth0:5353; for etcd its endpoints",
+        "Where the registry is; for mdns the interfaces to use, such as lo or eth0:5353; for etcd its endpoints; \
+         of several registries each as NAME=ADDRESS",
     )
     .group(REGISTRY),
     flag(
