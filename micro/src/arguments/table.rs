@@ -107,7 +107,7 @@ pub(super) const FLAGS: &[Argument] = &[
         "registry_address",
         "MICRO_REGISTRY_ADDRESS",
         "ADDRESS",
-        "Where the registry is; for mdns the interfaces to use, such as lo or eth0:5353; for etcd its endpoints",
+        "Where the registry is; for mdns the interfaces to use, such as lo or eth0:5353; for etcd its endpoints; for kubernetes the API server",
     )
     .group(REGISTRY),
     flag(

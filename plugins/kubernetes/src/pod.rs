@@ -176,10 +176,9 @@ impl OwnPod {
 
 /// Without the labels and annotations of others.
 fn ours(mut metadata: Metadata) -> Metadata {
-    for pairs in [&mut metadata.labels, &mut metadata.annotations] {
-        if let Some(pairs) = pairs {
-            pairs.retain(|key, _| key.starts_with(DOMAIN));
-        }
+    let pairs = [&mut metadata.labels, &mut metadata.annotations];
+    for pairs in pairs.into_iter().flatten() {
+        pairs.retain(|key, _| key.starts_with(DOMAIN));
     }
     metadata
 }
