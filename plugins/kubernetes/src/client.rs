@@ -290,6 +290,8 @@ fn builder() -> legacy::Builder {
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .http2_keep_alive_interval(PING_EVERY)
-        .http2_keep_alive_timeout(PONG_WITHIN);
+        .http2_keep_alive_timeout(PONG_WITHIN)
+        // So that the next request does not meet a connection that broke long before.
+        .http2_keep_alive_while_idle(true);
     builder
 }

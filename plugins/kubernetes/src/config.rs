@@ -111,7 +111,9 @@ impl KubernetesConfig {
         if let Some(namespace) = variable("KUBERNETES_NAMESPACE") {
             config.namespace = namespace;
         }
-        config.pod = variable("HOSTNAME").unwrap_or_default();
+        // Outside of a cluster it is the name of a machine, which need not be one of a pod.
+        let pod = variable("HOSTNAME").filter(|name| check("pod", name).is_ok());
+        config.pod = pod.unwrap_or_default();
         config.server()?;
         Ok(config)
     }
@@ -427,6 +429,13 @@ mod tests {
         );
         assert_eq!(config.token, Token::Text("secret".into()));
         assert!(!format!("{config:?}").contains("secret"));
+
+        let on_a_laptop = |name: &str| match name {
+            "HOSTNAME" => Some("My_Laptop".into()),
+            name => variables(name),
+        };
+        let config = KubernetesConfig::from_addresses(&["127.0.0.1:6443".into()], on_a_laptop).unwrap();
+        assert_eq!(config.pod, "");
 
         let error = KubernetesConfig::from_addresses(&[], |_| None).unwrap_err();
         assert!(error.detail().contains("KUBECONFIG"), "{error}");

@@ -71,27 +71,33 @@ impl Query {
 /// What is made of each object; objects of which nothing is made are not kept.
 type Make<T, K> = Box<dyn Fn(&T) -> Option<K> + Send + Sync>;
 
+/// Whether what is made of an object now, behind what was made of it before, is nothing to tell of.
+type IsSame<K> = fn(&K, &K) -> bool;
+
 /// What is there now of one kind of objects.
 pub(crate) struct Feed<T, K> {
     client: Arc<Client>,
     query: Query,
     make: Make<T, K>,
+    is_same: IsSame<K>,
     /// By the name of the object.
     kept: BTreeMap<String, K>,
     version: String,
     lines: Option<Lines>,
 }
 
-impl<T: Object, K: PartialEq> Feed<T, K> {
+impl<T: Object, K> Feed<T, K> {
     pub(crate) fn new(
         client: Arc<Client>,
         query: Query,
         make: impl Fn(&T) -> Option<K> + Send + Sync + 'static,
+        is_same: IsSame<K>,
     ) -> Self {
         Self {
             client,
             query,
             make: Box::new(make),
+            is_same,
             kept: BTreeMap::new(),
             version: String::new(),
             lines: None,
@@ -179,15 +185,15 @@ impl<T: Object, K: PartialEq> Feed<T, K> {
 
     fn keep(&mut self, object: &T) -> bool {
         let name = &object.metadata().name;
-        let made = (self.make)(object);
-        if self.kept.get(name) == made.as_ref() {
-            return false;
-        }
-        match made {
-            Some(made) => self.kept.insert(name.clone(), made),
-            None => self.kept.remove(name),
+        let Some(made) = (self.make)(object) else {
+            return self.kept.remove(name).is_some();
         };
-        true
+        let is_same = self
+            .kept
+            .get(name)
+            .is_some_and(|kept| (self.is_same)(kept, &made));
+        self.kept.insert(name.clone(), made);
+        !is_same
     }
 }
 

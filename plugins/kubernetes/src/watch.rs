@@ -23,8 +23,6 @@ pub(crate) struct Source {
     service: Option<String>,
     pods: Feed<Pod, Vec<Told>>,
     slices: Option<Feed<EndpointSlice, ServiceRecord>>,
-    /// What was told last of the pods.
-    live: Vec<ServiceRecord>,
 }
 
 impl Source {
@@ -35,9 +33,13 @@ impl Source {
         let keys = service.map(record::Keys::new).transpose()?;
         let reader = shared.clone();
         let of = keys.clone();
-        let pods = Feed::new(shared.client.clone(), shared.pods(keys.as_ref()), move |pod| {
-            reader.told(pod, of.as_ref())
-        });
+        let make = move |pod: &Pod| reader.told(pod, of.as_ref());
+        let pods = Feed::new(
+            shared.client.clone(),
+            shared.pods(keys.as_ref()),
+            make,
+            |before, after| is_refresh(before, after),
+        );
         let slices = service.and_then(|service| Some((service.to_owned(), shared.slices(service)?)));
         let slices = slices.map(|(service, (query, wanted))| {
             let wanted: EndpointSlices = wanted.clone();
@@ -45,13 +47,12 @@ impl Source {
                 let record = slices::record(&service, slice, &wanted);
                 Some(record).filter(|record| !record.nodes.is_empty())
             };
-            Feed::new(shared.client.clone(), query, make)
+            Feed::new(shared.client.clone(), query, make, |before, now| before == now)
         });
         Ok(Self {
             service: service.map(str::to_owned),
             pods,
             slices,
-            live: Vec::new(),
         })
     }
 
@@ -68,11 +69,11 @@ impl Source {
         unique(records.filter(is_wanted))
     }
 
-    fn listing(&mut self) -> Vec<ServiceRecord> {
-        self.live = self.live();
+    fn listing(&self) -> Vec<ServiceRecord> {
+        let live = self.live();
         match &self.slices {
-            Some(slices) if self.live.is_empty() => unique(slices.kept().cloned()),
-            _ => self.live.clone(),
+            Some(slices) if live.is_empty() => unique(slices.kept().cloned()),
+            _ => live,
         }
     }
 
@@ -100,32 +101,65 @@ impl WatchSource for Source {
     }
 
     async fn next(&mut self) -> Result<News> {
-        loop {
-            let until_lapse = self.until_lapse();
-            let lapse = async {
-                match until_lapse {
-                    Some(until) => sleep(until).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let slices = async {
-                match &mut self.slices {
-                    Some(slices) => slices.next().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                told = self.pods.next() => told?,
-                told = slices => {
-                    told?;
-                    return Ok(News::Listing(self.listing()));
-                }
-                () = lapse => {}
+        let until_lapse = self.until_lapse();
+        let lapse = async {
+            match until_lapse {
+                Some(until) => sleep(until).await,
+                None => std::future::pending().await,
             }
-            // Most of what pods tell is that nodes were registered again.
-            if self.live() != self.live {
-                return Ok(News::Listing(self.listing()));
+        };
+        let slices = async {
+            match &mut self.slices {
+                Some(slices) => slices.next().await,
+                None => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            told = self.pods.next() => told?,
+            told = slices => told?,
+            () = lapse => {}
         }
+        Ok(News::Listing(self.listing()))
+    }
+}
+
+/// Whether nodes were only registered again, as most of what pods tell is. What lapses earlier than before is more: it
+/// has to be waited for.
+fn is_refresh(before: &[Told], after: &[Told]) -> bool {
+    let now = now();
+    let live =
+        |told: &'_ [Told]| -> Vec<ServiceRecord> { told.iter().flat_map(|told| told.live(now)).collect() };
+    let lapses = |told: &[Told]| {
+        told.iter()
+            .filter_map(|told| told.next_lapse(now))
+            .min()
+            .unwrap_or(u64::MAX)
+    };
+    lapses(before) <= lapses(after) && live(before) == live(after)
+}
+
+#[cfg(test)]
+mod tests {
+    use micro_core::registry::Node;
+
+    use super::*;
+
+    #[test]
+    fn registering_again_is_a_refresh_unless_it_shortens_the_time_to_live() {
+        let told = |expires, address: &str| {
+            let mut told = Told::default();
+            let record = ServiceRecord::new("greeter", "1").with_nodes(vec![Node::new("a", address)]);
+            told.put(&record, expires);
+            vec![told]
+        };
+        let soon = now() + 10_000;
+        assert!(is_refresh(&told(Some(soon), "x"), &told(Some(soon + 1), "x")));
+        assert!(is_refresh(&told(Some(soon), "x"), &told(None, "x")));
+        assert!(!is_refresh(&told(Some(soon), "x"), &told(Some(soon - 1), "x")));
+        assert!(!is_refresh(&told(Some(soon), "x"), &told(Some(soon), "y")));
+        assert!(
+            !is_refresh(&told(Some(1), "x"), &told(Some(soon), "x")),
+            "it had lapsed"
+        );
     }
 }

@@ -21,3 +21,23 @@ micro_testkit::registry_conformance!(
         ..RegistryTraits::default()
     },
 );
+
+/// As Go Micro has it, without times to live; and with the options that look at more than labels and annotations.
+mod with_other_options {
+    use micro_kubernetes::EndpointSlices;
+    use micro_testkit::registry::RegistryTraits;
+
+    micro_testkit::registry_conformance!(
+        || crate::own::OwnPod::connect(|config| {
+            config.expire = false;
+            config.ready_only = true;
+            config.endpoint_slices = Some(EndpointSlices::default());
+        }),
+        RegistryTraits {
+            lapses: false,
+            max_record: 200 * 1024,
+            many_nodes: 50,
+            ..RegistryTraits::default()
+        },
+    );
+}
