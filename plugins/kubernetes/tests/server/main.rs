@@ -5,6 +5,7 @@ mod certificates;
 mod cluster;
 mod endpoints;
 mod pods;
+mod restarts;
 mod rights;
 mod told;
 mod tricks;
