@@ -107,8 +107,8 @@ pub(super) const FLAGS: &[Argument] = &[
         "registry_address",
         "MICRO_REGISTRY_ADDRESS",
         "ADDRESS",
-        "Where the registry is; for mdns the interfaces to use, such as lo or eth0:5353; for etcd its endpoints; \
-         of several registries each as NAME=ADDRESS",
+        "Where the registry is: its servers, or for gossip any members, as HOST:PORT; for mdns the interfaces to use, \
+         such as lo or eth0:5353; of several registries each as NAME=ADDRESS",
     )
     .group(REGISTRY),
     flag(

@@ -16,6 +16,7 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "mdns", "mdns"),
     ("profile", "local", "mdns"),
     ("registry", "etcd", "etcd"),
+    ("registry", "kubernetes", "kubernetes"),
 ];
 
 /// The feature that links a plugin.
@@ -55,6 +56,8 @@ pub(super) fn plugins() -> Plugins {
     );
     #[cfg(feature = "etcd")]
     let plugins = plugins.registry("etcd", etcd);
+    #[cfg(feature = "kubernetes")]
+    let plugins = plugins.registry("kubernetes", kubernetes);
     plugins
 }
 
@@ -102,6 +105,16 @@ fn etcd_tls(arguments: &PluginArguments) -> Result<Option<micro_etcd::EtcdTls>> 
         )),
         (None, None) => Ok(None),
     }
+}
+
+/// The variables that Kubernetes itself and `kubectl` have, and a token and an authority beside them.
+#[cfg(feature = "kubernetes")]
+async fn kubernetes(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
+    let variable = |name: &str| arguments.variable(name).map(str::to_owned);
+    let config = micro_kubernetes::KubernetesConfig::from_addresses(&arguments.addresses, variable)?;
+    Ok(Arc::new(
+        micro_kubernetes::KubernetesRegistry::connect(config).await?,
+    ))
 }
 
 fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
@@ -174,6 +187,7 @@ mod tests {
         let profiles: Vec<_> = plugins.profiles().collect();
         let linked = [
             ("etcd", cfg!(feature = "etcd")),
+            ("kubernetes", cfg!(feature = "kubernetes")),
             ("mdns", cfg!(feature = "mdns")),
             ("memory", true),
         ];
