@@ -13,6 +13,7 @@ mod meet;
 mod network;
 mod outage;
 mod peer;
+mod several;
 mod toxiproxy;
 mod versions;
 
@@ -50,4 +51,9 @@ journeys! {
         outage::calls_go_on_through_outages,
         emptied::everybody_registers_again_with_an_emptied_server,
         many::many_services_are_listed_and_watched;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_move_from_consul_to_etcd() {
+    several::services_move_from_one_registry_to_another("consul", "etcd").await;
 }

@@ -62,6 +62,13 @@ impl Network {
         Some(Self::new(registry, &address, Some(server)))
     }
 
+    /// Both at once. The servers stay with their owners.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        let registry = format!("{},{}", self.registry, other.registry);
+        let named = [self, other].map(|network| format!("{}={}", network.registry, network.addresses));
+        Self::new(&registry, &named.join(","), None)
+    }
+
     /// The same at another address, such as a proxy's.
     pub(crate) fn at(&self, address: SocketAddr) -> Self {
         let mut network = Self::new(&self.registry, &address.to_string(), None);
