@@ -16,6 +16,7 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "mdns", "mdns"),
     ("profile", "local", "mdns"),
     ("registry", "etcd", "etcd"),
+    ("registry", "zookeeper", "zookeeper"),
 ];
 
 /// The feature that links a plugin.
@@ -55,6 +56,8 @@ pub(super) fn plugins() -> Plugins {
     );
     #[cfg(feature = "etcd")]
     let plugins = plugins.registry("etcd", etcd);
+    #[cfg(feature = "zookeeper")]
+    let plugins = plugins.registry("zookeeper", zookeeper);
     plugins
 }
 
@@ -99,6 +102,51 @@ fn etcd_tls(arguments: &PluginArguments) -> Result<Option<micro_etcd::EtcdTls>> 
         })),
         (None, Some(_)) => Err(wrong(
             "ETCD_CERT is set without ETCD_CACERT, the authorities whose servers are believed".into(),
+        )),
+        (None, None) => Ok(None),
+    }
+}
+
+#[cfg(feature = "zookeeper")]
+async fn zookeeper(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
+    let mut config = micro_zookeeper::ZookeeperConfig::from_addresses(&arguments.addresses)?;
+    config.user = arguments.variable("ZOOKEEPER_USERNAME").map(str::to_owned);
+    config.password = arguments
+        .variable("ZOOKEEPER_PASSWORD")
+        .unwrap_or_default()
+        .to_owned();
+    config.tls = zookeeper_tls(&arguments)?;
+    Ok(Arc::new(
+        micro_zookeeper::ZookeeperRegistry::connect(config).await?,
+    ))
+}
+
+#[cfg(feature = "zookeeper")]
+fn zookeeper_tls(arguments: &PluginArguments) -> Result<Option<micro_zookeeper::ZookeeperTls>> {
+    let file = |variable: &str| match arguments.variable(variable) {
+        None => Ok(None),
+        Some(path) => std::fs::read(path)
+            .map(Some)
+            .map_err(|problem| wrong(format!("{variable}: the file {path} cannot be read: {problem}"))),
+    };
+    let identity = match (file("ZOOKEEPER_CERT")?, file("ZOOKEEPER_KEY")?) {
+        (Some(certificates), Some(key)) => Some(micro_core::transport::http::Identity { certificates, key }),
+        (None, None) => None,
+        _ => {
+            return Err(wrong(
+                "ZOOKEEPER_CERT and ZOOKEEPER_KEY belong together; set both or neither".into(),
+            ));
+        }
+    };
+    match (file("ZOOKEEPER_CACERT")?, identity) {
+        (Some(authorities), identity) => Ok(Some(micro_zookeeper::ZookeeperTls {
+            authorities,
+            identity,
+            server_name: None,
+        })),
+        (None, Some(_)) => Err(wrong(
+            "ZOOKEEPER_CERT is set without ZOOKEEPER_CACERT, the authorities whose servers are believed"
+                .into(),
         )),
         (None, None) => Ok(None),
     }
@@ -176,6 +224,7 @@ mod tests {
             ("etcd", cfg!(feature = "etcd")),
             ("mdns", cfg!(feature = "mdns")),
             ("memory", true),
+            ("zookeeper", cfg!(feature = "zookeeper")),
         ];
         let linked = linked.iter().filter(|(_, linked)| *linked).map(|(name, _)| *name);
         assert_eq!(registries, linked.collect::<Vec<_>>());
@@ -225,6 +274,37 @@ mod tests {
         for variables in wrong {
             let error = with(variables).unwrap_err();
             assert!(error.detail().contains("ETCD_C"), "{error}");
+        }
+    }
+
+    #[cfg(feature = "zookeeper")]
+    #[test]
+    fn zookeepers_variables_belong_together() {
+        let with = |variables: &[(&str, &str)]| {
+            let variables = variables
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()));
+            zookeeper_tls(&PluginArguments {
+                environment: Arc::new(variables.collect()),
+                ..PluginArguments::default()
+            })
+        };
+        let this = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert!(with(&[]).unwrap().is_none());
+        let both = with(&[
+            ("ZOOKEEPER_CACERT", this),
+            ("ZOOKEEPER_CERT", this),
+            ("ZOOKEEPER_KEY", this),
+        ]);
+        assert!(both.unwrap().unwrap().identity.is_some());
+        let wrong: [&[(&str, &str)]; 3] = [
+            &[("ZOOKEEPER_CACERT", "/nonexistent")],
+            &[("ZOOKEEPER_CACERT", this), ("ZOOKEEPER_KEY", this)],
+            &[("ZOOKEEPER_CERT", this), ("ZOOKEEPER_KEY", this)],
+        ];
+        for variables in wrong {
+            let error = with(variables).unwrap_err();
+            assert!(error.detail().contains("ZOOKEEPER_C"), "{error}");
         }
     }
 

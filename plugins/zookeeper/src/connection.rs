@@ -246,9 +246,12 @@ impl Dialogue {
     }
 
     fn answer(&mut self, xid: i32, code: Code, body: Bytes) -> Result<(), Trouble> {
-        let first = self.in_flight.pop_front().filter(|first| first.xid == xid);
-        let Some(first) = first else {
+        // Whose turn it was learns of it with all others.
+        if self.in_flight.front().is_none_or(|first| first.xid != xid) {
             return Err(self.unexpected("an answer belongs to no request"));
+        }
+        let Some(first) = self.in_flight.pop_front() else {
+            return Ok(());
         };
         match code {
             Code(0) => first.tell(Ok(body)),

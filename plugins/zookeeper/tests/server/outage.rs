@@ -38,7 +38,7 @@ async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
     register(&registry, &greeter("stays")).await;
     register(&registry, &greeter("goes")).await;
     until(&mut watcher, &mut known, &["goes", "stays"]).await;
-    zookeeper.kill().await;
+    zookeeper.server.kill().await.unwrap();
 
     let told = timeout(PATIENCE, watcher.next()).await.unwrap().unwrap_err();
     assert_eq!(told.kind(), ErrorKind::Unavailable);
@@ -50,7 +50,7 @@ async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
     );
     let _ = registry.deregister(&greeter("goes")).await;
 
-    zookeeper.start_empty().await;
+    zookeeper.server.start_empty().await.unwrap();
     let other = zookeeper.connect().await;
     register(&other, &greeter("comes")).await;
     // What lives on is written into the new session, though nobody registers it again.
@@ -69,7 +69,7 @@ async fn after_a_restart_with_data_only_what_is_new_is_told() {
     let registry = zookeeper.connect().await;
     register(&registry, &greeter("a")).await;
     let mut watcher = registry.watch(None).await.unwrap();
-    zookeeper.start_again().await;
+    zookeeper.server.start_again().await.unwrap();
     register(&registry, &greeter("a")).await;
     register(&registry, &greeter("b")).await;
     let told = next(&mut watcher).await;
@@ -96,7 +96,7 @@ async fn a_service_is_back_when_its_registry_is_back_without_data() {
         .unwrap();
     let running = service.start().await.unwrap();
     assert_eq!(registry.get_service("greeter").await.unwrap()[0].nodes.len(), 1);
-    zookeeper.start_empty().await;
+    zookeeper.server.start_empty().await.unwrap();
     let seen = zookeeper.connect().await;
     let mut watcher = seen.watch(Some("greeter")).await.unwrap();
     if seen.get_service("greeter").await.is_err() {

@@ -79,7 +79,7 @@ impl Raw {
         let (code, answer) = self.ask(6, &text(path)).await;
         assert_eq!(code, 0, "reading the ACL of {path}");
         let mut rest = &answer[..];
-        let mut int = |rest: &mut &[u8]| {
+        let int = |rest: &mut &[u8]| {
             let (head, tail) = rest.split_at(4);
             *rest = tail;
             i32::from_be_bytes(head.try_into().unwrap())

@@ -74,12 +74,8 @@ async fn what_is_the_owners_only_is_forbidden_to_others() {
 
 #[tokio::test]
 async fn a_zookeeper_that_wants_everybody_to_log_in_lets_in_who_does() {
-    let definitions = [
-        "-Dzookeeper.enforce.auth.enabled=true",
-        "-Dzookeeper.enforce.auth.schemes=digest",
-    ];
-    let plain = |port| format!("clientPort={port}\nclientPortAddress=127.0.0.1\n");
-    let Some(mut zookeeper) = Zookeeper::spawn(plain, &definitions) else {
+    let lines = ["enforce.auth.enabled=true", "enforce.auth.schemes=digest"];
+    let Some(mut zookeeper) = Zookeeper::start_with(&lines).await else {
         return;
     };
     let config = as_user(&zookeeper.config(), "micro", "secret");
@@ -89,7 +85,7 @@ async fn a_zookeeper_that_wants_everybody_to_log_in_lets_in_who_does() {
     assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
     assert!(error.detail().contains("ZOOKEEPER_USERNAME"), "{error}");
     // A new connection says again who this is.
-    zookeeper.start_again().await;
+    zookeeper.server.start_again().await.unwrap();
     crate::zookeeper::register(&registry, &greeter("b")).await;
     assert_eq!(ids(&registry.get_service("greeter").await.unwrap()), ["a", "b"]);
 }
@@ -134,14 +130,15 @@ async fn both_sides_show_their_certificates() {
     };
     let own = file("server.pem", &[server.key, server.certificates].concat());
     let believed = file("ca.pem", authority.pem.as_bytes());
-    let settings = |port| {
-        format!(
-            "secureClientPort={port}\nsecureClientPortAddress=127.0.0.1\n\
-             serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
-             ssl.keyStore.location={own}\nssl.trustStore.location={believed}\nssl.clientAuth=need\n"
-        )
-    };
-    let Some(zookeeper) = Zookeeper::spawn(settings, &[]) else {
+    let lines = [
+        "secureClientPort={port}",
+        "secureClientPortAddress=127.0.0.1",
+        "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
+        "ssl.clientAuth=need",
+        &format!("ssl.keyStore.location={own}"),
+        &format!("ssl.trustStore.location={believed}"),
+    ];
+    let Some(zookeeper) = Zookeeper::start_with(&lines).await else {
         return;
     };
     let with = |authorities: &Authority, identity| ZookeeperConfig {

@@ -77,13 +77,11 @@ async fn dropping_the_last_clone_takes_the_records_away_at_once() {
 
 #[tokio::test]
 async fn the_directory_of_a_service_whose_processes_died_is_taken_away() {
-    let plain = |port| format!("clientPort={port}\nclientPortAddress=127.0.0.1\n");
-    let Some(zookeeper) = Zookeeper::spawn(plain, &["-Dznode.container.checkIntervalMs=100"]) else {
+    let Some(zookeeper) = Zookeeper::start_with(&["-Dznode.container.checkIntervalMs=100"]).await else {
         return;
     };
-    drop(zookeeper.connect().await);
-    let mut raw = Raw::connect(&zookeeper.address()).await;
     let registry = zookeeper.connect().await;
+    let mut raw = Raw::connect(&zookeeper.address()).await;
     registry.register(&greeter("a"), LONG).await.unwrap();
     drop(registry);
     until_gone(&mut raw, "/micro-registry/greeter").await;

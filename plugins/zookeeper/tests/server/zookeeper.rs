@@ -1,17 +1,13 @@
 //! The ZooKeepers that the tests talk to: the one that is there for all tests, under a path of the test's own; and
 //! processes of their own, where a test restarts or configures one.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use micro_core::registry::{Change, Node, RegisterOptions, Registry, ServiceRecord, Watcher};
 use micro_zookeeper::{ZookeeperConfig, ZookeeperRegistry};
-use tempfile::TempDir;
+use servers::{Kind, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::raw::Raw;
@@ -43,96 +39,26 @@ pub(crate) async fn raw() -> Raw {
     Raw::connect(&shared_address()).await
 }
 
-const SERVER: &str = "/usr/share/java/zookeeper.jar";
-const LOGGING: &str = "/usr/share/java/slf4j-simple.jar";
-
 /// A process on a port of its own.
 pub(crate) struct Zookeeper {
-    pub(crate) port: u16,
-    /// Further lines of its configuration, and definitions for Java.
-    settings: String,
-    definitions: Vec<String>,
-    data: TempDir,
-    process: Option<Child>,
+    pub(crate) server: Server,
 }
 
 impl Zookeeper {
     /// Starts one and waits until it serves. None: the machine has none, and the test is left out.
     pub(crate) async fn start() -> Option<Self> {
-        let zookeeper = Self::spawn(
-            |port| format!("clientPort={port}\nclientPortAddress=127.0.0.1\n"),
-            &[],
-        )?;
-        drop(zookeeper.connect().await);
-        Some(zookeeper)
+        let server = servers::start_or_skip(Kind::Zookeeper).await?;
+        Some(Self { server })
     }
 
-    /// Starts one with settings that say where it listens, and definitions for Java.
-    pub(crate) fn spawn(settings: impl Fn(u16) -> String, definitions: &[&str]) -> Option<Self> {
-        if !is_installed() {
-            return None;
-        }
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
-        let mut zookeeper = Self {
-            port,
-            settings: settings(port),
-            definitions: definitions.iter().map(|text| (*text).to_owned()).collect(),
-            data: TempDir::new().unwrap(),
-            process: None,
-        };
-        zookeeper.run();
-        Some(zookeeper)
-    }
-
-    fn run(&mut self) {
-        let file = self.data.path().join("zoo.cfg");
-        let settings = format!(
-            "tickTime=500\nminSessionTimeout=1000\nmaxSessionTimeout=60000\nmaxClientCnxns=0\n\
-             admin.enableServer=false\n4lw.commands.whitelist=*\ndataDir={}\n{}",
-            self.data.path().display(),
-            self.settings
-        );
-        std::fs::write(&file, settings).unwrap();
-        let spawned = Command::new("java")
-            .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-            .args([
-                "-Dzookeeper.forceSync=no",
-                "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
-            ])
-            .args(&self.definitions)
-            .args(["-cp", &format!("{SERVER}:{LOGGING}")])
-            .arg("org.apache.zookeeper.server.ZooKeeperServerMain")
-            .arg(file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        self.process = Some(spawned.unwrap());
-    }
-
-    /// Kills it, so that it can do nothing more.
-    pub(crate) async fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().await.unwrap();
-        }
-    }
-
-    /// Starts it again, with what it had.
-    pub(crate) async fn start_again(&mut self) {
-        self.kill().await;
-        self.run();
-    }
-
-    /// Starts it again as if it had never been there.
-    pub(crate) async fn start_empty(&mut self) {
-        self.kill().await;
-        self.data = TempDir::new().unwrap();
-        self.run();
+    /// Starts one with arguments for Java and lines of its configuration.
+    pub(crate) async fn start_with(arguments: &[&str]) -> Option<Self> {
+        let server = servers::start_with_or_skip(Kind::Zookeeper, arguments).await?;
+        Some(Self { server })
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.server.address().to_string()
     }
 
     pub(crate) fn config(&self) -> ZookeeperConfig {
@@ -157,26 +83,6 @@ impl Zookeeper {
             .unwrap();
         answer
     }
-}
-
-/// Whether there is a ZooKeeper to start. One in a container serves the other tests, but not these: they say aloud that
-/// they are left out, and where servers must be had they fail.
-fn is_installed() -> bool {
-    let search_path = std::env::var_os("PATH").unwrap_or_default();
-    let java = std::env::split_paths(&search_path).any(|folder| folder.join("java").is_file());
-    if java && Path::new(SERVER).is_file() && Path::new(LOGGING).is_file() {
-        return true;
-    }
-    let needed = "this test restarts or configures a ZooKeeper of its own and needs java on the PATH and the jars of \
-                  Debian's packages zookeeper and libslf4j-java";
-    let is_set = |name| std::env::var(name).is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
-    assert!(
-        !["CI", "MICRO_REQUIRE_BACKENDS"].into_iter().any(is_set),
-        "{needed}"
-    );
-    // Past the capture of the test's output, which nobody would see.
-    let _ = writeln!(std::io::stderr(), "skipped: {needed}");
-    false
 }
 
 /// Connects as soon as the server is up.
