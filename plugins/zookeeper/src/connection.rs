@@ -297,3 +297,74 @@ impl InFlight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::requests::{Request, exists};
+
+    fn dialogue(received: &[u8]) -> Dialogue {
+        Dialogue {
+            server: "test".into(),
+            limit: 64,
+            received: received.into(),
+            to_send: BytesMut::new(),
+            in_flight: VecDeque::new(),
+            xid: 0,
+        }
+    }
+
+    fn ask(dialogue: &mut Dialogue, request: Request) -> oneshot::Receiver<Result<Bytes, Trouble>> {
+        let (answer, answered) = oneshot::channel();
+        dialogue.ask(Asked { request, answer });
+        answered
+    }
+
+    #[test]
+    fn requests_are_numbered_and_answered_in_their_order() {
+        let mut dialogue = dialogue(b"");
+        let mut first = ask(&mut dialogue, exists("/a"));
+        let mut second = ask(&mut dialogue, exists("/b"));
+        assert_eq!(
+            &dialogue.to_send[..],
+            b"\0\0\0\x0f\0\0\0\x01\0\0\0\x03\0\0\0\x02/a\0\
+              \0\0\0\x0f\0\0\0\x02\0\0\0\x03\0\0\0\x02/b\0"
+        );
+        let answers = b"\0\0\0\x11\0\0\0\x01\0\0\0\0\0\0\0\x09\0\0\0\0!\
+                        \0\0\0\x10\xff\xff\xff\xfe\0\0\0\0\0\0\0\x09\0\0\0\0\
+                        \0\0\0\x10\0\0\0\x02\0\0\0\0\0\0\0\x09\xff\xff\xff\x9b";
+        dialogue.received.extend_from_slice(answers);
+        dialogue.take(&Inboxes::default()).unwrap();
+        assert_eq!(first.try_recv().unwrap(), Ok("!".into()));
+        assert!(second.try_recv().unwrap().unwrap_err().is(Code::NO_NODE));
+    }
+
+    #[test]
+    fn who_waits_learns_why_the_connection_ends() {
+        let mut dialogue = dialogue(b"\0\0\0\x10\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0");
+        let mut asked = ask(&mut dialogue, exists("/a"));
+        let trouble = dialogue.take(&Inboxes::default()).unwrap_err();
+        dialogue.fail(&trouble);
+        assert_eq!(asked.try_recv().unwrap(), Err(trouble));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_received_makes_it_panic(
+            frames in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 0..6),
+            xids in prop::collection::vec(-5_i32..4, 6),
+        ) {
+            let mut dialogue = dialogue(b"");
+            for (frame, xid) in frames.iter().zip(xids) {
+                let length = i32::try_from(frame.len() + 4).unwrap();
+                dialogue.received.put_i32(length);
+                dialogue.received.put_i32(xid);
+                dialogue.received.put_slice(frame);
+            }
+            let _asked = [ask(&mut dialogue, exists("/a")), ask(&mut dialogue, exists("/b"))];
+            let _ = dialogue.take(&Inboxes::default());
+        }
+    }
+}

@@ -78,7 +78,7 @@ impl Dialler {
             self.leave();
         }
         Err(Trouble::Away {
-            why: format!("cannot connect to {}", problems.join(", or to ")).into(),
+            why: format!("no server can be reached: {}", problems.join(", ")).into(),
         })
     }
 

@@ -172,11 +172,19 @@ impl Drop for Registration<'_> {
                 entries.remove(self.path);
                 return;
             }
-            (None, _) => entry.value = None,
+            (None, Some(_)) => entry.value = None,
+            (None, None) => {}
             (Some(ttl), settled) => {
                 let now = Instant::now();
-                entry.until = now.checked_add(ttl.min(LATEST)).unwrap_or(now);
-                entry.value = settled;
+                let until = now.checked_add(ttl.min(LATEST)).unwrap_or(now);
+                match settled {
+                    Some(value) => {
+                        entry.until = until;
+                        entry.value = Some(value);
+                    }
+                    // What was there before may be there still.
+                    None => entry.until = entry.until.max(until),
+                }
             }
         }
         drop(entries);
@@ -225,7 +233,11 @@ mod tests {
         assert!(held.due().is_empty());
         drop(early);
         assert_eq!(held.next(), Some(Instant::now() + TTL), "it may have written");
-        assert!(held.living().is_empty(), "but nobody knows what");
+        assert_eq!(
+            held.living().len(),
+            1,
+            "and what was there before is better than nothing"
+        );
         tokio::time::advance(TTL).await;
         assert_eq!(held.due(), ["/a"]);
         let late = held.begin("/a", Some(TTL));
