@@ -177,6 +177,12 @@ impl Plugins {
         self.profiles.keys().map(String::as_str)
     }
 
+    /// Forgets other registries than these.
+    #[cfg(test)]
+    pub(crate) fn keep_registries(&mut self, names: &[&str]) {
+        self.registries.retain(|name, _| names.contains(&name.as_str()));
+    }
+
     /// Connects to a registry; or, where the name is several names separated by commas, to all of these as one, a
     /// [`MultiRegistry`] in their order.
     ///

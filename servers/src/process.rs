@@ -53,8 +53,9 @@ impl Server {
         Self::start_as(kind, &[], true).await
     }
 
-    /// The same with further arguments for the program, in which `{address}` stands for where clients connect to. It may
-    /// want encryption then, so it is waited for only until it accepts connections.
+    /// The same with further arguments for the program, in which `{address}` stands for where clients connect to, and
+    /// `{port}` for its port. It may want encryption then, so it is waited for only until it accepts connections.
+    /// Those of ZooKeeper are arguments for Java where they begin with a dash, and else lines of its configuration.
     ///
     /// # Errors
     ///
@@ -136,20 +137,23 @@ impl Server {
             data: self.data.path(),
             below: self.below.as_ref().map(|below| below.address()),
         };
+        let (address, port) = (self.address().to_string(), self.ports[0].to_string());
+        let arguments = self.arguments.iter();
+        let arguments: Vec<String> = arguments
+            .map(|argument| argument.replace("{address}", &address).replace("{port}", &port))
+            .collect();
         let mut command = match self.kind {
             Kind::Etcd => etcd::command(&site)?,
             Kind::Consul => consul::command(&site)?,
-            Kind::Zookeeper => zookeeper::command(&site)?,
+            Kind::Zookeeper => zookeeper::command(&site, &arguments)?,
             Kind::Kubernetes => kubernetes::command(&site)?,
         };
-        let (address, log) = (self.address().to_string(), self.data.path().join("log"));
+        if self.kind != Kind::Zookeeper {
+            command.args(arguments);
+        }
+        let log = self.data.path().join("log");
         let output = File::create(&log)?;
         command
-            .args(
-                self.arguments
-                    .iter()
-                    .map(|argument| argument.replace("{address}", &address)),
-            )
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

@@ -24,10 +24,11 @@ pub(crate) fn of(kind: Kind) -> Result<PathBuf> {
     }
 }
 
-/// Debian's ZooKeeper and what it logs with.
-pub(crate) const ZOOKEEPER: [&str; 2] = [
+/// Debian's ZooKeeper, what it logs with, and what it encrypts with and does not name itself.
+pub(crate) const ZOOKEEPER: [&str; 3] = [
     "/usr/share/java/zookeeper.jar",
     "/usr/share/java/slf4j-simple.jar",
+    "/usr/share/java/netty-codec.jar",
 ];
 
 /// The folder of what `cargo xtask backends` keeps.

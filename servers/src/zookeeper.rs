@@ -8,16 +8,26 @@ use tokio::process::Command;
 use crate::process::{Site, exchange};
 use crate::{Kind, programs};
 
-pub(crate) fn command(site: &Site<'_>) -> Result<Command> {
+/// Takes arguments for Java, which begin with a dash, and further lines of the configuration. With a
+/// `secureClientPort` among these, it listens nowhere else.
+pub(crate) fn command(site: &Site<'_>, arguments: &[String]) -> Result<Command> {
     let configuration = site.data.join("zoo.cfg");
+    let (for_java, mut lines): (Vec<_>, Vec<_>) = arguments
+        .iter()
+        .cloned()
+        .partition(|argument| argument.starts_with('-'));
+    if !lines.iter().any(|line| line.starts_with("secureClientPort=")) {
+        lines.push(format!("clientPort={}", site.ports[0]));
+        lines.push("clientPortAddress=127.0.0.1".to_owned());
+    }
     // Short ticks make short sessions possible, and with them fast tests of nodes that die.
     std::fs::write(
         &configuration,
         format!(
-            "tickTime=500\nminSessionTimeout=1000\nmaxSessionTimeout=60000\nmaxClientCnxns=0\nclientPort={}\n\
-             clientPortAddress=127.0.0.1\nadmin.enableServer=false\n4lw.commands.whitelist=*\ndataDir={}\n",
-            site.ports[0],
-            site.data.join("zookeeper").display()
+            "tickTime=500\nminSessionTimeout=1000\nmaxSessionTimeout=60000\nmaxClientCnxns=0\n\
+             admin.enableServer=false\n4lw.commands.whitelist=*\ndataDir={}\n{}\n",
+            site.data.join("zookeeper").display(),
+            lines.join("\n")
         ),
     )?;
     let mut command = Command::new(programs::of(Kind::Zookeeper)?);
@@ -27,6 +37,7 @@ pub(crate) fn command(site: &Site<'_>) -> Result<Command> {
             "-Dzookeeper.forceSync=no",
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         ])
+        .args(for_java)
         .args(["-cp", &programs::ZOOKEEPER.join(":")])
         .arg("org.apache.zookeeper.server.ZooKeeperServerMain")
         .arg(configuration);

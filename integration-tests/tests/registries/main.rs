@@ -44,6 +44,13 @@ journeys! {
         outage::calls_go_on_through_outages,
         emptied::everybody_registers_again_with_an_emptied_server,
         many::many_services_are_listed_and_watched;
+    zookeeper:
+        meet::two_services_meet,
+        versions::versions_live_side_by_side,
+        killed::a_killed_process_disappears,
+        outage::calls_go_on_through_outages,
+        emptied::everybody_registers_again_with_an_emptied_server,
+        many::many_services_are_listed_and_watched;
     kubernetes:
         meet::two_services_meet,
         versions::versions_live_side_by_side,

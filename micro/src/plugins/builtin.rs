@@ -17,6 +17,7 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("profile", "local", "mdns"),
     ("registry", "etcd", "etcd"),
     ("registry", "kubernetes", "kubernetes"),
+    ("registry", "zookeeper", "zookeeper"),
 ];
 
 /// The feature that links a plugin.
@@ -58,6 +59,8 @@ pub(super) fn plugins() -> Plugins {
     let plugins = plugins.registry("etcd", etcd);
     #[cfg(feature = "kubernetes")]
     let plugins = plugins.registry("kubernetes", kubernetes);
+    #[cfg(feature = "zookeeper")]
+    let plugins = plugins.registry("zookeeper", zookeeper);
     plugins
 }
 
@@ -115,6 +118,51 @@ async fn kubernetes(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
     Ok(Arc::new(
         micro_kubernetes::KubernetesRegistry::connect(config).await?,
     ))
+}
+
+#[cfg(feature = "zookeeper")]
+async fn zookeeper(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
+    let mut config = micro_zookeeper::ZookeeperConfig::from_addresses(&arguments.addresses)?;
+    config.user = arguments.variable("ZOOKEEPER_USERNAME").map(str::to_owned);
+    config.password = arguments
+        .variable("ZOOKEEPER_PASSWORD")
+        .unwrap_or_default()
+        .to_owned();
+    config.tls = zookeeper_tls(&arguments)?;
+    Ok(Arc::new(
+        micro_zookeeper::ZookeeperRegistry::connect(config).await?,
+    ))
+}
+
+#[cfg(feature = "zookeeper")]
+fn zookeeper_tls(arguments: &PluginArguments) -> Result<Option<micro_zookeeper::ZookeeperTls>> {
+    let file = |variable: &str| match arguments.variable(variable) {
+        None => Ok(None),
+        Some(path) => std::fs::read(path)
+            .map(Some)
+            .map_err(|problem| wrong(format!("{variable}: the file {path} cannot be read: {problem}"))),
+    };
+    let identity = match (file("ZOOKEEPER_CERT")?, file("ZOOKEEPER_KEY")?) {
+        (Some(certificates), Some(key)) => Some(micro_core::transport::http::Identity { certificates, key }),
+        (None, None) => None,
+        _ => {
+            return Err(wrong(
+                "ZOOKEEPER_CERT and ZOOKEEPER_KEY belong together; set both or neither".into(),
+            ));
+        }
+    };
+    match (file("ZOOKEEPER_CACERT")?, identity) {
+        (Some(authorities), identity) => Ok(Some(micro_zookeeper::ZookeeperTls {
+            authorities,
+            identity,
+            server_name: None,
+        })),
+        (None, Some(_)) => Err(wrong(
+            "ZOOKEEPER_CERT is set without ZOOKEEPER_CACERT, the authorities whose servers are believed"
+                .into(),
+        )),
+        (None, None) => Ok(None),
+    }
 }
 
 fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
@@ -190,6 +238,7 @@ mod tests {
             ("kubernetes", cfg!(feature = "kubernetes")),
             ("mdns", cfg!(feature = "mdns")),
             ("memory", true),
+            ("zookeeper", cfg!(feature = "zookeeper")),
         ];
         let linked = linked.iter().filter(|(_, linked)| *linked).map(|(name, _)| *name);
         assert_eq!(registries, linked.collect::<Vec<_>>());
@@ -239,6 +288,37 @@ mod tests {
         for variables in wrong {
             let error = with(variables).unwrap_err();
             assert!(error.detail().contains("ETCD_C"), "{error}");
+        }
+    }
+
+    #[cfg(feature = "zookeeper")]
+    #[test]
+    fn zookeepers_variables_belong_together() {
+        let with = |variables: &[(&str, &str)]| {
+            let variables = variables
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()));
+            zookeeper_tls(&PluginArguments {
+                environment: Arc::new(variables.collect()),
+                ..PluginArguments::default()
+            })
+        };
+        let this = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert!(with(&[]).unwrap().is_none());
+        let both = with(&[
+            ("ZOOKEEPER_CACERT", this),
+            ("ZOOKEEPER_CERT", this),
+            ("ZOOKEEPER_KEY", this),
+        ]);
+        assert!(both.unwrap().unwrap().identity.is_some());
+        let wrong: [&[(&str, &str)]; 3] = [
+            &[("ZOOKEEPER_CACERT", "/nonexistent")],
+            &[("ZOOKEEPER_CACERT", this), ("ZOOKEEPER_KEY", this)],
+            &[("ZOOKEEPER_CERT", this), ("ZOOKEEPER_KEY", this)],
+        ];
+        for variables in wrong {
+            let error = with(variables).unwrap_err();
+            assert!(error.detail().contains("ZOOKEEPER_C"), "{error}");
         }
     }
 
