@@ -7,8 +7,8 @@ Run all tests of the workspace
 
 Usage: cargo xtask test [arguments]
 
-Has the servers that the tests talk to running, as `cargo xtask backends up` would (etcd, kubernetes and toxiproxy), and
-then runs `cargo test --workspace` once. The servers go on running; `cargo xtask backends down` stops them.
+Has the servers that the tests talk to running, as `cargo xtask backends up` would (etcd, consul, kubernetes and
+toxiproxy), and then runs `cargo test --workspace` once. The servers go on running; `cargo xtask backends down` stops them.
 
 A server that cannot be had is a warning, and an error where CI or MICRO_REQUIRE_BACKENDS is set.
 
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 /// The servers that tests of the workspace talk to.
-const BACKENDS: &[&str] = &["etcd", "kubernetes", "toxiproxy"];
+const BACKENDS: &[&str] = &["etcd", "consul", "kubernetes", "toxiproxy"];
 
 /// Prepares the machine for the tests: whatever must exist before `cargo test` goes here.
 ///

@@ -15,6 +15,7 @@ use super::{PluginArguments, Plugins, wrong};
 const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "mdns", "mdns"),
     ("profile", "local", "mdns"),
+    ("registry", "consul", "consul"),
     ("registry", "etcd", "etcd"),
     ("registry", "kubernetes", "kubernetes"),
 ];
@@ -54,6 +55,8 @@ pub(super) fn plugins() -> Plugins {
         "local",
         &[("registry", "mdns"), ("transport", "http"), ("broker", "http")],
     );
+    #[cfg(feature = "consul")]
+    let plugins = plugins.registry("consul", consul);
     #[cfg(feature = "etcd")]
     let plugins = plugins.registry("etcd", etcd);
     #[cfg(feature = "kubernetes")]
@@ -65,6 +68,69 @@ pub(super) fn plugins() -> Plugins {
 async fn mdns(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
     let config = micro_mdns::MdnsConfig::from_addresses(&arguments.addresses)?;
     Ok(Arc::new(micro_mdns::MdnsRegistry::connect(config).await?))
+}
+
+#[cfg(feature = "consul")]
+async fn consul(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
+    let config = consul_config(&arguments)?;
+    Ok(Arc::new(micro_consul::ConsulRegistry::connect(config).await?))
+}
+
+/// What Consul's own variables say, as its command line has them.
+#[cfg(feature = "consul")]
+fn consul_config(arguments: &PluginArguments) -> Result<micro_consul::ConsulConfig> {
+    let named = arguments.variable("CONSUL_HTTP_ADDR").map(str::to_owned);
+    let addresses = match arguments.addresses.as_slice() {
+        [] => named.into_iter().collect(),
+        addresses => addresses.to_vec(),
+    };
+    let mut config = micro_consul::ConsulConfig::from_addresses(&addresses)?;
+    config.token = arguments.variable("CONSUL_HTTP_TOKEN").map(str::to_owned);
+    config.tls = consul_tls(arguments)?;
+    Ok(config)
+}
+
+#[cfg(feature = "consul")]
+fn consul_tls(arguments: &PluginArguments) -> Result<Option<micro_consul::ConsulTls>> {
+    let wanted = match arguments.variable("CONSUL_HTTP_SSL") {
+        None => None,
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Some(true),
+        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Some(false),
+        Some(other) => {
+            return Err(wrong(format!(
+                "CONSUL_HTTP_SSL is {other:?}; write true or false"
+            )));
+        }
+    };
+    if wanted == Some(false) {
+        return Ok(None);
+    }
+    let file = |variable: &str| match arguments.variable(variable) {
+        None => Ok(None),
+        Some(path) => std::fs::read(path)
+            .map(Some)
+            .map_err(|problem| wrong(format!("{variable}: the file {path} cannot be read: {problem}"))),
+    };
+    let identity = match (file("CONSUL_CLIENT_CERT")?, file("CONSUL_CLIENT_KEY")?) {
+        (Some(certificates), Some(key)) => Some(micro_core::transport::http::Identity { certificates, key }),
+        (None, None) => None,
+        _ => {
+            return Err(wrong(
+                "CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY belong together; set both or neither".into(),
+            ));
+        }
+    };
+    match (file("CONSUL_CACERT")?, identity, wanted) {
+        (Some(authorities), identity, _) => Ok(Some(micro_consul::ConsulTls {
+            authorities,
+            identity,
+            server_name: arguments.variable("CONSUL_TLS_SERVER_NAME").map(str::to_owned),
+        })),
+        (None, None, None) => Ok(None),
+        (None, _, _) => Err(wrong(
+            "TLS is asked for without CONSUL_CACERT, the authorities whose agents are believed".into(),
+        )),
+    }
 }
 
 #[cfg(feature = "etcd")]
@@ -186,6 +252,7 @@ mod tests {
         let registries: Vec<_> = plugins.registries().collect();
         let profiles: Vec<_> = plugins.profiles().collect();
         let linked = [
+            ("consul", cfg!(feature = "consul")),
             ("etcd", cfg!(feature = "etcd")),
             ("kubernetes", cfg!(feature = "kubernetes")),
             ("mdns", cfg!(feature = "mdns")),
@@ -239,6 +306,47 @@ mod tests {
         for variables in wrong {
             let error = with(variables).unwrap_err();
             assert!(error.detail().contains("ETCD_C"), "{error}");
+        }
+    }
+
+    #[cfg(feature = "consul")]
+    #[test]
+    fn consuls_variables_belong_together() {
+        let with = |variables: &[(&str, &str)]| {
+            let variables = variables
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()));
+            consul_config(&PluginArguments {
+                environment: Arc::new(variables.collect()),
+                ..PluginArguments::default()
+            })
+        };
+        let this = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let config = with(&[("CONSUL_HTTP_TOKEN", "secret"), ("CONSUL_HTTP_ADDR", "consul:1")]).unwrap();
+        assert_eq!(config.token.as_deref(), Some("secret"));
+        assert_eq!(config.agents, ["consul:1"]);
+        assert!(config.tls.is_none());
+        let both = with(&[
+            ("CONSUL_HTTP_SSL", "true"),
+            ("CONSUL_CACERT", this),
+            ("CONSUL_CLIENT_CERT", this),
+            ("CONSUL_CLIENT_KEY", this),
+            ("CONSUL_TLS_SERVER_NAME", "consul.example"),
+        ]);
+        let tls = both.unwrap().tls.unwrap();
+        assert!(tls.identity.is_some() && tls.server_name.as_deref() == Some("consul.example"));
+        let off = with(&[("CONSUL_HTTP_SSL", "false"), ("CONSUL_CACERT", this)]);
+        assert!(off.unwrap().tls.is_none());
+        let wrong: [&[(&str, &str)]; 5] = [
+            &[("CONSUL_HTTP_SSL", "true")],
+            &[("CONSUL_HTTP_SSL", "maybe")],
+            &[("CONSUL_CACERT", "/nonexistent")],
+            &[("CONSUL_CACERT", this), ("CONSUL_CLIENT_KEY", this)],
+            &[("CONSUL_CLIENT_CERT", this), ("CONSUL_CLIENT_KEY", this)],
+        ];
+        for variables in wrong {
+            let error = with(variables).unwrap_err();
+            assert!(error.detail().contains("CONSUL_"), "{error}");
         }
     }
 

@@ -182,27 +182,28 @@ mod tests {
 
     #[test]
     fn addresses_come_back_as_they_were_or_are_refused() {
+        for address in ["127.0.0.1:9101", "[::1]:9002", "greeter.example:80", "queue"] {
+            let wanted = registered(&greeter(address)).unwrap();
+            assert_eq!(join(&wanted.address, wanted.port), address);
+        }
         for address in [
-            "127.0.0.1:9101",
-            "[::1]:9002",
-            "greeter.example:80",
-            "queue",
+            "",
+            ":80",
+            "host:0",
             "::1",
+            "a:b:1",
+            "[::1]",
+            "host:007",
+            "host:70000",
         ] {
-            let wanted = registered(&greeter(address));
-            match wanted {
+            match registered(&greeter(address)) {
                 Ok(wanted) => assert_eq!(join(&wanted.address, wanted.port), address),
-                Err(error) => assert!(error.detail().contains(address), "{error}"),
+                Err(error) => assert!(error.detail().contains(&format!("{address:?}")), "{error}"),
             }
         }
-        for address in ["", ":80", "host:0", "host:99999999:1x:", "[::1]", "host:007"] {
-            let accepted = registered(&greeter(address));
-            let comes_back = accepted
-                .as_ref()
-                .is_ok_and(|wanted| join(&wanted.address, wanted.port) == address);
-            assert!(accepted.is_err() || comes_back, "{address}");
+        for address in ["", ":80", "host:0", "host:007"] {
+            assert!(registered(&greeter(address)).is_err(), "{address:?}");
         }
-        assert!(registered(&greeter("")).is_err() && registered(&greeter("host:0")).is_err());
     }
 
     #[test]

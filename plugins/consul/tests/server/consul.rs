@@ -1,17 +1,14 @@
 //! A Consul process on ports of its own, and what the tests ask of it.
 
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use micro_consul::{ConsulConfig, ConsulRegistry};
 use micro_core::registry::{Change, Node, RegisterOptions, Registry, ServiceRecord, Watcher};
+use servers::{Kind, Server};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Long enough for the busiest machine.
@@ -26,94 +23,36 @@ pub(crate) const SHORT: RegisterOptions = RegisterOptions {
 };
 
 pub(crate) struct Consul {
-    pub(crate) port: u16,
-    program: PathBuf,
-    arguments: Vec<String>,
-    _folder: TempDir,
-    process: Option<Child>,
+    pub(crate) server: Server,
 }
 
 impl Consul {
     /// Starts one and waits until it serves. None: the machine has none, and the test is left out.
     pub(crate) async fn start() -> Option<Self> {
-        let consul = Self::spawn("http", "{}")?;
-        drop(consul.connect().await);
-        Some(consul)
+        let server = servers::start_or_skip(Kind::Consul).await?;
+        Some(Self { server })
     }
 
-    /// Starts one that serves plain or encrypted HTTP, with further configuration.
-    pub(crate) fn spawn(scheme: &str, configuration: &str) -> Option<Self> {
-        let program = installed()?;
+    /// Starts one with further configuration, and further arguments.
+    pub(crate) async fn start_with(configuration: &str, arguments: &[&str]) -> Option<Self> {
         let folder = TempDir::new().unwrap();
-        let base = r#"{ "disable_update_check": true, "performance": { "raft_multiplier": 1 } }"#;
-        let sockets: Vec<TcpListener> = (0..3)
-            .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let ports: Vec<u16> = sockets
-            .iter()
-            .map(|socket| socket.local_addr().unwrap().port())
-            .collect();
-        drop(sockets);
-        let (http, https) = match scheme {
-            "http" => (i32::from(ports[0]), -1),
-            _ => (-1, i32::from(ports[0])),
-        };
-        let mut arguments: Vec<String> = [
-            "agent",
-            "-dev",
-            "-node=test",
-            "-bind=127.0.0.1",
-            "-client=127.0.0.1",
-        ]
-        .map(str::to_owned)
-        .into();
-        arguments.extend(["-log-level=error", "-dns-port=-1", "-grpc-port=-1"].map(str::to_owned));
-        arguments.extend(["-grpc-tls-port=-1", "-serf-wan-port=-1"].map(str::to_owned));
-        arguments.push(format!("-http-port={http}"));
-        arguments.push(format!("-https-port={https}"));
-        arguments.push(format!("-serf-lan-port={}", ports[1]));
-        arguments.push(format!("-server-port={}", ports[2]));
-        for (name, text) in [("base.json", base), ("more.json", configuration)] {
-            let path = folder.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            arguments.push(format!("-config-file={}", path.display()));
-        }
-        let mut consul = Self {
-            port: ports[0],
-            program,
-            arguments,
-            _folder: folder,
-            process: None,
-        };
-        consul.run();
-        Some(consul)
+        let path = folder.path().join("more.json");
+        std::fs::write(&path, configuration).unwrap();
+        let file = format!("-config-file={}", path.display());
+        let mut arguments = arguments.to_vec();
+        arguments.push(&file);
+        // It has read its configuration when it accepts connections.
+        let server = servers::start_with_or_skip(Kind::Consul, &arguments).await?;
+        Some(Self { server })
     }
 
-    fn run(&mut self) {
-        let spawned = Command::new(&self.program)
-            .args(&self.arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn();
-        self.process = Some(spawned.unwrap());
-    }
-
-    /// Kills it, so that it can do nothing more.
-    pub(crate) async fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().await.unwrap();
-        }
-    }
-
-    /// Starts it again as if it had never been there: it keeps nothing on disk.
+    /// Starts it again as if it had never been there.
     pub(crate) async fn start_empty(&mut self) {
-        self.kill().await;
-        self.run();
+        self.server.start_empty().await.unwrap();
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port))
+        self.server.address()
     }
 
     pub(crate) fn config(&self) -> ConsulConfig {
@@ -155,30 +94,6 @@ impl Consul {
 
 pub(crate) fn config(agent: SocketAddr) -> ConsulConfig {
     ConsulConfig::from_addresses(&[agent.to_string()]).unwrap()
-}
-
-/// Where a Consul is that can be started. One in a container serves the other tests, but not these: they say aloud that
-/// they are left out, and where servers must be had they fail.
-fn installed() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let workspace = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    let home =
-        variable("MICRO_BACKENDS_HOME").map_or_else(|| workspace.join("target/backends"), PathBuf::from);
-    let search_path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places = std::env::split_paths(&search_path).chain([home.join("bin")]);
-    if let Some(folder) = places.find(|folder| folder.join("consul").is_file()) {
-        return Some(folder.join("consul"));
-    }
-    let needed = "this test restarts or configures a Consul of its own and needs the program `consul` on the PATH, or as \
-                  `cargo xtask backends up consul` builds it";
-    let is_set = |name| std::env::var(name).is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
-    assert!(
-        !["CI", "MICRO_REQUIRE_BACKENDS"].into_iter().any(is_set),
-        "{needed}"
-    );
-    // Past the capture of the test's output, which nobody would see.
-    let _ = writeln!(std::io::stderr(), "skipped: {needed}");
-    None
 }
 
 /// Connects as soon as the server is up.

@@ -1,5 +1,7 @@
 //! A Consul that asks for tokens, and one that asks for certificates.
 
+use std::net::{SocketAddr, TcpListener};
+
 use micro_consul::{ConsulConfig, ConsulRegistry, ConsulTls};
 use micro_core::ErrorKind;
 use micro_core::registry::Registry;
@@ -53,7 +55,7 @@ async fn a_token_says_what_is_allowed() {
     let acl = format!(
         r#"{{"acl":{{"enabled":true,"default_policy":"deny","tokens":{{"initial_management":"{ROOT}","agent":"{ROOT}"}}}}}}"#
     );
-    let Some(consul) = Consul::spawn("http", &acl) else {
+    let Some(consul) = Consul::start_with(&acl, &[]).await else {
         return;
     };
     drop(connect(with_token(&consul, ROOT)).await);
@@ -118,8 +120,9 @@ impl Authority {
     }
 }
 
-/// Starts a Consul that shows a certificate of this name and wants one of its callers.
-fn encrypted(authority: &Authority, name: &str, files: &TempDir) -> Option<Consul> {
+/// Starts a Consul that shows a certificate of this name and wants one of its callers, and says where.
+async fn encrypted(authority: &Authority, name: &str) -> Option<(Consul, SocketAddr)> {
+    let files = TempDir::new().unwrap();
     let file = |name: &str, content: &[u8]| {
         let path = files.path().join(name);
         std::fs::write(&path, content).unwrap();
@@ -131,22 +134,23 @@ fn encrypted(authority: &Authority, name: &str, files: &TempDir) -> Option<Consu
         file("server.pem", &server.certificates),
         file("server.key", &server.key),
     );
-    Consul::spawn(
-        "https",
-        &format!(
-            r#"{{"tls":{{"https":{{"ca_file":"{ca}","cert_file":"{cert}","key_file":"{key}","verify_incoming":true}}}}}}"#
-        ),
-    )
+    let configuration = format!(
+        r#"{{"tls":{{"https":{{"ca_file":"{ca}","cert_file":"{cert}","key_file":"{key}","verify_incoming":true}}}}}}"#
+    );
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let port = format!("-https-port={}", free.port());
+    let consul = Consul::start_with(&configuration, &[&port]).await?;
+    Some((consul, free))
 }
 
 fn with_tls(
-    consul: &Consul,
+    address: SocketAddr,
     authorities: &Authority,
     identity: Option<Identity>,
     name: Option<&str>,
 ) -> ConsulConfig {
     ConsulConfig {
-        agents: vec![format!("https://{}", consul.address())],
+        agents: vec![format!("https://{address}")],
         tls: Some(ConsulTls {
             authorities: authorities.pem.clone().into_bytes(),
             identity,
@@ -158,33 +162,33 @@ fn with_tls(
 
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
-    let (authority, files) = (Authority::new(), TempDir::new().unwrap());
-    let Some(consul) = encrypted(&authority, "consul.example", &files) else {
+    let authority = Authority::new();
+    let Some((_consul, address)) = encrypted(&authority, "consul.example").await else {
         return;
     };
     let name = Some("consul.example");
     let identity = || Some(authority.issue("client"));
-    let registry = connect(with_tls(&consul, &authority, identity(), name)).await;
+    let registry = connect(with_tls(address, &authority, identity(), name)).await;
     let mut watcher = registry.watch(Some("greeter")).await.unwrap();
     registry.register(&greeter("a"), LONG).await.unwrap();
     assert_eq!(next(&mut watcher).await.service, greeter("a"));
 
     let stranger = Authority::new();
     let strangers = [
-        with_tls(&consul, &authority, None, name),
-        with_tls(&consul, &stranger, identity(), name),
-        with_tls(&consul, &authority, Some(stranger.issue("client")), name),
-        with_tls(&consul, &authority, identity(), None),
+        with_tls(address, &authority, None, name),
+        with_tls(address, &stranger, identity(), name),
+        with_tls(address, &authority, Some(stranger.issue("client")), name),
+        with_tls(address, &authority, identity(), None),
         ConsulConfig {
-            agents: vec![consul.address().to_string()],
+            agents: vec![address.to_string()],
             ..ConsulConfig::default()
         },
     ];
     for config in strangers {
         let error = ConsulRegistry::connect(config).await.unwrap_err();
-        assert!(error.detail().contains(&consul.address().to_string()), "{error}");
+        assert!(error.detail().contains(&address.to_string()), "{error}");
     }
-    let mut broken = with_tls(&consul, &authority, None, name);
+    let mut broken = with_tls(address, &authority, None, name);
     broken.tls.as_mut().unwrap().authorities = b"no certificate".to_vec();
     let error = ConsulRegistry::connect(broken).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BadRequest, "{error}");
