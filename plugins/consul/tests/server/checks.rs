@@ -6,9 +6,8 @@ use micro_consul::ConsulRegistry;
 use micro_core::ErrorKind;
 use micro_core::registry::{Action, RegisterOptions, Registry};
 use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep};
 
-use crate::consul::{Consul, LONG, PATIENCE, SHORT, connect, greeter, ids, next, until};
+use crate::consul::{Consul, LONG, SHORT, connect, greeter, ids, next, until};
 use crate::recorder::Recorder;
 
 #[tokio::test]
@@ -160,37 +159,4 @@ async fn an_agent_may_try_the_nodes_address_itself() {
     until(&registry, "greeter", &["a"]).await;
     drop(listener);
     until(&registry, "greeter", &[]).await;
-}
-
-/// How long it takes until another instance sees what was registered, by look-ups and by watches.
-#[tokio::test]
-#[ignore = "it measures"]
-async fn measure_how_soon_a_registration_is_seen() {
-    let Some(consul) = Consul::start().await else {
-        return;
-    };
-    let (registry, another) = (consul.connect().await, consul.connect().await);
-    let mut watcher = another.watch(Some("greeter")).await.unwrap();
-    let (mut looked_up, mut watched) = (Vec::new(), Vec::new());
-    for number in 0..100 {
-        let id = format!("n{number}");
-        let began = Instant::now();
-        registry.register(&greeter(&id), LONG).await.unwrap();
-        while another
-            .get_service("greeter")
-            .await
-            .map_or(0, |found| ids(&found).len())
-            <= number
-        {
-            assert!(began.elapsed() < PATIENCE);
-        }
-        looked_up.push(began.elapsed());
-        next(&mut watcher).await;
-        watched.push(began.elapsed());
-        sleep(Duration::from_millis(60)).await;
-    }
-    for (what, mut times) in [("look-up", looked_up), ("watch", watched)] {
-        times.sort();
-        println!("{what}: median {:?}, longest {:?}", times[50], times[99]);
-    }
 }
