@@ -33,13 +33,18 @@ impl Catalog {
 
     /// Where the nodes of a service are asked for, with their checks.
     pub(crate) fn service(&self, name: &str) -> Path {
+        self.client.in_datacenter(self.nodes_of(name))
+    }
+
+    fn nodes_of(&self, name: &str) -> Path {
         let folder = match self.connect {
             true => "/v1/health/connect/",
             false => "/v1/health/service/",
         };
-        self.client.in_datacenter(Path::new(folder).name(name))
+        Path::new(folder).name(name)
     }
 
+    /// Where the names of all services are asked for, with their tags.
     pub(crate) fn services(&self) -> Path {
         self.client.in_datacenter(Path::new("/v1/catalog/services"))
     }
@@ -51,11 +56,7 @@ impl Catalog {
 
     /// The nodes of a service, as one server knows them, which works without a leader.
     pub(crate) async fn look_up(&self, name: &str) -> Result<Vec<ServiceRecord>> {
-        let path = match self.connect {
-            true => Path::new("/v1/health/connect/"),
-            false => Path::new("/v1/health/service/"),
-        };
-        let path = path.name(name).query("stale", "");
+        let path = self.nodes_of(name).query("stale", "");
         let answer = self.client.get(&self.client.in_datacenter(path)).await?;
         self.records(name, &answer)
     }

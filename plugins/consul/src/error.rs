@@ -66,7 +66,10 @@ pub(crate) fn failed(address: &str, status: StatusCode, body: &[u8]) -> Error {
     let said = said(body);
     let told = |advice: &str| format!("consul at {address}: {status}: {said}; {advice}");
     match status.as_u16() {
-        400 => Error::bad_request(ID, told("this is what it refuses")),
+        400 => Error::bad_request(
+            ID,
+            told("it refuses what it was told, so change that or the option it comes from"),
+        ),
         401 => Error::unauthorized(ID, told(TOKEN)),
         403 => Error::forbidden(ID, told(TOKEN)),
         404 => Error::not_found(ID, told("register again")),
