@@ -37,6 +37,13 @@ journeys! {
     mdns:
         meet::two_services_meet,
         versions::versions_live_side_by_side;
+    consul:
+        meet::two_services_meet,
+        versions::versions_live_side_by_side,
+        killed::a_killed_process_disappears,
+        outage::calls_go_on_through_outages,
+        emptied::everybody_registers_again_with_an_emptied_server,
+        many::many_services_are_listed_and_watched;
     etcd:
         meet::two_services_meet,
         versions::versions_live_side_by_side,

@@ -1,5 +1,7 @@
 //! The plugins that this crate links, by feature.
 
+mod registries;
+
 use std::sync::Arc;
 
 use micro_core::broker::{HttpBroker, HttpBrokerConfig, MemoryBroker};
@@ -15,6 +17,7 @@ use super::{PluginArguments, Plugins, wrong};
 const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "mdns", "mdns"),
     ("profile", "local", "mdns"),
+    ("registry", "consul", "consul"),
     ("registry", "etcd", "etcd"),
     ("registry", "kubernetes", "kubernetes"),
     ("registry", "zookeeper", "zookeeper"),
@@ -51,118 +54,19 @@ pub(super) fn plugins() -> Plugins {
         .strategy(Arc::new(PowerOfTwoChoices))
         .strategy(Arc::new(ConsistentHash));
     #[cfg(feature = "mdns")]
-    let plugins = plugins.registry("mdns", mdns).profile(
+    let plugins = plugins.registry("mdns", registries::mdns).profile(
         "local",
         &[("registry", "mdns"), ("transport", "http"), ("broker", "http")],
     );
+    #[cfg(feature = "consul")]
+    let plugins = plugins.registry("consul", registries::consul);
     #[cfg(feature = "etcd")]
-    let plugins = plugins.registry("etcd", etcd);
+    let plugins = plugins.registry("etcd", registries::etcd);
     #[cfg(feature = "kubernetes")]
-    let plugins = plugins.registry("kubernetes", kubernetes);
+    let plugins = plugins.registry("kubernetes", registries::kubernetes);
     #[cfg(feature = "zookeeper")]
-    let plugins = plugins.registry("zookeeper", zookeeper);
+    let plugins = plugins.registry("zookeeper", registries::zookeeper);
     plugins
-}
-
-#[cfg(feature = "mdns")]
-async fn mdns(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
-    let config = micro_mdns::MdnsConfig::from_addresses(&arguments.addresses)?;
-    Ok(Arc::new(micro_mdns::MdnsRegistry::connect(config).await?))
-}
-
-#[cfg(feature = "etcd")]
-async fn etcd(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
-    let mut config = micro_etcd::EtcdConfig::from_addresses(&arguments.addresses)?;
-    config.user = arguments.variable("ETCD_USERNAME").map(str::to_owned);
-    config.password = arguments.variable("ETCD_PASSWORD").unwrap_or_default().to_owned();
-    config.tls = etcd_tls(&arguments)?;
-    Ok(Arc::new(micro_etcd::EtcdRegistry::connect(config).await?))
-}
-
-/// The files that etcd's own variables name, as `etcdctl` has them.
-#[cfg(feature = "etcd")]
-fn etcd_tls(arguments: &PluginArguments) -> Result<Option<micro_etcd::EtcdTls>> {
-    let file = |variable: &str| match arguments.variable(variable) {
-        None => Ok(None),
-        Some(path) => std::fs::read(path)
-            .map(Some)
-            .map_err(|problem| wrong(format!("{variable}: the file {path} cannot be read: {problem}"))),
-    };
-    let identity = match (file("ETCD_CERT")?, file("ETCD_KEY")?) {
-        (Some(certificates), Some(key)) => Some(micro_core::transport::http::Identity { certificates, key }),
-        (None, None) => None,
-        _ => {
-            return Err(wrong(
-                "ETCD_CERT and ETCD_KEY belong together; set both or neither".into(),
-            ));
-        }
-    };
-    match (file("ETCD_CACERT")?, identity) {
-        (Some(authorities), identity) => Ok(Some(micro_etcd::EtcdTls {
-            authorities,
-            identity,
-            server_name: None,
-        })),
-        (None, Some(_)) => Err(wrong(
-            "ETCD_CERT is set without ETCD_CACERT, the authorities whose servers are believed".into(),
-        )),
-        (None, None) => Ok(None),
-    }
-}
-
-/// The variables that Kubernetes itself and `kubectl` have, and a token and an authority beside them.
-#[cfg(feature = "kubernetes")]
-async fn kubernetes(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
-    let variable = |name: &str| arguments.variable(name).map(str::to_owned);
-    let config = micro_kubernetes::KubernetesConfig::from_addresses(&arguments.addresses, variable)?;
-    Ok(Arc::new(
-        micro_kubernetes::KubernetesRegistry::connect(config).await?,
-    ))
-}
-
-#[cfg(feature = "zookeeper")]
-async fn zookeeper(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
-    let mut config = micro_zookeeper::ZookeeperConfig::from_addresses(&arguments.addresses)?;
-    config.user = arguments.variable("ZOOKEEPER_USERNAME").map(str::to_owned);
-    config.password = arguments
-        .variable("ZOOKEEPER_PASSWORD")
-        .unwrap_or_default()
-        .to_owned();
-    config.tls = zookeeper_tls(&arguments)?;
-    Ok(Arc::new(
-        micro_zookeeper::ZookeeperRegistry::connect(config).await?,
-    ))
-}
-
-#[cfg(feature = "zookeeper")]
-fn zookeeper_tls(arguments: &PluginArguments) -> Result<Option<micro_zookeeper::ZookeeperTls>> {
-    let file = |variable: &str| match arguments.variable(variable) {
-        None => Ok(None),
-        Some(path) => std::fs::read(path)
-            .map(Some)
-            .map_err(|problem| wrong(format!("{variable}: the file {path} cannot be read: {problem}"))),
-    };
-    let identity = match (file("ZOOKEEPER_CERT")?, file("ZOOKEEPER_KEY")?) {
-        (Some(certificates), Some(key)) => Some(micro_core::transport::http::Identity { certificates, key }),
-        (None, None) => None,
-        _ => {
-            return Err(wrong(
-                "ZOOKEEPER_CERT and ZOOKEEPER_KEY belong together; set both or neither".into(),
-            ));
-        }
-    };
-    match (file("ZOOKEEPER_CACERT")?, identity) {
-        (Some(authorities), identity) => Ok(Some(micro_zookeeper::ZookeeperTls {
-            authorities,
-            identity,
-            server_name: None,
-        })),
-        (None, Some(_)) => Err(wrong(
-            "ZOOKEEPER_CERT is set without ZOOKEEPER_CACERT, the authorities whose servers are believed"
-                .into(),
-        )),
-        (None, None) => Ok(None),
-    }
 }
 
 fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
@@ -234,6 +138,7 @@ mod tests {
         let registries: Vec<_> = plugins.registries().collect();
         let profiles: Vec<_> = plugins.profiles().collect();
         let linked = [
+            ("consul", cfg!(feature = "consul")),
             ("etcd", cfg!(feature = "etcd")),
             ("kubernetes", cfg!(feature = "kubernetes")),
             ("mdns", cfg!(feature = "mdns")),
@@ -261,65 +166,6 @@ mod tests {
             "no transport is called \"pigeon\"; this program has: http, memory"
         );
         assert!(unknown("registry", "x", [].into_iter()).ends_with("this program has: none"));
-    }
-
-    #[cfg(feature = "etcd")]
-    #[test]
-    fn etcds_variables_belong_together() {
-        let with = |variables: &[(&str, &str)]| {
-            let variables = variables
-                .iter()
-                .map(|(name, value)| ((*name).into(), (*value).into()));
-            etcd_tls(&PluginArguments {
-                environment: Arc::new(variables.collect()),
-                ..PluginArguments::default()
-            })
-        };
-        let this = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-        assert!(with(&[]).unwrap().is_none());
-        assert!(with(&[("ETCD_CACERT", this)]).unwrap().is_some());
-        let both = with(&[("ETCD_CACERT", this), ("ETCD_CERT", this), ("ETCD_KEY", this)]);
-        assert!(both.unwrap().unwrap().identity.is_some());
-        let wrong: [&[(&str, &str)]; 3] = [
-            &[("ETCD_CACERT", "/nonexistent")],
-            &[("ETCD_CACERT", this), ("ETCD_KEY", this)],
-            &[("ETCD_CERT", this), ("ETCD_KEY", this)],
-        ];
-        for variables in wrong {
-            let error = with(variables).unwrap_err();
-            assert!(error.detail().contains("ETCD_C"), "{error}");
-        }
-    }
-
-    #[cfg(feature = "zookeeper")]
-    #[test]
-    fn zookeepers_variables_belong_together() {
-        let with = |variables: &[(&str, &str)]| {
-            let variables = variables
-                .iter()
-                .map(|(name, value)| ((*name).into(), (*value).into()));
-            zookeeper_tls(&PluginArguments {
-                environment: Arc::new(variables.collect()),
-                ..PluginArguments::default()
-            })
-        };
-        let this = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-        assert!(with(&[]).unwrap().is_none());
-        let both = with(&[
-            ("ZOOKEEPER_CACERT", this),
-            ("ZOOKEEPER_CERT", this),
-            ("ZOOKEEPER_KEY", this),
-        ]);
-        assert!(both.unwrap().unwrap().identity.is_some());
-        let wrong: [&[(&str, &str)]; 3] = [
-            &[("ZOOKEEPER_CACERT", "/nonexistent")],
-            &[("ZOOKEEPER_CACERT", this), ("ZOOKEEPER_KEY", this)],
-            &[("ZOOKEEPER_CERT", this), ("ZOOKEEPER_KEY", this)],
-        ];
-        for variables in wrong {
-            let error = with(variables).unwrap_err();
-            assert!(error.detail().contains("ZOOKEEPER_C"), "{error}");
-        }
     }
 
     #[test]

@@ -1,0 +1,202 @@
+//! How the registries are made of flags and variables.
+
+#![cfg_attr(
+    not(feature = "mdns"),
+    allow(unused_imports, reason = "a program may link none of them")
+)]
+
+use std::sync::Arc;
+
+use micro_core::transport::http::Identity;
+use micro_core::{Registry, Result};
+
+use super::super::{PluginArguments, wrong};
+
+type Connected = Result<Arc<dyn Registry>>;
+
+#[cfg(feature = "mdns")]
+pub(super) async fn mdns(arguments: PluginArguments) -> Connected {
+    let config = micro_mdns::MdnsConfig::from_addresses(&arguments.addresses)?;
+    Ok(Arc::new(micro_mdns::MdnsRegistry::connect(config).await?))
+}
+
+/// Consul's own variables say what its command line would take.
+#[cfg(feature = "consul")]
+pub(super) async fn consul(arguments: PluginArguments) -> Connected {
+    let config = consul_config(&arguments)?;
+    Ok(Arc::new(micro_consul::ConsulRegistry::connect(config).await?))
+}
+
+#[cfg(feature = "consul")]
+fn consul_config(arguments: &PluginArguments) -> Result<micro_consul::ConsulConfig> {
+    let named = arguments.variable("CONSUL_HTTP_ADDR").map(str::to_owned);
+    let addresses = match arguments.addresses.as_slice() {
+        [] => named.into_iter().collect(),
+        addresses => addresses.to_vec(),
+    };
+    let mut config = micro_consul::ConsulConfig::from_addresses(&addresses)?;
+    config.token = arguments.variable("CONSUL_HTTP_TOKEN").map(str::to_owned);
+    config.tls = consul_tls(arguments)?;
+    Ok(config)
+}
+
+#[cfg(feature = "consul")]
+fn consul_tls(arguments: &PluginArguments) -> Result<Option<micro_consul::ConsulTls>> {
+    let is_wanted = match arguments.variable("CONSUL_HTTP_SSL") {
+        None => None,
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Some(true),
+        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => return Ok(None),
+        Some(other) => {
+            return Err(wrong(format!(
+                "CONSUL_HTTP_SSL is {other:?}; write true or false"
+            )));
+        }
+    };
+    let names = ["CONSUL_CACERT", "CONSUL_CLIENT_CERT", "CONSUL_CLIENT_KEY"];
+    match files(arguments, names)? {
+        Some((authorities, identity)) => Ok(Some(micro_consul::ConsulTls {
+            authorities,
+            identity,
+            server_name: arguments.variable("CONSUL_TLS_SERVER_NAME").map(str::to_owned),
+        })),
+        None if is_wanted == Some(true) => Err(wrong(
+            "CONSUL_HTTP_SSL is set without CONSUL_CACERT, the authorities whose agents are believed".into(),
+        )),
+        None => Ok(None),
+    }
+}
+
+/// etcd's own variables say what `etcdctl` would take.
+#[cfg(feature = "etcd")]
+pub(super) async fn etcd(arguments: PluginArguments) -> Connected {
+    let mut config = micro_etcd::EtcdConfig::from_addresses(&arguments.addresses)?;
+    config.user = arguments.variable("ETCD_USERNAME").map(str::to_owned);
+    config.password = arguments.variable("ETCD_PASSWORD").unwrap_or_default().to_owned();
+    let files = files(&arguments, ["ETCD_CACERT", "ETCD_CERT", "ETCD_KEY"])?;
+    config.tls = files.map(|(authorities, identity)| micro_etcd::EtcdTls {
+        authorities,
+        identity,
+        server_name: None,
+    });
+    Ok(Arc::new(micro_etcd::EtcdRegistry::connect(config).await?))
+}
+
+/// The variables are those that Kubernetes itself and `kubectl` have, and a token and an authority beside them.
+#[cfg(feature = "kubernetes")]
+pub(super) async fn kubernetes(arguments: PluginArguments) -> Connected {
+    let variable = |name: &str| arguments.variable(name).map(str::to_owned);
+    let config = micro_kubernetes::KubernetesConfig::from_addresses(&arguments.addresses, variable)?;
+    let registry = micro_kubernetes::KubernetesRegistry::connect(config).await?;
+    Ok(Arc::new(registry))
+}
+
+#[cfg(feature = "zookeeper")]
+pub(super) async fn zookeeper(arguments: PluginArguments) -> Connected {
+    let mut config = micro_zookeeper::ZookeeperConfig::from_addresses(&arguments.addresses)?;
+    config.user = arguments.variable("ZOOKEEPER_USERNAME").map(str::to_owned);
+    let password = arguments.variable("ZOOKEEPER_PASSWORD");
+    config.password = password.unwrap_or_default().to_owned();
+    let names = ["ZOOKEEPER_CACERT", "ZOOKEEPER_CERT", "ZOOKEEPER_KEY"];
+    config.tls = files(&arguments, names)?.map(|(authorities, identity)| micro_zookeeper::ZookeeperTls {
+        authorities,
+        identity,
+        server_name: None,
+    });
+    let registry = micro_zookeeper::ZookeeperRegistry::connect(config).await?;
+    Ok(Arc::new(registry))
+}
+
+/// What the files have that three variables name: the authorities to believe, and the certificate and the key to show.
+/// None: no encryption is asked for.
+fn files(
+    arguments: &PluginArguments,
+    [authorities, certificate, key]: [&str; 3],
+) -> Result<Option<(Vec<u8>, Option<Identity>)>> {
+    let file = |variable: &str| match arguments.variable(variable) {
+        None => Ok(None),
+        Some(path) => std::fs::read(path)
+            .map(Some)
+            .map_err(|problem| wrong(format!("{variable}: the file {path} cannot be read: {problem}"))),
+    };
+    let identity = match (file(certificate)?, file(key)?) {
+        (Some(certificates), Some(key)) => Some(Identity { certificates, key }),
+        (None, None) => None,
+        _ => {
+            return Err(wrong(format!(
+                "{certificate} and {key} belong together; set both or neither"
+            )));
+        }
+    };
+    match (file(authorities)?, identity) {
+        (Some(authorities), identity) => Ok(Some((authorities, identity))),
+        (None, Some(_)) => Err(wrong(format!(
+            "{certificate} is set without {authorities}, the authorities whose servers are believed"
+        ))),
+        (None, None) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THIS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+
+    fn with(variables: &[(&str, &str)]) -> PluginArguments {
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
+        PluginArguments {
+            environment: Arc::new(variables.collect()),
+            ..PluginArguments::default()
+        }
+    }
+
+    #[test]
+    fn the_variables_of_certificates_belong_together() {
+        let files = |variables: &[(&str, &str)]| files(&with(variables), ["CA", "CERT", "KEY"]);
+        assert!(files(&[]).unwrap().is_none());
+        assert!(files(&[("CA", THIS)]).unwrap().is_some());
+        let all = files(&[("CA", THIS), ("CERT", THIS), ("KEY", THIS)]).unwrap();
+        assert!(all.unwrap().1.is_some());
+        let wrong: [&[(&str, &str)]; 3] = [
+            &[("CA", "/nonexistent")],
+            &[("CA", THIS), ("KEY", THIS)],
+            &[("CERT", THIS), ("KEY", THIS)],
+        ];
+        for variables in wrong {
+            let error = files(variables).unwrap_err();
+            assert!(
+                error.detail().contains("CA") || error.detail().contains("CERT"),
+                "{error}"
+            );
+        }
+    }
+
+    #[cfg(feature = "consul")]
+    #[test]
+    fn consul_is_where_its_own_variables_say() {
+        let of = |variables: &[(&str, &str)]| consul_config(&with(variables));
+        assert_eq!(of(&[]).unwrap().agents, ["127.0.0.1:8500"]);
+        let config = of(&[
+            ("CONSUL_HTTP_ADDR", "192.0.2.1:8500"),
+            ("CONSUL_HTTP_TOKEN", "secret"),
+        ])
+        .unwrap();
+        assert_eq!(
+            (config.agents[0].as_str(), config.token.as_deref()),
+            ("192.0.2.1:8500", Some("secret"))
+        );
+        assert!(of(&[("CONSUL_CACERT", THIS)]).unwrap().tls.is_some());
+        assert!(
+            of(&[("CONSUL_CACERT", THIS), ("CONSUL_HTTP_SSL", "false")])
+                .unwrap()
+                .tls
+                .is_none()
+        );
+        for wrong in ["true", "perhaps"] {
+            let error = of(&[("CONSUL_HTTP_SSL", wrong)]).unwrap_err();
+            assert!(error.detail().contains("CONSUL_HTTP_SSL"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Watching: requests that Consul answers when something is new.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use micro_core::Result;
+use micro_core::registry::{News, ServiceRecord, WatchSource, Watcher};
+use tokio::time::{Instant, sleep_until};
+
+use crate::catalog::{Catalog, Critical, critical_of};
+use crate::client::{Answer, Client};
+use crate::error;
+use crate::message::{CheckState, Names};
+use crate::path::Path;
+
+/// From one request to the next at least this long, since Consul may answer at once, again and again. It doubles up to
+/// the longest while answers come at once and have no new index.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// What takes a time to look up is left alone for this many times as long.
+const REST: u32 = 3;
+
+/// Watches one service.
+pub(crate) async fn watch_one(catalog: Catalog, name: &str) -> Result<Watcher> {
+    let what = format!("the watch of {name} at consul");
+    let source = One {
+        poll: Poll::new(&catalog.client, catalog.service(name)),
+        name: name.to_owned(),
+        catalog,
+    };
+    Watcher::follow(what, source).await
+}
+
+/// Watches all services.
+pub(crate) async fn watch_all(catalog: Catalog) -> Result<Watcher> {
+    let source = All {
+        services: Poll::new(&catalog.client, catalog.services()),
+        checks: Poll::new(&catalog.client, catalog.critical()),
+        names: Vec::new(),
+        critical: Critical::new(),
+        rested: Instant::now(),
+        catalog,
+    };
+    Watcher::follow("the watch of all services at consul", source).await
+}
+
+/// One request that is made again and again, and tells of what is new only.
+struct Poll {
+    client: Arc<Client>,
+    path: Path,
+    index: u64,
+    asked: Instant,
+    /// How often in a row it was answered at once with nothing new.
+    idle: u32,
+    waiting: Option<Waiting>,
+}
+
+type Waiting = Pin<Box<dyn Future<Output = Result<Answer>> + Send>>;
+
+impl Poll {
+    fn new(client: &Arc<Client>, path: Path) -> Self {
+        Self {
+            client: client.clone(),
+            path,
+            index: 0,
+            asked: Instant::now(),
+            idle: 0,
+            waiting: None,
+        }
+    }
+
+    /// Asks for what there is now.
+    async fn begin(&mut self) -> Result<Answer> {
+        self.waiting = None;
+        self.asked = Instant::now();
+        let answer = self.client.get(&self.path).await?;
+        self.index = self.index_of(&answer)?;
+        Ok(answer)
+    }
+
+    /// Waits for another index. May be cancelled; it goes on waiting then.
+    async fn next(&mut self) -> Result<Answer> {
+        loop {
+            let waiting = match &mut self.waiting {
+                Some(waiting) => waiting,
+                None => {
+                    sleep_until(self.asked + pause(self.idle)).await;
+                    self.asked = Instant::now();
+                    let (client, path, index) = (self.client.clone(), self.path.clone(), self.index);
+                    let asked = async move { client.wait(&path, index).await };
+                    self.waiting.insert(Box::pin(asked))
+                }
+            };
+            let answered = waiting.await;
+            self.waiting = None;
+            let answer = answered?;
+            let index = self.index_of(&answer)?;
+            if index == self.index {
+                let is_early = self.asked.elapsed() < PAUSE;
+                self.idle = if is_early { self.idle.saturating_add(1) } else { 0 };
+                continue;
+            }
+            self.idle = 0;
+            // An index that goes backwards, as after a restore, means nothing for the next wait.
+            self.index = if index < self.index { 0 } else { index };
+            return Ok(answer);
+        }
+    }
+
+    /// Waiting for more than 0 is answered at once.
+    fn index_of(&self, answer: &Answer) -> Result<u64> {
+        let index = answer.index.ok_or_else(|| {
+            let address = self.client.address(answer.agent);
+            error::unexpected(address, "told no index of its state")
+        })?;
+        Ok(index.max(1))
+    }
+}
+
+fn pause(idle: u32) -> Duration {
+    (PAUSE * 2_u32.pow(idle.min(10))).min(LONGEST_PAUSE)
+}
+
+struct One {
+    catalog: Catalog,
+    name: String,
+    poll: Poll,
+}
+
+#[async_trait]
+impl WatchSource for One {
+    async fn begin(&mut self) -> Result<Vec<ServiceRecord>> {
+        let answer = self.poll.begin().await?;
+        self.catalog.records(&self.name, &answer)
+    }
+
+    async fn next(&mut self) -> Result<News> {
+        let answer = self.poll.next().await?;
+        Ok(News::Listing(self.catalog.records(&self.name, &answer)?))
+    }
+}
+
+/// Consul has no request that lists all nodes. Two tell that something changed, whatever the number of services: the
+/// names end their wait with any registration, the critical checks with any check. Then each service is looked up.
+struct All {
+    catalog: Catalog,
+    services: Poll,
+    checks: Poll,
+    names: Vec<String>,
+    /// The checks that were critical when the services were looked up.
+    critical: Critical,
+    /// When all may be looked up again.
+    rested: Instant,
+}
+
+#[async_trait]
+impl WatchSource for All {
+    async fn begin(&mut self) -> Result<Vec<ServiceRecord>> {
+        let answer = self.services.begin().await?;
+        self.take_names(&answer)?;
+        self.checks.begin().await?;
+        self.look_up().await
+    }
+
+    async fn next(&mut self) -> Result<News> {
+        loop {
+            let is_news = tokio::select! {
+                answer = self.services.next() => {
+                    self.take_names(&answer?)?;
+                    true
+                }
+                answer = self.checks.next() => {
+                    let checks: Vec<CheckState> = answer?.json(&self.catalog.client)?;
+                    critical_of(checks.iter()) != self.critical
+                }
+            };
+            if is_news {
+                sleep_until(self.rested).await;
+                return Ok(News::Listing(self.look_up().await?));
+            }
+        }
+    }
+}
+
+impl All {
+    fn take_names(&mut self, answer: &Answer) -> Result<()> {
+        let names: Names = answer.json(&self.catalog.client)?;
+        self.names = names.0.into_keys().collect();
+        Ok(())
+    }
+
+    async fn look_up(&mut self) -> Result<Vec<ServiceRecord>> {
+        let began = Instant::now();
+        let (found, critical) = self.catalog.look_up_all(self.names.iter().cloned()).await?;
+        self.critical = critical;
+        self.rested = Instant::now() + (began.elapsed() * REST).clamp(PAUSE, LONGEST_PAUSE);
+        Ok(found.into_values().flatten().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        assert_eq!(pause(0), PAUSE);
+        assert_eq!(pause(1), PAUSE * 2);
+        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    }
+}
