@@ -98,6 +98,16 @@ impl Process {
         panic!("the peer ended without a line that begins with {beginning:?}");
     }
 
+    /// Skips to a line that has this, and returns it.
+    pub(crate) async fn line_with(&mut self, part: &str) -> String {
+        while let Some(line) = self.line().await {
+            if line.contains(part) {
+                return line;
+            }
+        }
+        panic!("the peer ended without a line that has {part:?}");
+    }
+
     /// Everything that is still said.
     pub(crate) async fn rest(&mut self) -> Vec<String> {
         let mut lines = Vec::new();

@@ -14,6 +14,7 @@ use crate::go_peer::{self, PATIENCE, Process};
 /// The registry and where its server is.
 type Place = (&'static str, &'static str);
 
+const CONSUL: Place = ("consul", "127.0.0.1:8500");
 const ETCD: Place = ("etcd", "127.0.0.1:2379");
 
 fn settings(place: Place) -> Settings {
@@ -157,8 +158,7 @@ async fn go_finds_calls_and_loses_rust(place: Place) {
 
     running.stop().await.unwrap();
     until(&here, &service, false).await;
-    let gone = watching.line_after("").await;
-    assert!(gone.contains(r#""Action":"delete""#), "{gone}");
+    watching.line_with(r#""Action":"delete""#).await;
 }
 
 #[tokio::test]
@@ -169,4 +169,14 @@ async fn rust_finds_calls_and_loses_go_through_etcd() {
 #[tokio::test]
 async fn go_finds_calls_and_loses_rust_through_etcd() {
     go_finds_calls_and_loses_rust(ETCD).await;
+}
+
+#[tokio::test]
+async fn rust_finds_calls_and_loses_go_through_consul() {
+    rust_finds_calls_and_loses_go(CONSUL).await;
+}
+
+#[tokio::test]
+async fn go_finds_calls_and_loses_rust_through_consul() {
+    go_finds_calls_and_loses_rust(CONSUL).await;
 }

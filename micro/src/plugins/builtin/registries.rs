@@ -1,10 +1,5 @@
 //! How the registries are made of flags and variables.
 
-#![cfg_attr(
-    not(feature = "mdns"),
-    allow(unused_imports, reason = "a program may link none of them")
-)]
-
 use std::sync::Arc;
 
 use micro_core::transport::http::Identity;
