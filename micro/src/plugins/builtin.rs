@@ -15,6 +15,7 @@ use super::{PluginArguments, Plugins, wrong};
 const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "mdns", "mdns"),
     ("profile", "local", "mdns"),
+    ("registry", "dns", "dns"),
     ("registry", "etcd", "etcd"),
     ("registry", "kubernetes", "kubernetes"),
 ];
@@ -54,6 +55,8 @@ pub(super) fn plugins() -> Plugins {
         "local",
         &[("registry", "mdns"), ("transport", "http"), ("broker", "http")],
     );
+    #[cfg(feature = "dns")]
+    let plugins = plugins.registry("dns", dns);
     #[cfg(feature = "etcd")]
     let plugins = plugins.registry("etcd", etcd);
     #[cfg(feature = "kubernetes")]
@@ -65,6 +68,21 @@ pub(super) fn plugins() -> Plugins {
 async fn mdns(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
     let config = micro_mdns::MdnsConfig::from_addresses(&arguments.addresses)?;
     Ok(Arc::new(micro_mdns::MdnsRegistry::connect(config).await?))
+}
+
+#[cfg(feature = "dns")]
+async fn dns(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
+    let mut config = micro_dns::DnsConfig::from_addresses(&arguments.addresses)?;
+    if let Some(pattern) = arguments.variable("MICRO_DNS_PATTERN") {
+        pattern.clone_into(&mut config.pattern);
+    }
+    if let Some(domain) = arguments.variable("MICRO_DNS_DOMAIN") {
+        domain.clone_into(&mut config.domain);
+    }
+    if let Some(protocol) = arguments.variable("MICRO_DNS_PROTOCOL") {
+        config.metadata.insert("protocol".into(), protocol.into());
+    }
+    Ok(Arc::new(micro_dns::DnsRegistry::connect(config).await?))
 }
 
 #[cfg(feature = "etcd")]
@@ -186,6 +204,7 @@ mod tests {
         let registries: Vec<_> = plugins.registries().collect();
         let profiles: Vec<_> = plugins.profiles().collect();
         let linked = [
+            ("dns", cfg!(feature = "dns")),
             ("etcd", cfg!(feature = "etcd")),
             ("kubernetes", cfg!(feature = "kubernetes")),
             ("mdns", cfg!(feature = "mdns")),
