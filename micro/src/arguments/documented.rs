@@ -52,7 +52,7 @@ fn the_readme_has_every_flag() {
 }
 
 // The help lists the registries that are linked.
-#[cfg(not(any(feature = "dns", feature = "etcd", feature = "kubernetes")))]
+#[cfg(not(any(feature = "dns", feature = "etcd", feature = "gossip", feature = "kubernetes")))]
 #[test]
 fn the_help_is_as_it_was_looked_at() {
     let mut arguments = Arguments::new("greeter")

@@ -18,6 +18,7 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "dns", "dns"),
     ("registry", "etcd", "etcd"),
     ("registry", "kubernetes", "kubernetes"),
+    ("registry", "gossip", "gossip"),
 ];
 
 /// The feature that links a plugin.
@@ -61,6 +62,8 @@ pub(super) fn plugins() -> Plugins {
     let plugins = plugins.registry("etcd", etcd);
     #[cfg(feature = "kubernetes")]
     let plugins = plugins.registry("kubernetes", kubernetes);
+    #[cfg(feature = "gossip")]
+    let plugins = plugins.registry("gossip", gossip);
     plugins
 }
 
@@ -133,6 +136,32 @@ async fn kubernetes(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
     Ok(Arc::new(
         micro_kubernetes::KubernetesRegistry::connect(config).await?,
     ))
+#[cfg(feature = "gossip")]
+async fn gossip(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
+    let mut config = micro_gossip::GossipConfig::from_addresses(&arguments.addresses)?;
+    config.listen = socket_address(&arguments, "MICRO_GOSSIP_LISTEN")?;
+    config.advertise = socket_address(&arguments, "MICRO_GOSSIP_ADVERTISE")?;
+    if let Some(cluster) = arguments.variable("MICRO_GOSSIP_CLUSTER") {
+        cluster.clone_into(&mut config.cluster);
+    }
+    let key = arguments
+        .variable("MICRO_GOSSIP_KEY")
+        .map(micro_gossip::GossipKey::new);
+    config.key = key.transpose()?;
+    Ok(Arc::new(micro_gossip::GossipRegistry::connect(config).await?))
+}
+
+#[cfg(feature = "gossip")]
+fn socket_address(arguments: &PluginArguments, variable: &str) -> Result<Option<std::net::SocketAddr>> {
+    let parse = |text: &str| {
+        let problem = |_| {
+            wrong(format!(
+                "{variable}: {text:?} is no address such as 192.0.2.7:7946"
+            ))
+        };
+        text.parse().map_err(problem)
+    };
+    arguments.variable(variable).map(parse).transpose()
 }
 
 fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
@@ -207,6 +236,7 @@ mod tests {
             ("dns", cfg!(feature = "dns")),
             ("etcd", cfg!(feature = "etcd")),
             ("kubernetes", cfg!(feature = "kubernetes")),
+            ("gossip", cfg!(feature = "gossip")),
             ("mdns", cfg!(feature = "mdns")),
             ("memory", true),
         ];

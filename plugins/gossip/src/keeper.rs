@@ -27,7 +27,7 @@ pub(crate) async fn begin(shared: &Shared, before: Option<&Member>) -> Result<Me
         shared.traffic.clone(),
     )
     .await?;
-    shared.set_chitchat(Some(member.handle.chitchat()));
+    shared.set_chitchat(member.handle.chitchat());
     Ok(member)
 }
 
@@ -49,23 +49,29 @@ pub(crate) async fn run(shared: Arc<Shared>, mut member: Member) {
             }
             result = ended => {
                 tracing::warn!(address = %member.address, "gossip: it ended and is begun anew: {result:?}");
-                member = begin_anew(&shared, member).await;
+                match begin_anew(&shared, member).await {
+                    Some(begun) => member = begun,
+                    None => return,
+                }
             }
             () = shared.end.notified() => return,
         }
     }
 }
 
-async fn begin_anew(shared: &Shared, mut member: Member) -> Member {
+/// Nothing when the registry was closed meanwhile.
+async fn begin_anew(shared: &Shared, member: Member) -> Option<Member> {
     member.handle.abort();
     loop {
         sleep(PAUSE).await;
+        if shared.is_closed() {
+            return None;
+        }
         match begin(shared, Some(&member)).await {
             Ok(begun) => {
-                member = begun;
                 // Whoever watches compares with what is there now.
                 shared.bell.send_replace(());
-                return member;
+                return Some(begun);
             }
             Err(problem) => tracing::warn!("gossip: it cannot be begun anew yet: {problem}"),
         }

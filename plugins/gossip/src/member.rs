@@ -47,7 +47,7 @@ impl Member {
         let advertised = config.advertised(bound, &seeds)?;
         let seeds: Vec<SocketAddr> = seeds.into_iter().filter(|seed| *seed != advertised).collect();
         let chitchat = ChitchatConfig {
-            chitchat_id: ChitchatId::new(uuid::Uuid::new_v4().to_string(), generation(), advertised),
+            chitchat_id: ChitchatId::new(name(), generation(), advertised),
             cluster_id: config.cluster.clone(),
             gossip_interval: config.interval,
             listen_addr: bound,
@@ -145,6 +145,11 @@ fn failure_detector(config: &GossipConfig) -> FailureDetectorConfig {
         initial_interval: config.failure_timeout / 4,
         dead_node_grace_period: REMEMBER_DEAD,
     }
+}
+
+/// A name that no other member has. It is in most of what is said, and therefore short.
+fn name() -> String {
+    format!("{:x}", fastrand::u64(..))
 }
 
 /// Tells a member that was begun later from an earlier one at the same address.

@@ -73,9 +73,7 @@ impl GossipRegistry {
         let shared = &self.0.shared;
         // Who does not hear it will notice that this member is silent.
         let _ = shared.take_out(shared.own_keys()).await;
-        shared.set_chitchat(None);
-        shared.bell.send_replace(());
-        shared.end.notify_one();
+        shared.close();
         if let Some(task) = self.0.take_task() {
             let _ = task.await;
         }

@@ -1,6 +1,7 @@
 //! What the clones of a registry, its watches and its one task share.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chitchat::Chitchat;
@@ -15,8 +16,8 @@ use crate::view;
 
 pub(crate) struct Shared {
     pub(crate) config: GossipConfig,
-    /// None: closed.
     chitchat: Mutex<Option<Arc<tokio::sync::Mutex<Chitchat>>>>,
+    is_closed: AtomicBool,
     own: Mutex<BTreeMap<String, Own>>,
     /// Rings when an entry came or changed, of whichever member.
     pub(crate) bell: watch::Sender<()>,
@@ -40,6 +41,7 @@ impl Shared {
         Self {
             config,
             chitchat: Mutex::default(),
+            is_closed: AtomicBool::new(false),
             own: Mutex::default(),
             bell: watch::Sender::default(),
             traffic: Arc::default(),
@@ -51,11 +53,23 @@ impl Shared {
 
     pub(crate) fn chitchat(&self) -> Result<Arc<tokio::sync::Mutex<Chitchat>>> {
         let chitchat = self.chitchat.lock().unwrap_or_else(PoisonError::into_inner);
-        chitchat.clone().ok_or_else(error::closed)
+        let chitchat = chitchat.clone().filter(|_| !self.is_closed());
+        chitchat.ok_or_else(error::closed)
     }
 
-    pub(crate) fn set_chitchat(&self, running: Option<Arc<tokio::sync::Mutex<Chitchat>>>) {
-        *self.chitchat.lock().unwrap_or_else(PoisonError::into_inner) = running;
+    pub(crate) fn set_chitchat(&self, running: Arc<tokio::sync::Mutex<Chitchat>>) {
+        *self.chitchat.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Lets every method fail from now on, and the task end.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.bell.send_replace(());
+        self.end.notify_one();
     }
 
     fn own(&self) -> MutexGuard<'_, BTreeMap<String, Own>> {

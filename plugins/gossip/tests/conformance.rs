@@ -30,7 +30,10 @@ fn sealed(seed: Option<SocketAddr>) -> GossipConfig {
 fn seed(config: GossipConfig) -> SocketAddr {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let registry = GossipRegistry::connect(config).await.unwrap();
             tell.send(registry.local_address()).unwrap();
