@@ -6,4 +6,5 @@ mod zone;
 mod limits;
 mod lookups;
 mod outages;
+mod services;
 mod watches;
