@@ -36,7 +36,7 @@ pub struct GossipConfig {
     pub key: Option<GossipKey>,
     /// How often each member speaks with up to three others. Default: 500 ms.
     pub interval: Duration,
-    /// A member that is not heard of for this time, and four intervals more, is dead. Default: 5 s.
+    /// A member that is not heard of for this time, and a few intervals more, is dead. Default: 5 s.
     pub failure_timeout: Duration,
     /// How long connecting may wait for a seed, before this member begins alone. Default: 3 s.
     pub join_timeout: Duration,

@@ -134,9 +134,9 @@ async fn open(
     Err(failure)
 }
 
-/// Members that are heard of every `interval` are taken for dead after `failure_timeout` and four intervals: with eight
-/// times the mean of the last five pauses and of five that are a quarter of the timeout. The latter keep the bound high
-/// where members are heard of very often.
+/// A member is taken for dead when it is silent for eight times the mean of its last five pauses and of five that are a
+/// quarter of `failure_timeout`: that is the timeout and four mean pauses. The invented ones keep the bound high where
+/// members are heard of very often.
 fn failure_detector(config: &GossipConfig) -> FailureDetectorConfig {
     FailureDetectorConfig {
         phi_threshold: 8.0,
