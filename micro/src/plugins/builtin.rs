@@ -17,8 +17,8 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("profile", "local", "mdns"),
     ("registry", "dns", "dns"),
     ("registry", "etcd", "etcd"),
-    ("registry", "kubernetes", "kubernetes"),
     ("registry", "gossip", "gossip"),
+    ("registry", "kubernetes", "kubernetes"),
 ];
 
 /// The feature that links a plugin.
@@ -60,10 +60,10 @@ pub(super) fn plugins() -> Plugins {
     let plugins = plugins.registry("dns", dns);
     #[cfg(feature = "etcd")]
     let plugins = plugins.registry("etcd", etcd);
-    #[cfg(feature = "kubernetes")]
-    let plugins = plugins.registry("kubernetes", kubernetes);
     #[cfg(feature = "gossip")]
     let plugins = plugins.registry("gossip", gossip);
+    #[cfg(feature = "kubernetes")]
+    let plugins = plugins.registry("kubernetes", kubernetes);
     plugins
 }
 
@@ -136,6 +136,8 @@ async fn kubernetes(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
     Ok(Arc::new(
         micro_kubernetes::KubernetesRegistry::connect(config).await?,
     ))
+}
+
 #[cfg(feature = "gossip")]
 async fn gossip(arguments: PluginArguments) -> Result<Arc<dyn Registry>> {
     let mut config = micro_gossip::GossipConfig::from_addresses(&arguments.addresses)?;
@@ -235,8 +237,8 @@ mod tests {
         let linked = [
             ("dns", cfg!(feature = "dns")),
             ("etcd", cfg!(feature = "etcd")),
-            ("kubernetes", cfg!(feature = "kubernetes")),
             ("gossip", cfg!(feature = "gossip")),
+            ("kubernetes", cfg!(feature = "kubernetes")),
             ("mdns", cfg!(feature = "mdns")),
             ("memory", true),
         ];
