@@ -94,7 +94,7 @@ pub(crate) async fn join(shared: &Shared) -> Result<()> {
         // The more often both have spoken, the sooner each takes the other for alive.
         shared.tell.notify_one();
         sleep((config.interval / 8).clamp(TOGETHER * 2, Duration::from_millis(100))).await;
-        let (alive, known) = view::counts(&*shared.chitchat()?.lock().await);
+        let (alive, known) = view::counts(&*shared.lock().await?);
         let now = Instant::now();
         if alive > 0 {
             let since = *met.get_or_insert(now);

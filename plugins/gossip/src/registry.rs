@@ -144,10 +144,9 @@ impl Registry for GossipRegistry {
     }
 
     async fn get_service(&self, name: &str) -> Result<Vec<ServiceRecord>> {
-        let chitchat = self.0.shared.chitchat()?;
         let prefix = prefix(name);
         let entries: Vec<(String, String)> = {
-            let chitchat = chitchat.lock().await;
+            let chitchat = self.0.shared.lock().await?;
             let entries = view::entries(&chitchat, &prefix).into_iter();
             entries
                 .map(|(key, held)| (key.to_owned(), held.value.to_owned()))
@@ -164,8 +163,7 @@ impl Registry for GossipRegistry {
     }
 
     async fn list_services(&self) -> Result<Vec<ServiceRecord>> {
-        let chitchat = self.0.shared.chitchat()?;
-        let chitchat = chitchat.lock().await;
+        let chitchat = self.0.shared.lock().await?;
         let entries = view::entries(&chitchat, ROOT);
         let services: BTreeSet<(String, String)> = entries
             .keys()

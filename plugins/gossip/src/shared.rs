@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chitchat::Chitchat;
 use micro_core::Result;
-use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout};
+use tokio::sync::{Notify, OwnedMutexGuard, watch};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::GossipConfig;
 use crate::error;
 use crate::socket::Traffic;
 use crate::view;
+
+/// The pause before the state is asked for again that somebody else has.
+const TRY_AGAIN: Duration = Duration::from_millis(1);
 
 pub(crate) struct Shared {
     pub(crate) config: GossipConfig,
@@ -51,7 +55,18 @@ impl Shared {
         }
     }
 
-    pub(crate) fn chitchat(&self) -> Result<Arc<tokio::sync::Mutex<Chitchat>>> {
+    /// The state of the cluster. Not waited for in the mutex's queue: a future that stands there and is not polled, such
+    /// as that of a watcher that nobody reads, would keep all others out. Everybody gives it back at once.
+    pub(crate) async fn lock(&self) -> Result<OwnedMutexGuard<Chitchat>> {
+        loop {
+            match self.chitchat()?.try_lock_owned() {
+                Ok(chitchat) => return Ok(chitchat),
+                Err(_) => sleep(TRY_AGAIN).await,
+            }
+        }
+    }
+
+    fn chitchat(&self) -> Result<Arc<tokio::sync::Mutex<Chitchat>>> {
         let chitchat = self.chitchat.lock().unwrap_or_else(PoisonError::into_inner);
         let chitchat = chitchat.clone().filter(|_| !self.is_closed());
         chitchat.ok_or_else(error::closed)
@@ -78,8 +93,7 @@ impl Shared {
 
     /// Puts entries, all or none.
     pub(crate) async fn put(&self, entries: Vec<(String, String)>, lapses: Option<Instant>) -> Result<()> {
-        let chitchat = self.chitchat()?;
-        let mut chitchat = chitchat.lock().await;
+        let mut chitchat = self.lock().await?;
         let state = chitchat.self_node_state();
         let mut own = self.own();
         let mut has_changed = false;
@@ -97,10 +111,9 @@ impl Shared {
 
     /// Takes own entries out, and waits until somebody else was told, though not for long.
     pub(crate) async fn take_out(&self, keys: Vec<String>) -> Result<()> {
-        let chitchat = self.chitchat()?;
         let mut told = self.traffic.told.subscribe();
         let (before, is_alone) = {
-            let mut chitchat = chitchat.lock().await;
+            let mut chitchat = self.lock().await?;
             if !self.mark_gone(&mut chitchat, &keys) {
                 return Ok(());
             }
@@ -129,8 +142,9 @@ impl Shared {
 
     /// Takes out what has lapsed by now.
     pub(crate) async fn lapse(&self) {
-        let Ok(chitchat) = self.chitchat() else { return };
-        let mut chitchat = chitchat.lock().await;
+        let Ok(mut chitchat) = self.lock().await else {
+            return;
+        };
         let now = Instant::now();
         let lapsed = |own: &Own| own.lapses.is_some_and(|lapses| lapses <= now);
         let keys: Vec<String> = self

@@ -64,8 +64,10 @@ impl Watching {
     }
 
     async fn changes(&mut self) -> Result<Vec<Change>> {
-        let chitchat = self.registry.shared().chitchat()?;
-        let (new, gone) = self.compare(&*chitchat.lock().await);
+        let (new, gone) = {
+            let chitchat = self.registry.shared().lock().await?;
+            self.compare(&chitchat)
+        };
         let gone = gone.iter().filter_map(|key| deletion(key));
         let new = new.iter().map(|(key, value)| match read(key, value) {
             Some(service) => Some(Change {
@@ -90,10 +92,9 @@ fn deletion(key: &str) -> Option<Change> {
 #[async_trait]
 impl WatchSource for Watching {
     async fn begin(&mut self) -> Result<Vec<ServiceRecord>> {
-        let chitchat = self.registry.shared().chitchat()?;
         self.known.clear();
         let new = {
-            let chitchat = chitchat.lock().await;
+            let chitchat = self.registry.shared().lock().await?;
             let mut bells = Bells {
                 entries: self.registry.shared().bell.subscribe(),
                 members: chitchat.live_nodes_watcher(),

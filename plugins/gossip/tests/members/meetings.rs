@@ -161,3 +161,27 @@ async fn until_at(registry: &GossipRegistry, address: &str) {
     };
     timeout(PATIENCE, there).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watchers_that_are_left_waiting_keep_nobody_out() {
+    let one = member(&[]).await;
+    let two = member(&[one.local_address()]).await;
+    let mut watchers = Vec::new();
+    for _ in 0..20 {
+        watchers.push(one.watch(None).await.unwrap());
+    }
+    let registering = async {
+        for round in 0..200 {
+            let node = round.to_string();
+            register(&one, &node).await;
+            register(&two, &format!("other-{node}")).await;
+            for watcher in &mut watchers {
+                // Polled once, and then left where it is.
+                let _ = timeout(Duration::ZERO, watcher.next()).await;
+            }
+        }
+    };
+    timeout(PATIENCE, registering)
+        .await
+        .expect("nobody waits for a watcher");
+}
