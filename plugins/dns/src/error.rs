@@ -58,6 +58,14 @@ pub(crate) fn late(servers: &str, timeout: Duration) -> Error {
     )
 }
 
+/// The task that asked ended before its answer.
+pub(crate) fn interrupted(service: &str) -> Error {
+    Error::unavailable(
+        ID,
+        format!("dns: the look-up of service {service} was interrupted; it is asked for anew"),
+    )
+}
+
 /// A question that failed.
 pub(crate) fn failed(servers: &str, problem: &NetError) -> Error {
     let unavailable = |what: String| Error::unavailable(ID, format!("dns: {servers} {what}"));

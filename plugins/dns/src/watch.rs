@@ -5,8 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use micro_core::Result;
 use micro_core::registry::{News, Node, ServiceRecord, WatchSource};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::error;
 use crate::lookup::{Answer, Resolver};
 
 pub(crate) struct WatchOne {
@@ -26,8 +28,20 @@ impl WatchOne {
         }
     }
 
+    /// Asks in a task, because the resolver's questions wait for each other: one that nobody reads on, as a watcher's may
+    /// be left, would hold up the others.
+    async fn ask(&self) -> Result<Answer> {
+        let (resolver, service) = (self.resolver.clone(), self.service.clone());
+        let mut asking = JoinSet::new();
+        asking.spawn(async move { resolver.look_up(&service).await });
+        match asking.join_next().await {
+            Some(Ok(answer)) => answer,
+            _ => Err(error::interrupted(&self.service)),
+        }
+    }
+
     async fn list(&mut self) -> Result<Vec<ServiceRecord>> {
-        let answer = self.resolver.look_up(&self.service).await?;
+        let answer = self.ask().await?;
         let config = self.resolver.config();
         let lasts = match answer.unanswered.is_empty() {
             true => answer.ttl.clamp(config.min_refresh, config.max_refresh),
