@@ -19,7 +19,9 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "mdns", "mdns"),
     ("profile", "local", "mdns"),
     ("registry", "consul", "consul"),
+    ("registry", "dns", "dns"),
     ("registry", "etcd", "etcd"),
+    ("registry", "gossip", "gossip"),
     ("registry", "kubernetes", "kubernetes"),
     ("registry", "zookeeper", "zookeeper"),
 ];
@@ -61,8 +63,12 @@ pub(super) fn plugins() -> Plugins {
     );
     #[cfg(feature = "consul")]
     let plugins = plugins.registry("consul", registries::consul);
+    #[cfg(feature = "dns")]
+    let plugins = plugins.registry("dns", registries::dns);
     #[cfg(feature = "etcd")]
     let plugins = plugins.registry("etcd", registries::etcd);
+    #[cfg(feature = "gossip")]
+    let plugins = plugins.registry("gossip", registries::gossip);
     #[cfg(feature = "kubernetes")]
     let plugins = plugins.registry("kubernetes", registries::kubernetes);
     #[cfg(feature = "zookeeper")]
@@ -140,7 +146,9 @@ mod tests {
         let profiles: Vec<_> = plugins.profiles().collect();
         let linked = [
             ("consul", cfg!(feature = "consul")),
+            ("dns", cfg!(feature = "dns")),
             ("etcd", cfg!(feature = "etcd")),
+            ("gossip", cfg!(feature = "gossip")),
             ("kubernetes", cfg!(feature = "kubernetes")),
             ("mdns", cfg!(feature = "mdns")),
             ("memory", true),

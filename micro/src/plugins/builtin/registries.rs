@@ -61,6 +61,21 @@ fn consul_tls(arguments: &PluginArguments) -> Result<Option<micro_consul::Consul
     }
 }
 
+#[cfg(feature = "dns")]
+pub(super) async fn dns(arguments: PluginArguments) -> Connected {
+    let mut config = micro_dns::DnsConfig::from_addresses(&arguments.addresses)?;
+    if let Some(pattern) = arguments.variable("MICRO_DNS_PATTERN") {
+        pattern.clone_into(&mut config.pattern);
+    }
+    if let Some(domain) = arguments.variable("MICRO_DNS_DOMAIN") {
+        domain.clone_into(&mut config.domain);
+    }
+    if let Some(protocol) = arguments.variable("MICRO_DNS_PROTOCOL") {
+        config.metadata.insert("protocol".into(), protocol.into());
+    }
+    Ok(Arc::new(micro_dns::DnsRegistry::connect(config).await?))
+}
+
 /// etcd's own variables say what `etcdctl` would take.
 #[cfg(feature = "etcd")]
 pub(super) async fn etcd(arguments: PluginArguments) -> Connected {
@@ -74,6 +89,34 @@ pub(super) async fn etcd(arguments: PluginArguments) -> Connected {
         server_name: None,
     });
     Ok(Arc::new(micro_etcd::EtcdRegistry::connect(config).await?))
+}
+
+#[cfg(feature = "gossip")]
+pub(super) async fn gossip(arguments: PluginArguments) -> Connected {
+    let mut config = micro_gossip::GossipConfig::from_addresses(&arguments.addresses)?;
+    config.listen = socket_address(&arguments, "MICRO_GOSSIP_LISTEN")?;
+    config.advertise = socket_address(&arguments, "MICRO_GOSSIP_ADVERTISE")?;
+    if let Some(cluster) = arguments.variable("MICRO_GOSSIP_CLUSTER") {
+        cluster.clone_into(&mut config.cluster);
+    }
+    let key = arguments
+        .variable("MICRO_GOSSIP_KEY")
+        .map(micro_gossip::GossipKey::new);
+    config.key = key.transpose()?;
+    Ok(Arc::new(micro_gossip::GossipRegistry::connect(config).await?))
+}
+
+#[cfg(feature = "gossip")]
+fn socket_address(arguments: &PluginArguments, variable: &str) -> Result<Option<std::net::SocketAddr>> {
+    let parse = |text: &str| {
+        let problem = |_| {
+            wrong(format!(
+                "{variable}: {text:?} is no address such as 192.0.2.7:7946"
+            ))
+        };
+        text.parse().map_err(problem)
+    };
+    arguments.variable(variable).map(parse).transpose()
 }
 
 /// The variables are those that Kubernetes itself and `kubectl` have, and a token and an authority beside them.
