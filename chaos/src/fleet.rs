@@ -51,6 +51,21 @@ pub(crate) struct Ended {
     pub(crate) well: bool,
 }
 
+impl Node {
+    /// Ends it with SIGKILL.
+    async fn kill(&mut self, attempts: &Attempts) -> Result<Ended> {
+        let signalled = attempts.now();
+        self.process.kill()?;
+        let ended = self.process.ended(LONGEST_STOP).await?;
+        Ok(Ended {
+            id: self.id.clone(),
+            signalled,
+            gone: attempts.now(),
+            well: ended.is_some(),
+        })
+    }
+}
+
 impl Ended {
     /// From the signal to the end.
     pub(crate) fn took(&self) -> Duration {
@@ -119,16 +134,8 @@ impl Fleet {
     /// Ends a node with SIGKILL, and starts another one in its place.
     pub(crate) async fn kill(&mut self, turn: u64, attempts: &Attempts) -> Result<()> {
         let at = self.at(turn);
-        let node = &mut self.nodes[at];
-        let signalled = attempts.now();
-        node.process.kill()?;
-        let ended = node.process.ended(LONGEST_STOP).await?;
-        self.ended.push(Ended {
-            id: node.id.clone(),
-            signalled,
-            gone: attempts.now(),
-            well: ended.is_some(),
-        });
+        let ended = self.nodes[at].kill(attempts).await?;
+        self.ended.push(ended);
         self.nodes[at] = self.start_node(self.kind).await?;
         Ok(())
     }
@@ -137,16 +144,7 @@ impl Fleet {
     pub(crate) async fn kill_for_good(&mut self, node: &str, attempts: &Attempts) -> Result<Ended> {
         let at = self.nodes.iter().position(|known| known.id == node);
         let at = at.with_context(|| format!("there is no node {node}"))?;
-        let mut killed = self.nodes.remove(at);
-        let signalled = attempts.now();
-        killed.process.kill()?;
-        let ended = killed.process.ended(LONGEST_STOP).await?;
-        let ended = Ended {
-            id: killed.id,
-            signalled,
-            gone: attempts.now(),
-            well: ended.is_some(),
-        };
+        let ended = self.nodes.remove(at).kill(attempts).await?;
         self.ended.push(ended.clone());
         Ok(ended)
     }

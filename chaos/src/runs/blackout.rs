@@ -25,7 +25,8 @@ use crate::trial::Trial;
 
 /// How long calls go on before the server is gone, and after the nodes are back.
 const AROUND: Duration = Duration::from_secs(5);
-/// By when callers must have noticed that the server is back: a registry that was away is asked again after 11 s at most.
+/// How much longer than the nodes callers may take to notice that the server is back: they ask it again after 11 s at
+/// most.
 const NOTICED: Duration = Duration::from_secs(15);
 /// How much longer than its time to live a record may stay whose node was killed.
 const LAPSE: Duration = Duration::from_secs(5);
@@ -126,7 +127,7 @@ impl Scene<'_> {
         let (turned, arrivals) = tokio::join!(turn, lookout.arrivals(&ids, until));
         turned?;
         sleep(AROUND.min(blackout)).await;
-        let called = self.first_call(&dark, returned + NOTICED + PATIENCE).await;
+        let called = self.first_call(&dark, until + NOTICED).await;
         self.phases.end(format!("{name} back")).await?;
 
         let back = Back {

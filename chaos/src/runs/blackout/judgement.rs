@@ -89,13 +89,14 @@ impl Judgement {
 
     fn promise_called(&self, report: &mut Report) {
         let called = self.back.called.map(|called| self.since_return(called));
+        let allowed = 2 * self.registration.interval + NOTICED;
         self.promise_time(
             report,
             "a client that lived through it calls that one, too",
             called,
-            NOTICED,
+            allowed,
             called.map_or("never".to_owned(), |called| {
-                format!("first after {}, allowed are {}", time(called), time(NOTICED))
+                format!("first after {}, allowed are {}", time(called), time(allowed))
             }),
         );
     }
