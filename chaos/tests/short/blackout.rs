@@ -2,7 +2,7 @@
 
 use servers::Kind;
 
-use crate::run::{number, printed, row};
+use crate::run::{chaos, number, printed, row};
 
 /// What a run prints in which the server of a registry is gone and comes back empty, and the table's rows for that.
 async fn lives_through(kind: Kind) {
@@ -52,4 +52,13 @@ async fn nodes_that_do_not_register_again_break_the_promise() {
     );
     assert!(text.contains("none was there to be killed"), "{text}");
     assert!(text.contains("kept    no call fails"), "{text}");
+}
+
+#[tokio::test]
+async fn a_missing_program_is_told_with_what_to_do() {
+    let mut run = chaos("blackout --registry etcd");
+    let output = run.env("PATH", "").output().await.unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("cargo xtask backends up etcd"), "{errors}");
 }
