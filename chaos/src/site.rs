@@ -81,6 +81,15 @@ impl Site {
     }
 }
 
+/// How long a registry keeps the record of a node that was killed, and what that is called.
+pub(crate) fn lifetime(kind: Kind, ttl: Duration) -> (&'static str, Duration) {
+    match kind {
+        // The record ends with the session, which the plugin has last for 10 s by default.
+        Kind::Zookeeper => ("its session's time", Duration::from_secs(10)),
+        Kind::Etcd | Kind::Consul | Kind::Kubernetes => ("its time to live", ttl),
+    }
+}
+
 /// The variables without which nobody may ask the server.
 fn credentials(kind: Kind) -> Vec<(String, String)> {
     match kind {

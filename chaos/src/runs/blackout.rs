@@ -20,7 +20,7 @@ use crate::options::Blackout;
 use crate::phases::Phases;
 use crate::progress::Progress;
 use crate::report::Report;
-use crate::site::Site;
+use crate::site::{Site, lifetime};
 use crate::trial::Trial;
 
 /// How long calls go on before the server is gone, and after the nodes are back.
@@ -28,7 +28,7 @@ const AROUND: Duration = Duration::from_secs(5);
 /// How much longer than the nodes callers may take to notice that the server is back: they ask it again after 11 s at
 /// most.
 const NOTICED: Duration = Duration::from_secs(15);
-/// How much longer than its time to live a record may stay whose node was killed.
+/// How much longer than its lifetime a record may stay whose node was killed.
 const LAPSE: Duration = Duration::from_secs(5);
 /// How long to wait for something beyond the time that is promised.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -141,7 +141,7 @@ impl Scene<'_> {
         self.stage.set("a node was killed, and its record is still there");
         let lapsed = self.kill_one(&back).await?;
         Ok(Judgement {
-            name,
+            kind: self.options.registry,
             registration: self.registration,
             back,
             lapsed,
@@ -173,7 +173,8 @@ impl Scene<'_> {
             ..
         } = &mut self.trial;
         let killed = fleet.kill_for_good(node, attempts).await?.signalled;
-        let until = killed + self.registration.ttl + LAPSE + PATIENCE;
+        let (_, lifetime) = lifetime(self.options.registry, self.registration.ttl);
+        let until = killed + lifetime + LAPSE + PATIENCE;
         let mut lookout = Lookout::new(&self.site, service, attempts)?;
         let gone = lookout.departure(node, until).await;
         Ok(gone.map(|gone| gone.saturating_sub(killed)))

@@ -33,6 +33,11 @@ async fn etcd_may_be_gone_and_come_back_empty() {
 }
 
 #[tokio::test]
+async fn zookeeper_may_be_gone_and_come_back_empty() {
+    lives_through(Kind::Zookeeper).await;
+}
+
+#[tokio::test]
 async fn nodes_that_do_not_register_again_break_the_promise() {
     if !servers::is_installed_or_skip(Kind::Etcd) {
         return;

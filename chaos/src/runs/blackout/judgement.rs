@@ -4,18 +4,20 @@ use std::time::Duration;
 
 use anyhow::Result;
 use micro::service::RegistrationOptions;
+use servers::Kind;
 
 use super::{Back, LAPSE, NOTICED};
 use crate::options::Blackout;
 use crate::phases::Phases;
 use crate::report::Report;
+use crate::site::lifetime;
 use crate::statistics::time;
 use crate::trial::Trial;
 
 /// All that was found beside the calls.
 pub(super) struct Judgement {
-    /// The registry's.
-    pub(super) name: &'static str,
+    /// The registry's server.
+    pub(super) kind: Kind,
     pub(super) registration: RegistrationOptions,
     pub(super) back: Back,
     /// From a node's SIGKILL until it was gone from the registry. None: it stayed, or none was there to be killed.
@@ -44,7 +46,7 @@ impl Judgement {
         let RegistrationOptions { ttl, interval, .. } = self.registration;
         report.note(format!(
             "{} was gone for {} and came back empty; time to live {}, interval {}",
-            self.name,
+            self.kind,
             time(self.back.gone_for),
             time(ttl),
             time(interval)
@@ -102,17 +104,17 @@ impl Judgement {
     }
 
     fn promise_lapse(&self, report: &mut Report) {
-        let ttl = self.registration.ttl;
+        let (name, lifetime) = lifetime(self.kind, self.registration.ttl);
         self.promise_time(
             report,
             &format!(
-                "a node that is killed is gone from look-ups after its time to live and {} at most",
+                "a node that is killed is gone from look-ups after {name} and {} at most",
                 time(LAPSE)
             ),
             self.lapsed,
-            ttl + LAPSE,
+            lifetime + LAPSE,
             match self.lapsed {
-                Some(lapsed) => format!("{} after SIGKILL, time to live {}", time(lapsed), time(ttl)),
+                Some(lapsed) => format!("{} after SIGKILL, {name} is {}", time(lapsed), time(lifetime)),
                 None if self.back.nodes.iter().all(|node| self.arrival(node).is_none()) => {
                     "none was there to be killed".to_owned()
                 }
