@@ -33,6 +33,11 @@ async fn etcd_may_be_gone_and_come_back_empty() {
 }
 
 #[tokio::test]
+async fn consul_may_be_gone_and_come_back_empty() {
+    lives_through(Kind::Consul).await;
+}
+
+#[tokio::test]
 async fn zookeeper_may_be_gone_and_come_back_empty() {
     lives_through(Kind::Zookeeper).await;
 }
