@@ -24,6 +24,8 @@ struct Seen(Mutex<Picks>);
 /// When one node was picked and how that ended, as far as it matters: all that failed, and when the last began.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Picks {
+    /// When the first attempt began.
+    pub(crate) first: Option<Duration>,
     /// When the last attempt began.
     pub(crate) last: Option<Duration>,
     /// When the first attempt found nobody there, since which the client can know.
@@ -79,6 +81,7 @@ impl Attempts {
 impl Seen {
     fn begins(&self, at: Duration) {
         let mut picks = lock(&self.0);
+        picks.first.get_or_insert(at);
         picks.last = picks.last.max(Some(at));
         if picks.lost.is_some() {
             picks.after.push(at);

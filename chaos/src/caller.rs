@@ -14,7 +14,7 @@ use crate::process::end_with_parent;
 /// Calls, and prints a line for each call.
 pub(crate) async fn run(options: &CallerOptions) -> Result<()> {
     end_with_parent();
-    let client = node::settings("chaos-client", &[])?.client().await?.build();
+    let client = node::settings("chaos-client")?.client().await?.build();
     let mut calls = JoinSet::new();
     for call in options.first..options.first + options.calls {
         calls.spawn(first_call(client.clone(), options.service.clone(), call));

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -53,6 +54,21 @@ impl Runs {
             numbers.into_iter().for_each(|number| runs.add(number));
         }
         Ok(runs)
+    }
+
+    /// The same for those of the calls with these numbers.
+    pub(crate) fn of(&self, calls: Range<u64>) -> Self {
+        let at = |number| {
+            usize::try_from(number)
+                .unwrap_or(usize::MAX)
+                .min(self.times.len())
+        };
+        let times = self.times[at(calls.start)..at(calls.end)].to_vec();
+        Self {
+            total: times.iter().map(|times| u64::from(*times)).sum(),
+            times,
+            strangers: 0,
+        }
     }
 
     fn none(calls: u64) -> Self {
@@ -115,6 +131,8 @@ mod tests {
         let runs = Runs::read(directory.path(), 4).unwrap();
         let counts = (runs.total(), runs.repeated(), runs.missing(), runs.strangers());
         assert_eq!(counts, (5, 1, 1, 1));
+        let part = runs.of(1..3);
+        assert_eq!((part.total(), part.repeated(), part.missing()), (2, 1, 1));
         assert!(runs.has_run(3) && !runs.has_run(2) && !runs.has_run(99));
     }
 }

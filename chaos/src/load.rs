@@ -26,6 +26,7 @@ pub(crate) struct Plan {
 /// Callers that call. Dropping it stops them at once.
 pub(crate) struct Load {
     shared: Arc<Shared>,
+    plan: Plan,
     callers: JoinSet<Tally>,
 }
 
@@ -40,7 +41,7 @@ struct Shared {
 }
 
 /// What became of some calls.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Tally {
     /// Nanoseconds from each call to its answer, sorted once the load has ended.
     pub(crate) times: Vec<u64>,
@@ -48,7 +49,7 @@ pub(crate) struct Tally {
 }
 
 /// A call that failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) call: u64,
     pub(crate) error: String,
@@ -65,13 +66,24 @@ impl Load {
             limit: plan.calls.unwrap_or(u64::MAX),
             stopped: AtomicBool::new(false),
         });
-        let began = Instant::now();
-        let mut callers = JoinSet::new();
+        let mut load = Self {
+            shared,
+            plan,
+            callers: JoinSet::new(),
+        };
+        load.resume();
+        load
+    }
+
+    /// Begins to call again after the load was [stopped](Self::stop) and its [end](Self::end) waited for. The numbers of
+    /// the calls go on.
+    pub(crate) fn resume(&mut self) {
+        self.shared.stopped.store(false, Ordering::Relaxed);
+        let (began, plan) = (Instant::now(), self.plan);
         for number in 0..plan.callers {
             let pace = plan.rate.map(|rate| Pace::new(number, plan.callers, rate, began));
-            callers.spawn(call_on(shared.clone(), pace));
+            self.callers.spawn(call_on(self.shared.clone(), pace));
         }
-        Self { shared, callers }
     }
 
     /// How many calls have begun.

@@ -3,6 +3,10 @@
 mod options;
 mod runs;
 mod trial;
+mod site;
+mod backend;
+mod lookout;
+mod phases;
 mod load;
 mod attempts;
 mod ledger;
@@ -35,6 +39,7 @@ async fn main() -> ExitCode {
     let done = match Options::parse().role {
         Role::Node(options) => node::run(&options).await.map(|()| true),
         Role::Subscriber(options) => subscriber::run(&options).await.map(|()| true),
+        Role::Backend(options) => backend::run(&options).await.map(|()| true),
         Role::Caller(options) => caller::run(&options).await.map(|()| true),
         Role::Run(run) => until_signalled(runs::run(&run, &Progress::new()))
             .await

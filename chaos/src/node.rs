@@ -10,6 +10,7 @@ use micro::prelude::*;
 use crate::ledger::Ledger;
 use crate::options::{NodeOptions, Sabotage};
 use crate::process::{end_with_parent, say_ready};
+use crate::site::Site;
 
 /// What is called of a node: it takes the number of the call and gives it back.
 pub(crate) const ENDPOINT: &str = "Ledger.Enter";
@@ -27,7 +28,7 @@ pub(crate) async fn run(options: &NodeOptions) -> Result<()> {
             match sabotage.filter(|_| call % 100 == 99) {
                 Some(Sabotage::Errors) => return Err(Error::internal("chaos", "sabotage")),
                 Some(Sabotage::Doubles) => ledger.enter(call)?,
-                None => {}
+                Some(Sabotage::Forgets) | None => {}
             }
             if !work.is_zero() {
                 tokio::time::sleep(work).await;
@@ -35,7 +36,12 @@ pub(crate) async fn run(options: &NodeOptions) -> Result<()> {
             Ok(call)
         }
     });
-    settings(&options.service, &["--server_id", &options.id])?
+    let mut more = vec!["--server_id", &options.id];
+    if sabotage == Some(Sabotage::Forgets) {
+        more.extend(["--register_ttl=2h", "--register_interval=1h"]);
+    }
+    Site::told(&options.flags, &options.variables)?
+        .settings(&options.service, &more, Plugins::builtin())?
         .service()
         .await?
         .handler(enter)
@@ -46,16 +52,7 @@ pub(crate) async fn run(options: &NodeOptions) -> Result<()> {
     Ok(())
 }
 
-/// The default stack, restricted to this machine. The environment does not count: runs shall be the same everywhere.
-pub(crate) fn settings(service: &str, more: &[&str]) -> Result<micro::Settings> {
-    settings_with(service, more, Plugins::builtin())
-}
-
-/// The same with a table of plugins of one's own.
-pub(crate) fn settings_with(service: &str, more: &[&str], plugins: Plugins) -> Result<micro::Settings> {
-    let arguments = Arguments::new(service)
-        .plugins(plugins)
-        .default_value("registry_address", "lo")
-        .default_value("server_address", "127.0.0.1:0");
-    Ok(arguments.parse_from(more, [("", ""); 0])?)
+/// The default stack, restricted to this machine.
+pub(crate) fn settings(service: &str) -> Result<micro::Settings> {
+    Site::local().settings(service, &[], Plugins::builtin())
 }

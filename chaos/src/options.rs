@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use micro::Plugins;
+use servers::Kind;
 
 const EXAMPLES: &str = "\
 Examples:
   chaos rolling                      twenty restarts under load
   chaos kill                         ten SIGKILLs, calls that may be repeated
   chaos kill --non-idempotent        the same with calls that must never run twice
+  chaos blackout --registry etcd     a minute without the registry's server, which comes back empty
   chaos rolling --restarts 100 --calls 1000000 --nodes 5
 
 Each run prints a table, then its promises. The exit code is 0 where all were kept, 1 where one was broken, 2 where the
@@ -16,7 +19,8 @@ arguments are wrong. Everything stays on the loopback interface; runs may go sid
 
 /// Break services under load and count the calls that were dropped.
 ///
-/// Each run starts real processes on the default stack: multicast DNS, HTTP, one process per node.
+/// Each run starts real processes on the default stack: multicast DNS, HTTP, one process per node; `blackout` on the
+/// registry that it is told.
 #[derive(Parser, Debug)]
 #[command(name = "chaos", disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(crate) struct Options {
@@ -35,6 +39,9 @@ pub(crate) enum Role {
     /// Be a subscriber.
     #[command(hide = true)]
     Subscriber(SubscriberOptions),
+    /// Keep a registry's server.
+    #[command(hide = true)]
+    Backend(BackendOptions),
     /// Be a fresh client.
     #[command(hide = true)]
     Caller(CallerOptions),
@@ -94,6 +101,19 @@ Examples:
   chaos broker
   chaos broker --restarts 5 --events 100000")]
     Broker(Broker),
+    /// Take the registry's server away under load, and bring it back empty: no call fails, all nodes register again
+    #[command(after_help = "\
+The run has a server of its own, on a free port. It is killed under load, and started again without its data. Meanwhile
+one more node is started. All nodes must be back in the registry within two intervals of registering, without being
+restarted. In the end one of them is sent SIGKILL, to see when its record lapses.
+
+The server's program must be there; `cargo xtask backends up NAME` installs it.
+
+Examples:
+  chaos blackout --registry etcd
+  chaos blackout --registry etcd --secs 10 --ttl 2
+  chaos blackout --registry etcd --secs 300 --ttl 60 --nodes 10")]
+    Blackout(Blackout),
 }
 
 /// What all runs share.
@@ -115,6 +135,8 @@ pub(crate) enum Sabotage {
     Errors,
     /// It runs every hundredth call twice.
     Doubles,
+    /// It does not register again for an hour.
+    Forgets,
 }
 
 impl Sabotage {
@@ -122,6 +144,7 @@ impl Sabotage {
         match self {
             Self::Errors => "errors",
             Self::Doubles => "doubles",
+            Self::Forgets => "forgets",
         }
     }
 }
@@ -244,6 +267,36 @@ pub(crate) struct Broker {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Blackout {
+    /// The registry, by the name of its plugin
+    #[arg(long, value_name = "NAME", value_parser = registry_with_server)]
+    pub(crate) registry: Kind,
+    /// Seconds for which the server is gone
+    #[arg(long, alias = "seconds", value_name = "NUMBER", default_value_t = 60, value_parser = seconds())]
+    pub(crate) secs: u32,
+    /// Seconds for which a node's record lives; it is refreshed twice in that time
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = seconds())]
+    pub(crate) ttl: u32,
+    /// Nodes of the service
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = nodes(1))]
+    pub(crate) nodes: u32,
+    /// Concurrent callers
+    #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = callers())]
+    pub(crate) callers: u32,
+    /// Calls per second, of all callers together
+    #[arg(long, value_name = "NUMBER", default_value_t = 2_000, value_parser = rate())]
+    pub(crate) rate: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BackendOptions {
+    #[arg(long)]
+    pub(crate) kind: Kind,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct SubscriberOptions {
     #[arg(long)]
     pub(crate) topic: String,
@@ -271,6 +324,12 @@ pub(crate) struct NodeOptions {
     pub(crate) work: u64,
     #[arg(long)]
     pub(crate) sabotage: Option<Sabotage>,
+    /// Which variables of the environment count.
+    #[arg(long)]
+    pub(crate) variables: Vec<String>,
+    /// Flags of the framework.
+    #[arg(last = true)]
+    pub(crate) flags: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -286,6 +345,28 @@ pub(crate) struct CallerOptions {
 
 fn nodes(least: i64) -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(least..=50)
+}
+
+fn seconds() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=3600)
+}
+
+/// A registry that this program links, and whose server can be taken away.
+fn registry_with_server(name: &str) -> Result<Kind, String> {
+    let plugins = Plugins::builtin();
+    let linked: Vec<_> = plugins.registries().collect();
+    let possible = Kind::ALL.into_iter().filter(|kind| linked.contains(&kind.name()));
+    let possible: Vec<_> = possible.collect();
+    if let Some(kind) = possible.iter().find(|kind| kind.name() == name) {
+        return Ok(*kind);
+    }
+    let names: Vec<_> = possible.iter().map(|kind| kind.name()).collect();
+    let names = names.join(", ");
+    Err(if linked.contains(&name) || name == "gossip" {
+        format!("{name} has no server that could be gone; choose one of those that have: {names}")
+    } else {
+        format!("this program links no registry of that name with a server; it has {names}")
+    })
 }
 
 fn callers() -> clap::builder::RangedI64ValueParser<u32> {
@@ -321,11 +402,28 @@ mod tests {
             ["cold", "--calls", "10001"],
             ["slow", "--seconds", "x"],
             ["healthy", "--calls", "-1"],
+            ["blackout", "--secs", "9"],
         ] {
             assert!(
                 Options::try_parse_from(["chaos"].iter().chain(&words)).is_err(),
                 "{words:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_a_server_can_be_taken_away() {
+        let refused = |name: &str| {
+            let words = ["chaos", "blackout", "--registry", name];
+            Options::try_parse_from(words).unwrap_err().to_string()
+        };
+        for name in ["mdns", "memory", "gossip"] {
+            let text = refused(name);
+            assert!(
+                text.contains(&format!("{name} has no server")) && text.contains("etcd"),
+                "{text}"
+            );
+        }
+        assert!(refused("pigeon").contains("no registry of that name"));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -19,19 +19,29 @@ pub(crate) struct Process {
     what: String,
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
-    _input: ChildStdin,
+    input: Option<ChildStdin>,
 }
 
 impl Process {
     /// Starts this program in a role.
     pub(crate) fn start(arguments: &[String]) -> Result<Self> {
+        Self::spawn(arguments, &[], true)
+    }
+
+    /// The same, but that it is not killed when this is dropped. It must end when its standard input does.
+    pub(crate) fn start_lasting(arguments: &[String]) -> Result<Self> {
+        Self::spawn(arguments, &[], false)
+    }
+
+    fn spawn(arguments: &[String], variables: &[(String, String)], is_killed: bool) -> Result<Self> {
         let program = std::env::current_exe().context("the program cannot find itself")?;
         let what = format!("`chaos {}`", arguments.join(" "));
         let mut child = Command::new(program)
             .args(arguments)
+            .envs(variables.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .kill_on_drop(true)
+            .kill_on_drop(is_killed)
             // An interrupt from the terminal shall reach this program alone, which then ends all others.
             .process_group(0)
             .spawn()
@@ -45,20 +55,46 @@ impl Process {
             what,
             child,
             output: BufReader::new(output).lines(),
-            _input: input,
+            input: Some(input),
         })
     }
 
     /// The next line that the process prints; `None` when it prints no more.
     pub(crate) async fn line(&mut self) -> Result<Option<String>> {
-        let line = timeout(PATIENCE, self.output.next_line()).await;
-        let line = line.with_context(|| format!("{} said nothing for {PATIENCE:?}", self.what))?;
+        self.line_within(PATIENCE).await
+    }
+
+    /// The same with a patience of one's own.
+    pub(crate) async fn line_within(&mut self, patience: Duration) -> Result<Option<String>> {
+        let line = timeout(patience, self.output.next_line()).await;
+        let line = line.with_context(|| format!("{} said nothing for {patience:?}", self.what))?;
         line.with_context(|| format!("{} cannot be heard", self.what))
     }
 
-    /// The same, once it says that it is [ready](say_ready).
+    /// Writes a line to the standard input of the process.
+    pub(crate) async fn tell(&mut self, line: &str) -> Result<()> {
+        let input = self.input.as_mut();
+        let input = input.with_context(|| format!("{} was to be told no more", self.what))?;
+        let told = input.write_all(format!("{line}\n").as_bytes()).await;
+        told.with_context(|| format!("{} cannot be told to {line}", self.what))
+    }
+
+    /// Ends the standard input of the process.
+    pub(crate) fn say_no_more(&mut self) {
+        self.input = None;
+    }
+
+    /// The same as [`start`](Self::start), once it says that it is [ready](say_ready).
     pub(crate) async fn start_ready(arguments: &[String]) -> Result<Self> {
-        let mut process = Self::start(arguments)?;
+        Self::start_ready_with(arguments, &[]).await
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) async fn start_ready_with(
+        arguments: &[String],
+        variables: &[(String, String)],
+    ) -> Result<Self> {
+        let mut process = Self::spawn(arguments, variables, true)?;
         match process.line().await? {
             Some(line) if line == READY => Ok(process),
             Some(line) => bail!("{} said {line:?} instead of {READY:?}", process.what),

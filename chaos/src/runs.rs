@@ -6,6 +6,7 @@ mod slow;
 mod cold;
 mod healthy;
 mod broker;
+mod blackout;
 
 use anyhow::Result;
 
@@ -21,6 +22,7 @@ pub(crate) async fn run(run: &Run, progress: &Progress) -> Result<Report> {
         Run::Slow(options) => slow::run(options, progress).await,
         Run::Cold(options) => cold::run(options, progress).await,
         Run::Broker(options) => broker::run(options, progress).await,
+        Run::Blackout(options) => Box::pin(blackout::run(options, progress)).await,
         Run::Healthy(options) => healthy::run(options, progress).await,
     }
 }

@@ -21,7 +21,7 @@ pub(crate) async fn run(options: &SubscriberOptions) -> Result<()> {
             match sabotage.filter(|_| event % 100 == 99) {
                 Some(Sabotage::Errors) => return Err(Error::internal("chaos", "sabotage")),
                 Some(Sabotage::Doubles) => ledger.enter(event)?,
-                None => {}
+                Some(Sabotage::Forgets) | None => {}
             }
             ledger.enter(event)
         }
@@ -30,7 +30,7 @@ pub(crate) async fn run(options: &SubscriberOptions) -> Result<()> {
         Some(queue) => enter.queue(queue.as_str()),
         None => enter,
     };
-    node::settings("chaos-subscriber", &[])?
+    node::settings("chaos-subscriber")?
         .service()
         .await?
         .subscriber(enter)

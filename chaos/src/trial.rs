@@ -14,13 +14,13 @@ use crate::attempts::{Attempts, Picks, Watched};
 use crate::fleet::{Ended, Fleet, Kind};
 use crate::ledger::Runs;
 use crate::load::{Load, Plan, Tally};
-use crate::node;
+use crate::site::Site;
 
 /// Nodes and a client for them.
 pub(crate) struct Trial {
     pub(crate) fleet: Fleet,
     pub(crate) attempts: Arc<Attempts>,
-    service: String,
+    pub(crate) service: String,
     client: Client,
 }
 
@@ -38,10 +38,21 @@ pub(crate) struct Outcome {
 impl Trial {
     /// Starts the nodes, and a client that has not called yet.
     pub(crate) async fn start(run: &str, nodes: u32, kind: Kind, selector: &str) -> Result<Self> {
+        Self::start_at(Site::local(), run, nodes, kind, selector).await
+    }
+
+    /// The same with another registry.
+    pub(crate) async fn start_at(
+        site: Site,
+        run: &str,
+        nodes: u32,
+        kind: Kind,
+        selector: &str,
+    ) -> Result<Self> {
         let service = unique(run);
-        let fleet = Fleet::start(&service, nodes, kind).await?;
         let attempts = Attempts::new();
-        let client = client(&attempts, selector).await?;
+        let fleet = Fleet::start(site.clone(), &service, nodes, kind).await?;
+        let client = client(&site, &attempts, selector).await?;
         Ok(Self {
             fleet,
             attempts,
@@ -60,7 +71,7 @@ impl Trial {
     }
 
     /// What came of a load that has ended.
-    pub(crate) fn outcome(self, calls: u64, tally: Tally) -> Result<Outcome> {
+    pub(crate) fn outcome(&self, calls: u64, tally: Tally) -> Result<Outcome> {
         Ok(Outcome {
             calls,
             tally,
@@ -79,7 +90,7 @@ pub(crate) fn unique(run: &str) -> String {
 }
 
 /// The default client, but for the selector and for the transport, which notes each attempt.
-async fn client(attempts: &Arc<Attempts>, selector: &str) -> Result<Client> {
+async fn client(site: &Site, attempts: &Arc<Attempts>, selector: &str) -> Result<Client> {
     let attempts = attempts.clone();
     let plugins = Plugins::builtin().transport("http", move |_| {
         let attempts = attempts.clone();
@@ -88,7 +99,7 @@ async fn client(attempts: &Arc<Attempts>, selector: &str) -> Result<Client> {
             Ok(Arc::new(Watched { inner, attempts }) as _)
         }
     });
-    let settings = node::settings_with("chaos-client", &["--selector", selector], plugins)?;
+    let settings = site.settings("chaos-client", &["--selector", selector], plugins)?;
     let client = settings.client().await.context("there is no client")?;
     Ok(client.build())
 }
@@ -163,6 +174,7 @@ mod tests {
             well: true,
         };
         let picks = Picks {
+            first: Some(millis(1)),
             last: Some(millis(1400)),
             lost: Some(millis(1002)),
             after: [1003, 1004, 1110, 1310, 1400].map(millis).to_vec(),

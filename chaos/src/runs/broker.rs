@@ -35,7 +35,7 @@ pub(crate) async fn run(options: &Broker, progress: &Progress) -> Result<Report>
     let _alone = start(options, &topic, ledgers.alone(), None).await?;
     let _staying = start(options, &topic, ledgers.shared(0), Some(QUEUE)).await?;
     let mut restarted = start(options, &topic, ledgers.shared(1), Some(QUEUE)).await?;
-    let client = node::settings("chaos-publisher", &[])?.client().await?.build();
+    let client = node::settings("chaos-publisher")?.client().await?.build();
 
     let published = Arc::new(AtomicU64::new(0));
     let mut publishers = JoinSet::new();

@@ -13,6 +13,7 @@ use crate::options::Cold;
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::site::Site;
 use crate::statistics::{percentile, thousands, time};
 use crate::trial::{Outcome, unique};
 
@@ -25,7 +26,7 @@ pub(crate) async fn run(options: &Cold, progress: &Progress) -> Result<Report> {
         ..Kind::default()
     };
     let service = unique("cold");
-    let fleet = Fleet::start(&service, options.nodes, kind).await?;
+    let fleet = Fleet::start(Site::local(), &service, options.nodes, kind).await?;
     let (done, tally) = (Cell::new(0), RefCell::new(Tally::default()));
     let work = async {
         for number in 0..options.rounds {

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use micro_core::client::{ClientBuilder, ClientOptions};
 use micro_core::debug::{Diagnostics, DiagnosticsOptions, RecentLog};
+use micro_core::registry::LateRegistry;
 use micro_core::selector::Strategy;
 use micro_core::service::{RegistrationOptions, ServiceOptions};
 use micro_core::transport::http::{ClientCertificates, Identity, Route, Tls};
-use micro_core::{Broker, Client, Registry, Result, Service, ServiceBuilder, Transport};
+use micro_core::{Broker, Client, ErrorKind, Registry, Result, Service, ServiceBuilder, Transport};
 
 use super::Arguments;
 use super::duration::{parse_duration, parse_seconds};
@@ -150,6 +151,26 @@ impl Settings {
             .await
     }
 
+    /// The same, but that a service which starts without its registry is not held up by one that is away.
+    async fn connect_registry_perhaps_later(&self) -> Result<Arc<dyn Registry>> {
+        if !self.service.registration.start_without_registry {
+            return self.connect_registry().await;
+        }
+        let settings = self.clone();
+        let late = LateRegistry::new(&self.registry.name, move || {
+            let settings = settings.clone();
+            async move { settings.connect_registry().await }
+        });
+        match late.connect().await {
+            Ok(registry) => Ok(registry.clone()),
+            Err(failed) if matches!(failed.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {
+                tracing::warn!(service = %self.service.name, error = %failed, "starting without the registry");
+                Ok(Arc::new(late))
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+
     /// Makes the transport that was chosen.
     ///
     /// # Errors
@@ -191,6 +212,9 @@ impl Settings {
 
     /// A service as the user wants it: connected, for endpoints to be added.
     ///
+    /// Where it [starts without its registry](RegistrationOptions::start_without_registry) and that is away now, it is
+    /// connected to by the first request that meets it.
+    ///
     /// # Errors
     ///
     /// When a plugin cannot be connected; the message names it.
@@ -203,7 +227,7 @@ impl Settings {
         });
         let routes = vec![("/health".to_owned(), diagnostics.route())];
         let transport = self.connect_transport_with(routes).await?;
-        let registry = self.connect_registry().await?;
+        let registry = self.connect_registry_perhaps_later().await?;
         let broker = self.connect_broker(registry.clone()).await?;
         let mut builder = Service::builder(&self.service.name)
             .diagnostics(diagnostics)

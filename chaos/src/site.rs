@@ -1,0 +1,122 @@
+//! Where nodes and clients find each other, and what a registry needs of each.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use micro::{Arguments, Plugins, Settings};
+use servers::Kind;
+
+/// A registry, as nodes and clients are told of it. The environment of this process does not count: runs shall be the
+/// same everywhere.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Site {
+    flags: Vec<String>,
+    variables: Vec<(String, String)>,
+    server: Option<(Kind, SocketAddr)>,
+}
+
+impl Site {
+    /// The default stack, restricted to this machine.
+    pub(crate) fn local() -> Self {
+        Self::default()
+    }
+
+    /// A registry with a server.
+    pub(crate) fn at(kind: Kind, address: SocketAddr, ttl: Duration) -> Self {
+        Self {
+            flags: vec![
+                format!("--registry={kind}"),
+                format!("--registry_address={address}"),
+                format!("--register_ttl={}", ttl.as_secs()),
+            ],
+            variables: credentials(kind),
+            server: Some((kind, address)),
+        }
+    }
+
+    /// What a node was told on its command line, and in these variables of its environment.
+    pub(crate) fn told(flags: &[String], variables: &[String]) -> Result<Self> {
+        let variables = variables.iter().map(|name| {
+            let value = std::env::var(name).with_context(|| format!("the variable {name} is missing"))?;
+            Ok((name.clone(), value))
+        });
+        Ok(Self {
+            flags: flags.to_vec(),
+            variables: variables.collect::<Result<_>>()?,
+            server: None,
+        })
+    }
+
+    /// What to tell a node on its command line.
+    pub(crate) fn flags(&self) -> &[String] {
+        &self.flags
+    }
+
+    /// What to tell a node in its environment.
+    pub(crate) fn variables(&self, node: &str) -> Vec<(String, String)> {
+        let mut variables = self.variables.clone();
+        if let Some((Kind::Kubernetes, _)) = self.server {
+            variables.push(("HOSTNAME".to_owned(), node.to_owned()));
+        }
+        variables
+    }
+
+    /// Makes at the server what must be there before a node can register: for Kubernetes, its pod.
+    pub(crate) async fn admit(&self, node: &str) -> Result<()> {
+        match self.server {
+            Some((Kind::Kubernetes, address)) => start_pod(address, node).await,
+            Some((Kind::Etcd | Kind::Consul | Kind::Zookeeper, _)) | None => Ok(()),
+        }
+    }
+
+    /// The settings of a service or client here.
+    pub(crate) fn settings(&self, service: &str, more: &[&str], plugins: Plugins) -> Result<Settings> {
+        let arguments = Arguments::new(service)
+            .plugins(plugins)
+            .default_value("registry_address", "lo")
+            .default_value("server_address", "127.0.0.1:0");
+        let flags = self.flags.iter().map(String::as_str).chain(more.iter().copied());
+        Ok(arguments.parse_from(flags, self.variables.iter().cloned())?)
+    }
+}
+
+/// How long a registry keeps the record of a node that was killed, and what that is called.
+pub(crate) fn lifetime(kind: Kind, ttl: Duration) -> (&'static str, Duration) {
+    match kind {
+        // The record ends with the session, which the plugin has last for 10 s by default.
+        Kind::Zookeeper => ("its session's time", Duration::from_secs(10)),
+        Kind::Etcd | Kind::Consul | Kind::Kubernetes => ("its time to live", ttl),
+    }
+}
+
+/// The variables without which nobody may ask the server.
+fn credentials(kind: Kind) -> Vec<(String, String)> {
+    match kind {
+        Kind::Etcd | Kind::Consul | Kind::Zookeeper => Vec::new(),
+        Kind::Kubernetes => vec![
+            (
+                "KUBERNETES_TOKEN".to_owned(),
+                servers::kubernetes::TOKEN.to_owned(),
+            ),
+            (
+                "KUBERNETES_CACERT".to_owned(),
+                servers::kubernetes::authority().display().to_string(),
+            ),
+        ],
+    }
+}
+
+/// No kubelet runs beside the server: the pod's status is what it is told here.
+async fn start_pod(address: SocketAddr, name: &str) -> Result<()> {
+    const PODS: &str = "/api/v1/namespaces/default/pods";
+    let pod = format!(
+        r#"{{ "apiVersion": "v1", "kind": "Pod", "metadata": {{ "name": "{name}" }},
+             "spec": {{ "containers": [{{ "name": "node", "image": "none" }}] }} }}"#
+    );
+    let running = r#"{ "status": { "phase": "Running" } }"#;
+    let ask = servers::kubernetes::request;
+    ask(address, "POST", PODS, &pod).await?;
+    ask(address, "PATCH", &format!("{PODS}/{name}/status"), running).await?;
+    Ok(())
+}
