@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use micro::{Arguments, Plugins, Settings};
-use servers::Kind;
+use servers::{Kind, kubernetes};
 
 /// A registry, as nodes and clients are told of it. The environment of this process does not count: runs shall be the
 /// same everywhere.
@@ -30,7 +30,10 @@ impl Site {
                 format!("--registry_address={address}"),
                 format!("--register_ttl={}", ttl.as_secs()),
             ],
-            variables: credentials(kind),
+            variables: match kind {
+                Kind::Kubernetes => kubernetes::credentials(),
+                Kind::Etcd | Kind::Consul | Kind::Zookeeper => Vec::new(),
+            },
             server: Some((kind, address)),
         }
     }
@@ -65,7 +68,7 @@ impl Site {
     /// Makes at the server what must be there before a node can register: for Kubernetes, its pod.
     pub(crate) async fn admit(&self, node: &str) -> Result<()> {
         match self.server {
-            Some((Kind::Kubernetes, address)) => start_pod(address, node).await,
+            Some((Kind::Kubernetes, address)) => kubernetes::start_pod(address, node).await,
             Some((Kind::Etcd | Kind::Consul | Kind::Zookeeper, _)) | None => Ok(()),
         }
     }
@@ -88,35 +91,4 @@ pub(crate) fn lifetime(kind: Kind, ttl: Duration) -> (&'static str, Duration) {
         Kind::Zookeeper => ("its session's time", Duration::from_secs(10)),
         Kind::Etcd | Kind::Consul | Kind::Kubernetes => ("its time to live", ttl),
     }
-}
-
-/// The variables without which nobody may ask the server.
-fn credentials(kind: Kind) -> Vec<(String, String)> {
-    match kind {
-        Kind::Etcd | Kind::Consul | Kind::Zookeeper => Vec::new(),
-        Kind::Kubernetes => vec![
-            (
-                "KUBERNETES_TOKEN".to_owned(),
-                servers::kubernetes::TOKEN.to_owned(),
-            ),
-            (
-                "KUBERNETES_CACERT".to_owned(),
-                servers::kubernetes::authority().display().to_string(),
-            ),
-        ],
-    }
-}
-
-/// No kubelet runs beside the server: the pod's status is what it is told here.
-async fn start_pod(address: SocketAddr, name: &str) -> Result<()> {
-    const PODS: &str = "/api/v1/namespaces/default/pods";
-    let pod = format!(
-        r#"{{ "apiVersion": "v1", "kind": "Pod", "metadata": {{ "name": "{name}" }},
-             "spec": {{ "containers": [{{ "name": "node", "image": "none" }}] }} }}"#
-    );
-    let running = r#"{ "status": { "phase": "Running" } }"#;
-    let ask = servers::kubernetes::request;
-    ask(address, "POST", PODS, &pod).await?;
-    ask(address, "PATCH", &format!("{PODS}/{name}/status"), running).await?;
-    Ok(())
 }

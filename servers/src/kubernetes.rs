@@ -88,14 +88,21 @@ pub async fn request(address: SocketAddr, method: &str, path: &str, body: &str) 
     Ok(answer)
 }
 
-/// What a program needs to know to ask the server as the pod of this name.
-pub fn variables(pod: &str) -> Vec<(String, String)> {
-    let variables = [
+/// What a program needs to know to ask the server.
+pub fn credentials() -> Vec<(String, String)> {
+    let authority = authority().display().to_string();
+    let credentials = [
         ("KUBERNETES_TOKEN", TOKEN.to_owned()),
-        ("KUBERNETES_CACERT", authority().display().to_string()),
-        ("HOSTNAME", pod.to_owned()),
+        ("KUBERNETES_CACERT", authority),
     ];
-    variables.map(|(name, value)| (name.to_owned(), value)).into()
+    credentials.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+/// What it needs to register as the pod of this name.
+pub fn variables(pod: &str) -> Vec<(String, String)> {
+    let mut variables = credentials();
+    variables.push(("HOSTNAME".to_owned(), pod.to_owned()));
+    variables
 }
 
 /// Makes a pod that runs, as far as the server knows: no kubelet says otherwise.

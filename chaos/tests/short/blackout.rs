@@ -38,6 +38,11 @@ async fn consul_may_be_gone_and_come_back_empty() {
 }
 
 #[tokio::test]
+async fn kubernetes_may_be_gone_and_come_back_empty() {
+    lives_through(Kind::Kubernetes).await;
+}
+
+#[tokio::test]
 async fn zookeeper_may_be_gone_and_come_back_empty() {
     lives_through(Kind::Zookeeper).await;
 }

@@ -12,7 +12,7 @@ use crate::peer::Peer;
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) async fn a_killed_process_disappears(registry: &str) {
-    let network = Network::shared(registry);
+    let network = Network::shared(registry).await;
     let service = unique("killed");
     let ids = ["dies", "lives"].map(|id| node_of(&service, id));
     let short = ["--register_ttl=4", "--register_interval=1"];

@@ -51,6 +51,10 @@ journeys! {
         outage::calls_go_on_through_outages,
         emptied::everybody_registers_again_with_an_emptied_server,
         many::many_services_are_listed_and_watched;
+    gossip:
+        meet::two_services_meet,
+        versions::versions_live_side_by_side,
+        killed::a_killed_process_disappears;
     zookeeper:
         meet::two_services_meet,
         versions::versions_live_side_by_side,

@@ -23,7 +23,7 @@ fn nodes_of_each(registry: &str) -> usize {
 }
 
 pub(crate) async fn many_services_are_listed_and_watched(registry: &str) {
-    let network = Network::shared(registry);
+    let network = Network::shared(registry).await;
     let node_count = nodes_of_each(registry);
     let run = unique("many");
     let here = network.registry().await;

@@ -7,7 +7,7 @@ use crate::network::{Network, nodes, unique, until};
 use crate::peer::Peer;
 
 pub(crate) async fn two_services_meet(registry: &str) {
-    let network = Network::shared(registry);
+    let network = Network::shared(registry).await;
     let service = unique("meet");
     let peer = Peer::start(&network, &service, "a", &[]).await;
     let client = network.client().await;

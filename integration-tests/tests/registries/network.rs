@@ -1,6 +1,6 @@
 //! A registry as the journeys use it: where it is, and what a program needs to join it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub(crate) struct Network {
     /// Kubernetes' API server, and the pods of those who joined.
     pods: Mutex<Vec<String>>,
     cluster: Option<SocketAddr>,
+    /// The member that others are told of where there is no server.
+    first: Option<Arc<dyn Registry>>,
 }
 
 /// What a program is given to join: flags and environment variables.
@@ -31,7 +33,10 @@ pub(crate) struct Membership {
 
 impl Network {
     /// The server that all tests share, or what needs none.
-    pub(crate) fn shared(registry: &str) -> Self {
+    pub(crate) async fn shared(registry: &str) -> Self {
+        if registry == "gossip" {
+            return Self::of_members().await;
+        }
         let addresses = match registry {
             "mdns" => "lo",
             "etcd" => "127.0.0.1:2379",
@@ -43,6 +48,21 @@ impl Network {
         Self::new(registry, addresses, None)
     }
 
+    /// Members who meet at one of the journey's own.
+    async fn of_members() -> Self {
+        let free = UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .to_string();
+        let mut network = Self::new("gossip", &free, None);
+        let arguments = Arguments::new("journey");
+        let variables = [("MICRO_GOSSIP_LISTEN", free.as_str())];
+        let settings = arguments.parse_from(["--registry=gossip"], variables).unwrap();
+        network.first = Some(settings.connect_registry().await.unwrap());
+        network
+    }
+
     fn new(registry: &str, addresses: &str, server: Option<Server>) -> Self {
         let is_cluster = registry == "kubernetes";
         Self {
@@ -51,6 +71,7 @@ impl Network {
             addresses: addresses.to_owned(),
             server,
             pods: Mutex::default(),
+            first: None,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::peer::Peer;
 use crate::toxiproxy::Toxiproxy;
 
 pub(crate) async fn calls_go_on_through_outages(registry: &str) {
-    let network = Network::shared(registry);
+    let network = Network::shared(registry).await;
     let service = unique("outage");
     let proxy = Toxiproxy::open(&service, network.address()).await;
     let first = Peer::start(&network, &service, "a", &[]).await;

@@ -8,7 +8,7 @@ use crate::network::{Network, unique, until};
 use crate::peer::Peer;
 
 pub(crate) async fn versions_live_side_by_side(registry: &str) {
-    let network = Network::shared(registry);
+    let network = Network::shared(registry).await;
     let service = unique("versions");
     let old = Peer::start(&network, &service, "one", &["--server_version=1.0.0"]).await;
     let new = Peer::start(&network, &service, "two", &["--server_version=2.0.0"]).await;
