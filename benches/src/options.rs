@@ -33,9 +33,10 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) idle: bool,
 
-    /// Measure registries beside each other, each with a server of its own: etcd, consul, zookeeper, kubernetes
+    /// Measure registries beside each other, each with a server of its own where it has one: mdns, gossip, consul,
+    /// etcd, zookeeper, kubernetes
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
-    pub(crate) registries: Vec<servers::Kind>,
+    pub(crate) registries: Vec<String>,
 
     /// Count system calls per call too, in one extra round; needs perf and the right to trace
     #[arg(long)]

@@ -1,14 +1,14 @@
 //! Registries beside each other, each with a server of its own: how soon a node is seen, what a node costs the server
 //! when nothing happens, and what a watcher costs its process.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use micro::registry::{Action, Node, RegisterOptions, Registry, ServiceRecord, Watcher};
-use micro::{Arguments, Service, Settings};
+use micro::{Arguments, Service};
 use micro_testkit::proxy::Proxy;
 use servers::{Kind, Server};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -21,6 +21,8 @@ use crate::suite::progress;
 use crate::table::{Table, precise};
 use crate::usage::resident_bytes;
 
+/// What does not apply.
+const NONE: &str = "–";
 /// How often a node is registered, to see how soon it is seen.
 const SEEN: usize = 200;
 /// How many nodes of a watcher are registered by one member: a pod of Kubernetes has room for no more.
@@ -43,41 +45,90 @@ pub(crate) async fn measure(options: &Options) -> Result<String> {
         format!("watcher of {} nodes MiB", options.nodes()),
     ];
     let mut table = Table::new(heads.into());
-    for &kind in &options.registries {
-        progress(&format!("{kind}: start a server"));
-        let server = Server::start(kind).await?;
-        let place = Place {
-            kind,
-            address: server.address(),
-        };
-        progress(&format!("{kind}: how soon is a node seen"));
-        let seen = seen(place)
-            .await
-            .with_context(|| format!("{kind}: register and watch"))?;
-        progress(&format!("{kind}: what does a node cost the server at rest"));
-        let messages = at_rest(place, options.rest())
-            .await
-            .with_context(|| format!("{kind}: a service at rest"))?;
-        progress(&format!("{kind}: what does a watcher cost"));
-        let memory = memory(place, options.nodes())
-            .await
-            .with_context(|| format!("{kind}: a watcher of many nodes"))?;
-        table.push(vec![
-            kind.to_string(),
-            milliseconds(percentile(&seen, 50)),
-            milliseconds(percentile(&seen, 99)),
-            precise(messages),
-            precise(memory),
-        ]);
+    for name in &options.registries {
+        let row = measure_one(name, options).await;
+        table.push(row.with_context(|| format!("the registry {name}"))?);
     }
     Ok(table.to_string())
 }
 
-/// A registry's server, or a proxy before it.
-#[derive(Clone, Copy)]
+async fn measure_one(name: &str, options: &Options) -> Result<Vec<String>> {
+    progress(&format!("{name}: begin"));
+    let stage = Stage::set(name).await?;
+    progress(&format!("{name}: how soon is a node seen"));
+    let seen = seen(&stage.place).await.context("register and watch")?;
+    let [mut messages, mut watcher] = [NONE, NONE].map(str::to_owned);
+    if stage.server.is_some() {
+        progress(&format!("{name}: what does a node cost the server at rest"));
+        let sent = at_rest(&stage.place, options.rest()).await;
+        messages = precise(sent.context("a service at rest")?);
+        progress(&format!("{name}: what does a watcher cost"));
+        let grown = memory(&stage.place, options.nodes()).await;
+        watcher = precise(grown.context("a watcher of many nodes")?);
+    }
+    Ok(vec![
+        name.to_owned(),
+        milliseconds(percentile(&seen, 50)),
+        milliseconds(percentile(&seen, 99)),
+        messages,
+        watcher,
+    ])
+}
+
+/// A registry, and what must live as long as it is used.
+struct Stage {
+    place: Place,
+    server: Option<Server>,
+    /// The member whom others are told of where there is no server.
+    _first: Option<Arc<dyn Registry>>,
+}
+
+impl Stage {
+    async fn set(name: &str) -> Result<Self> {
+        let place = |address: String| Place {
+            registry: name.to_owned(),
+            address,
+            cluster: None,
+        };
+        match name {
+            "mdns" => Ok(Self {
+                place: place("lo".to_owned()),
+                server: None,
+                _first: None,
+            }),
+            "gossip" => {
+                let free = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string();
+                let variables = [("MICRO_GOSSIP_LISTEN", free.as_str())];
+                let settings = Arguments::new("bench").parse_from(["--registry=gossip"], variables)?;
+                Ok(Self {
+                    _first: Some(settings.connect_registry().await?),
+                    place: place(free),
+                    server: None,
+                })
+            }
+            _ => {
+                let server = Server::start(name.parse()?).await?;
+                let cluster = (server.kind() == Kind::Kubernetes).then(|| server.address());
+                Ok(Self {
+                    place: Place {
+                        cluster,
+                        ..place(server.address().to_string())
+                    },
+                    server: Some(server),
+                    _first: None,
+                })
+            }
+        }
+    }
+}
+
+/// Where a registry is: its server, or a proxy before it.
+#[derive(Clone)]
 struct Place {
-    kind: Kind,
-    address: SocketAddr,
+    registry: String,
+    address: String,
+    /// The API server, which has a pod for each member.
+    cluster: Option<SocketAddr>,
 }
 
 /// What a program is told to join.
@@ -87,32 +138,29 @@ struct Membership {
 }
 
 impl Place {
-    /// One more member: at Kubernetes a pod of its own, of which `server` knows.
-    async fn join(self, server: SocketAddr) -> Result<Membership> {
-        let variables = if self.kind == Kind::Kubernetes {
-            let pod = format!("bench-{:016x}", fastrand::u64(..));
-            servers::kubernetes::start_pod(server, &pod).await?;
-            servers::kubernetes::variables(&pod)
-        } else {
-            Vec::new()
+    /// One more member.
+    async fn join(&self) -> Result<Membership> {
+        let variables = match self.cluster {
+            Some(cluster) => {
+                let pod = format!("bench-{:016x}", fastrand::u64(..));
+                servers::kubernetes::start_pod(cluster, &pod).await?;
+                servers::kubernetes::variables(&pod)
+            }
+            None => Vec::new(),
         };
         Ok(Membership {
             flags: vec![
-                format!("--registry={}", self.kind),
+                format!("--registry={}", self.registry),
                 format!("--registry_address={}", self.address),
             ],
             variables,
         })
     }
 
-    async fn settings(self, server: SocketAddr) -> Result<Settings> {
-        let membership = self.join(server).await?;
-        let arguments = Arguments::new("bench").default_value("server_address", "127.0.0.1:0");
-        Ok(arguments.parse_from(membership.flags, membership.variables)?)
-    }
-
-    async fn registry(self) -> Result<Arc<dyn Registry>> {
-        Ok(self.settings(self.address).await?.connect_registry().await?)
+    async fn registry(&self) -> Result<Arc<dyn Registry>> {
+        let membership = self.join().await?;
+        let settings = Arguments::new("bench").parse_from(membership.flags, membership.variables)?;
+        Ok(settings.connect_registry().await?)
     }
 }
 
@@ -121,7 +169,7 @@ fn milliseconds(nanoseconds: u64) -> String {
 }
 
 /// Nanoseconds from each registration's begin until a watcher of another connection has told of it, sorted.
-async fn seen(place: Place) -> Result<Vec<u64>> {
+async fn seen(place: &Place) -> Result<Vec<u64>> {
     let (here, there) = (place.registry().await?, place.registry().await?);
     let mut watcher = there.watch(Some("seen")).await?;
     let mut times = Vec::new();
@@ -151,15 +199,15 @@ async fn next(watcher: &mut Watcher, action: Action) -> Result<()> {
 
 /// The messages that one service which calls another sends to the server in a minute, with the default times: its own
 /// registration's, and the watch of the service that it calls.
-async fn at_rest(place: Place, rest: Duration) -> Result<f64> {
+async fn at_rest(place: &Place, rest: Duration) -> Result<f64> {
     let called = place.registry().await?;
     called.register(&record("called", 0), OPTIONS).await?;
-    let proxy = Proxy::open(place.address).await?;
+    let proxy = Proxy::open(place.address.parse()?).await?;
     let through = Place {
-        address: proxy.address(),
-        ..place
+        address: proxy.address().to_string(),
+        ..place.clone()
     };
-    let registry = through.settings(place.address).await?.connect_registry().await?;
+    let registry = through.registry().await?;
     let service = Service::builder("resting")
         .registry(registry)
         .address("127.0.0.1:0")
@@ -180,8 +228,8 @@ async fn at_rest(place: Place, rest: Duration) -> Result<f64> {
 }
 
 /// The MiB by which a process grows that watches all services, for so many nodes.
-async fn memory(place: Place, nodes: usize) -> Result<f64> {
-    let mut watching = Watching::start(place.join(place.address).await?)?;
+async fn memory(place: &Place, nodes: usize) -> Result<f64> {
+    let mut watching = Watching::start(place.join().await?)?;
     watching.known().await?;
     let before = resident_bytes(watching.id()?)?;
     let mut members = Vec::new();

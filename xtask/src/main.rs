@@ -4,6 +4,7 @@ mod backends;
 mod bench;
 mod cargo;
 mod clients;
+mod registries;
 mod steps;
 mod test;
 mod tidy;
@@ -17,12 +18,13 @@ The tasks of this workspace
 Usage: cargo xtask <task> [arguments]
 
 Tasks:
-  verify    Check format, house rules, package contents, lints and documentation; changes nothing
-  tidy      Check the house rules alone
-  test      Have the servers running that tests need and run `cargo test --workspace`; further arguments are passed on
-  bench     Build the benchmarks in release mode and run them; further arguments are passed on
-  backends  Start, stop and show the real servers that plugins are tested against
-  help      Print this text, or with a task's name that task's own
+  verify      Check format, house rules, package contents, lints and documentation; changes nothing
+  tidy        Check the house rules alone
+  test        Have the servers running that tests need and run `cargo test --workspace`; further arguments are passed on
+  bench       Build the benchmarks in release mode and run them; further arguments are passed on
+  backends    Start, stop and show the real servers that plugins are tested against
+  registries  Measure every registry against its promises, and print the table of the README
+  help        Print this text, or with a task's name that task's own
 
 `cargo xtask <task> --help` explains one task. Set NO_COLOR to switch colours off.
 ";
@@ -53,6 +55,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
         "test" => test::run(rest),
         "bench" => bench::run(rest),
         "backends" => backends::run(rest),
+        "registries" => registries::run(rest),
         _ => Err(format!(
             "there is no task {task:?}; `cargo xtask help` lists them"
         )),
@@ -79,6 +82,7 @@ fn requested_help(task: &str, rest: &[String]) -> Option<&'static str> {
         "test" => test::HELP,
         "bench" => bench::HELP,
         "backends" => backends::HELP,
+        "registries" => registries::HELP,
         _ => HELP,
     })
 }
