@@ -1,0 +1,126 @@
+//! A call of many messages, in one direction or both.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use h2::{Reason, SendStream};
+use micro_core::{Body, Error, Request, Response, Result};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::PeerShared;
+use super::call::{Answer, begin};
+use super::link::Place;
+use crate::receive::{Broken, Incoming};
+use crate::send::{AT_ONCE, End, Outgoing, send_whole};
+use crate::{content_type, metadata};
+
+/// Opens a stream. The response is there when the other side answered with its head.
+pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result<Response> {
+    let (place, (response, stream)) = begin(peer, &mut request).await?;
+    // From here on its messages are on their way, once: if they are not taken, the error says so.
+    let writer = write(peer, stream, request.take_body())?;
+    let failed = |problem: &h2::Error| peer.failure(place.link(), problem).into_error(peer, &place);
+    let response = response.await.map_err(|problem| failed(&problem))?;
+    let Answer { headers, incoming } = peer.answer(response)?;
+    let content_type = content_type::read(&headers).map_or_else(Default::default, |format| format.content_type);
+    let answers = Answers(Some(Open {
+        peer: peer.clone(),
+        incoming,
+        is_at_end: false,
+        _writer: writer,
+        place,
+    }));
+    Ok(Response {
+        content_type,
+        metadata: metadata::read(&headers),
+        body: Body::stream(answers),
+    })
+}
+
+/// What sends the caller's messages, unless they are sent: a task of its own, because a caller may send for long before
+/// it reads. Dropped, it sends no more.
+type Writer = Option<AbortOnDropHandle<()>>;
+
+fn write(peer: &PeerShared, mut stream: SendStream<Bytes>, body: Body) -> Result<Writer> {
+    let compression = peer.config.compression;
+    let body = match body.try_into_single() {
+        Ok(message) if message.len() <= AT_ONCE => {
+            let (message, is_compressed) = compression.compress(message);
+            send_whole(&mut stream, message, is_compressed, true)?;
+            return Ok(None);
+        }
+        Ok(message) => message.into(),
+        Err(body) => body,
+    };
+    let writer = async move {
+        let mut outgoing = Outgoing::new(stream, compression);
+        let end = outgoing.send(body).await;
+        let mut stream = outgoing.into_stream();
+        match end {
+            End::Whole => drop(stream.send_data(Bytes::new(), true)),
+            // gRPC has no word for a caller's error: it gives up the call.
+            End::Failed(error) => {
+                tracing::debug!(%error, "a caller's messages ended with an error");
+                stream.send_reset(Reason::CANCEL);
+            }
+            End::Gone => {}
+        }
+    };
+    Ok(Some(AbortOnDropHandle::new(tokio::spawn(writer))))
+}
+
+/// The messages of an answer. `None` after the end.
+struct Answers(Option<Open>);
+
+/// A call that goes on. Dropped, it is given up.
+struct Open {
+    peer: Arc<PeerShared>,
+    incoming: Incoming,
+    /// The last message came, and the status is awaited.
+    is_at_end: bool,
+    _writer: Writer,
+    place: Place,
+}
+
+impl Stream for Answers {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some(open) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let next = ready!(open.poll_next(context));
+        if !matches!(next, Some(Ok(_))) {
+            // With it goes what the caller may still be sending: the call is over.
+            self.0 = None;
+        }
+        Poll::Ready(next)
+    }
+}
+
+impl Open {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        if !self.is_at_end {
+            match ready!(self.incoming.poll_message(context)) {
+                Some(Ok(message)) => return Poll::Ready(Some(Ok(message))),
+                Some(Err(Broken::Bad(error))) => {
+                    return Poll::Ready(Some(Err(error.context(&self.peer.address))));
+                }
+                Some(Err(Broken::Ended(problem))) => return Poll::Ready(Some(Err(self.cut(&problem)))),
+                None => self.is_at_end = true,
+            }
+        }
+        let status = match ready!(self.incoming.poll_trailers(context)) {
+            Ok(trailers) => self.peer.status(trailers.as_ref()),
+            Err(problem) => Err(self.cut(&problem)),
+        };
+        Poll::Ready(status.err().map(Err))
+    }
+
+    fn cut(&self, problem: &h2::Error) -> Error {
+        self.peer.failure(self.place.link(), problem).into_error(&self.peer, &self.place)
+    }
+}

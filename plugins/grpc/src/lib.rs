@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod content_type;
+mod transport;
+mod client;
+mod server;
+mod receive;
+mod send;
+mod framing;
+mod metadata;
+mod path;
+mod status;
+mod timeout;
+mod heartbeat;
+
+pub use crate::config::{Compression, GrpcConfig, GrpcLimits, KeepAlive};
+pub use crate::transport::GrpcTransport;

@@ -1,0 +1,142 @@
+//! Metadata as headers, and headers as metadata.
+
+use base64::Engine;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use micro_core::wire::{Field, field};
+use micro_core::{Error, Metadata, Result, Text};
+
+use crate::status::BASE64;
+
+/// The name of a header that repeats the format of a message where the content type of gRPC cannot say it.
+pub(crate) const X_CONTENT_TYPE: HeaderName = HeaderName::from_static("x-content-type");
+pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+pub(crate) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+pub(crate) const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+/// Go Micro's own timeout, in nanoseconds.
+pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("timeout");
+
+/// Whether a header is gRPC's or HTTP/2's own and no metadata. The names that mean something to the framework are not
+/// looked at here.
+fn is_protocols(name: &str) -> bool {
+    match name.len() {
+        2 => name.eq_ignore_ascii_case("te"),
+        7 => name.eq_ignore_ascii_case("upgrade"),
+        14 | 16 if name.eq_ignore_ascii_case("x-content-type") || name.eq_ignore_ascii_case("proxy-connection") => {
+            true
+        }
+        _ => name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("grpc-")),
+    }
+}
+
+/// Whether a pair of metadata travels.
+fn travels(name: &str) -> bool {
+    field(name.as_bytes()) == Field::Other && !is_protocols(name)
+}
+
+/// Whether a header that came is metadata.
+fn arrives(name: &str) -> bool {
+    matches!(field(name.as_bytes()), Field::Other | Field::Topic | Field::Protocol) && !is_protocols(name)
+}
+
+fn is_binary(name: &str) -> bool {
+    name.len() > 4
+        && name
+            .get(name.len() - 4..)
+            .is_some_and(|end| end.eq_ignore_ascii_case("-bin"))
+}
+
+/// Adds metadata to headers. A value under a name that ends in `-bin` is base64, as on the wire.
+pub(crate) fn write(metadata: &Metadata, headers: &mut HeaderMap) -> Result<()> {
+    for (name, value) in metadata.iter().filter(|(name, _)| travels(name)) {
+        let wrong = |what: &str| {
+            Error::bad_request(
+                "go.micro.client",
+                format!("metadata {name:?} cannot travel over gRPC: {what}"),
+            )
+        };
+        let header =
+            HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("the name is none of a header"))?;
+        if is_binary(name) && !value.split(',').all(|part| BASE64.decode(part.trim()).is_ok()) {
+            return Err(wrong("a value under a name that ends in -bin is base64, and this is none"));
+        }
+        let value = HeaderValue::from_bytes(value.as_bytes())
+            .map_err(|_| wrong("the value holds a control character"))?;
+        headers
+            .try_insert(header, value)
+            .map_err(|_| wrong("there is too much of it"))?;
+    }
+    Ok(())
+}
+
+/// The metadata among headers. Several values of a name are joined by commas. What is no UTF-8 is left out.
+pub(crate) fn read(headers: &HeaderMap) -> Metadata {
+    if !headers.keys().any(|name| arrives(name.as_str())) {
+        return Metadata::new();
+    }
+    let pairs = headers.keys().filter(|name| arrives(name.as_str())).filter_map(|name| {
+        let mut values = headers.get_all(name).iter();
+        let first = std::str::from_utf8(values.next()?.as_bytes()).ok()?;
+        let mut rest = values.peekable();
+        if rest.peek().is_none() {
+            return Some((Text::from(name.as_str()), Text::from(first)));
+        }
+        let separator = if is_binary(name.as_str()) { "," } else { ", " };
+        let mut joined = first.to_owned();
+        for value in rest {
+            joined.push_str(separator);
+            joined.push_str(std::str::from_utf8(value.as_bytes()).ok()?);
+        }
+        Some((Text::from(name.as_str()), joined.into()))
+    });
+    Metadata::from_distinct(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_travel_and_the_protocols_own_headers_are_none() {
+        let metadata = Metadata::from([
+            ("Tenant", "Köln, 東京"),
+            ("trace-bin", "AAEC"),
+            ("Content-Type", "forged"),
+            ("Micro-Service", "forged"),
+            ("grpc-status", "0"),
+            ("Connection", "close"),
+            ("TE", "gzip"),
+            ("Upgrade", "x"),
+            ("Proxy-Connection", "x"),
+        ]);
+        let mut headers = HeaderMap::new();
+        write(&metadata, &mut headers).unwrap();
+        assert_eq!(headers.len(), 2, "{headers:?}");
+        headers.insert(GRPC_TIMEOUT, HeaderValue::from_static("1S"));
+        headers.insert(TIMEOUT, HeaderValue::from_static("5"));
+        headers.insert("te", HeaderValue::from_static("trailers"));
+        let back = read(&headers);
+        assert_eq!(back.get("tenant"), Some("Köln, 東京"));
+        assert_eq!(back.get("Trace-Bin"), Some("AAEC"));
+        assert_eq!(back.len(), 2, "{back:?}");
+    }
+
+    #[test]
+    fn several_values_of_a_name_are_joined() {
+        let mut headers = HeaderMap::new();
+        for value in ["a", "b"] {
+            headers.append("x-tag", HeaderValue::from_static(value));
+            headers.append("x-tag-bin", HeaderValue::from_static(value));
+        }
+        let metadata = read(&headers);
+        assert_eq!(metadata.get("x-tag"), Some("a, b"));
+        assert_eq!(metadata.get("x-tag-bin"), Some("a,b"));
+    }
+
+    #[test]
+    fn what_no_header_carries_is_refused_by_name() {
+        for (name, value) in [("a b", "x"), ("", "x"), ("ü", "x"), ("a", "x\ny"), ("key-bin", "ä!")] {
+            let error = write(&Metadata::from([(name, value)]), &mut HeaderMap::new()).unwrap_err();
+            assert!(error.detail().contains(&format!("{name:?}")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The transport: what dials and what listens.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use micro_core::registry::Node;
+use micro_core::transport::Listener;
+use micro_core::transport::socket::{Acceptor, Connector};
+use micro_core::{Handler, Result, Transport};
+
+use crate::client::GrpcPeer;
+use crate::config::GrpcConfig;
+use crate::server;
+
+/// What is spoken over encrypted connections.
+const PROTOCOLS: &[&str] = &["h2"];
+
+/// The gRPC transport. Clones share their configuration.
+#[derive(Clone)]
+pub struct GrpcTransport(Arc<Shared>);
+
+struct Shared {
+    config: GrpcConfig,
+    connector: Connector,
+    acceptor: Acceptor,
+}
+
+impl GrpcTransport {
+    /// A transport.
+    ///
+    /// # Errors
+    ///
+    /// When certificates or keys of the configuration cannot be used.
+    pub fn new(config: GrpcConfig) -> Result<Self> {
+        let connector = Connector::new(config.tls.as_ref(), PROTOCOLS)?;
+        let acceptor = Acceptor::new(config.tls.as_ref(), PROTOCOLS)?;
+        Ok(Self(Arc::new(Shared {
+            config,
+            connector,
+            acceptor,
+        })))
+    }
+}
+
+impl fmt::Debug for GrpcTransport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("GrpcTransport").field(&self.0.config).finish()
+    }
+}
+
+#[async_trait]
+impl Transport for GrpcTransport {
+    fn name(&self) -> &str {
+        "grpc"
+    }
+
+    fn protocol(&self) -> &str {
+        "grpc"
+    }
+
+    async fn dial(&self, node: &Node) -> Result<Arc<dyn Handler>> {
+        let peer = GrpcPeer::new(&node.address, &self.0.config, self.0.connector.clone())?;
+        Ok(Arc::new(peer))
+    }
+
+    async fn listen(&self, address: &str, handler: Arc<dyn Handler>) -> Result<Box<dyn Listener>> {
+        let listener = server::listen(address, handler, &self.0.config, self.0.acceptor.clone()).await?;
+        Ok(Box::new(listener))
+    }
+}
