@@ -14,6 +14,20 @@ pub(crate) const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encod
 pub(crate) const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 /// Go Micro's own timeout, in nanoseconds.
 pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("timeout");
+/// Says whether a call is of one message. On gRPC's wire such calls and streams look alike, and a call may begin before
+/// it is seen which one it is. Only callers of this transport say it; for others it is seen, or guessed.
+const KIND: HeaderName = HeaderName::from_static("micro-kind");
+const UNARY: HeaderValue = HeaderValue::from_static("unary");
+
+/// Says of a call that it has one message.
+pub(crate) fn write_unary(headers: &mut HeaderMap) {
+    headers.insert(KIND, UNARY);
+}
+
+/// Whether the caller said that there is one message.
+pub(crate) fn is_unary(headers: &HeaderMap) -> bool {
+    headers.get(KIND).is_some_and(|kind| *kind == UNARY)
+}
 
 /// Whether a header is gRPC's or HTTP/2's own and no metadata. The names that mean something to the framework are not
 /// looked at here.
@@ -21,6 +35,7 @@ fn is_protocols(name: &str) -> bool {
     match name.len() {
         2 => name.eq_ignore_ascii_case("te"),
         7 => name.eq_ignore_ascii_case("upgrade"),
+        10 => name.eq_ignore_ascii_case(KIND.as_str()),
         14 | 16 if name.eq_ignore_ascii_case("x-content-type") || name.eq_ignore_ascii_case("proxy-connection") => {
             true
         }

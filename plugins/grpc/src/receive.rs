@@ -101,26 +101,41 @@ impl Incoming {
         }
     }
 
-    /// How the call begins, as far as it can be told at once. A message that has begun is waited for.
-    pub(crate) fn poll_beginning(&mut self, context: &mut Context<'_>) -> Poll<Result<Beginning, Broken>> {
-        let message = match self.poll_message(context) {
-            Poll::Pending if self.assembler.is_mid_message() => return Poll::Pending,
-            Poll::Pending | Poll::Ready(None) => return Poll::Ready(Ok(Beginning::Stream(None))),
-            Poll::Ready(Some(Err(broken))) => return Poll::Ready(Err(broken)),
-            Poll::Ready(Some(Ok(message))) => message,
-        };
-        while self.assembler.is_empty() {
+    /// How the call begins, as far as it can be told at once. A message that has begun is waited for; with `is_unary`,
+    /// where the caller said that there is one message, so are its beginning and the end after it.
+    pub(crate) fn poll_beginning(
+        &mut self,
+        first: &mut Option<Bytes>,
+        is_unary: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Beginning, Broken>> {
+        if first.is_none() {
+            match self.poll_message(context) {
+                Poll::Pending if is_unary || self.assembler.is_mid_message() => return Poll::Pending,
+                Poll::Pending | Poll::Ready(None) => return Poll::Ready(Ok(Beginning::Stream(None))),
+                Poll::Ready(Some(Err(broken))) => return Poll::Ready(Err(broken)),
+                Poll::Ready(Some(Ok(message))) => *first = Some(message),
+            }
+        }
+        let is_whole = loop {
+            if !self.assembler.is_empty() {
+                break false;
+            }
             if self.stream.is_end_stream() {
-                return Poll::Ready(Ok(Beginning::Single(message)));
+                break true;
             }
             match self.poll_bytes(context) {
                 Poll::Ready(Some(Ok(()))) => {}
-                Poll::Ready(None) => return Poll::Ready(Ok(Beginning::Single(message))),
+                Poll::Ready(None) => break true,
                 Poll::Ready(Some(Err(broken))) => return Poll::Ready(Err(broken)),
-                Poll::Pending => break,
+                Poll::Pending if is_unary => return Poll::Pending,
+                Poll::Pending => break false,
             }
-        }
-        Poll::Ready(Ok(Beginning::Stream(Some(message))))
+        };
+        Poll::Ready(Ok(match first.take() {
+            Some(message) if is_whole => Beginning::Single(message),
+            first => Beginning::Stream(first),
+        }))
     }
 
     /// What follows the last message. Call it only after the last one.

@@ -1,22 +1,20 @@
 //! A call of one message for one.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use h2::client::ResponseFuture;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream};
 use http::HeaderMap;
-use micro_core::{Body, Error, Request, Response, Result};
+use micro_core::{Error, Request, Response, Result};
 
 use super::link::{Begun, Link, Place};
+use super::stream::write;
 use super::{CLIENT, PeerShared};
 use crate::framing::is_gzip;
 use crate::metadata::{self, GRPC_ENCODING};
 use crate::receive::{Broken, Incoming};
-use crate::send::{AT_ONCE, Outgoing, send_whole};
 use crate::{content_type, status};
 
 /// How many connections that took no more calls are left behind for one call.
@@ -76,18 +74,12 @@ pub(super) async fn begin(peer: &PeerShared, request: &mut Request) -> Result<(P
 async fn run(
     peer: &PeerShared,
     link: &Link,
-    (response, mut stream): Begun,
+    (response, stream): Begun,
     message: Bytes,
 ) -> Result<Response, Failure> {
-    let answered = if message.len() <= AT_ONCE {
-        let (message, is_compressed) = peer.config.compression.compress(message);
-        send_whole(&mut stream, message, is_compressed, true).map_err(Failure::Failed)?;
-        response.await
-    } else {
-        // Boxed, so that what is rare does not make every call's future larger.
-        Box::pin(send_large(peer, response, stream, message)).await
-    };
-    let response = answered.map_err(|problem| peer.failure(link, &problem))?;
+    // Kept until the end: the other side may begin to answer before it has the whole message.
+    let _writer = write(peer, stream, message.into()).map_err(Failure::Failed)?;
+    let response = response.await.map_err(|problem| peer.failure(link, &problem))?;
     let Answer { headers, mut incoming } = peer.answer(response).map_err(Failure::Failed)?;
     let message = match incoming.message().await {
         Some(Ok(message)) => message,
@@ -110,29 +102,6 @@ async fn run(
         metadata,
         body: message.into(),
     })
-}
-
-/// Sends while the answer is awaited, which may come before all was taken.
-async fn send_large(
-    peer: &PeerShared,
-    mut response: ResponseFuture,
-    stream: SendStream<Bytes>,
-    message: Bytes,
-) -> Result<http::Response<RecvStream>, h2::Error> {
-    let mut body = Some(Body::from(message));
-    let mut outgoing = Some(Outgoing::new(stream, peer.config.compression));
-    poll_fn(|context| {
-        if let (Some(sending), Some(messages)) = (&mut outgoing, &mut body)
-            && sending.poll_send(messages, context).is_ready()
-        {
-            body = None;
-            if let Some(outgoing) = outgoing.take() {
-                let _ = outgoing.into_stream().send_data(Bytes::new(), true);
-            }
-        }
-        Pin::new(&mut response).poll(context)
-    })
-    .await
 }
 
 /// Waits for what follows the one message.

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use http::header::TE;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use micro_core::handler::CallKind;
 use micro_core::{Error, Request, Result, Text};
 use tokio::time::Instant;
 
@@ -62,6 +63,9 @@ impl Heads {
             .never_started());
         }
         headers.insert(TE, TRAILERS);
+        if request.kind == CallKind::Unary && !request.body.is_stream() {
+            metadata::write_unary(&mut headers);
+        }
         headers.insert(GRPC_ACCEPT_ENCODING, ACCEPTED);
         if self.compresses {
             headers.insert(GRPC_ENCODING, GZIP);

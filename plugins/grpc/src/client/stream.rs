@@ -42,9 +42,10 @@ pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result
 
 /// What sends the caller's messages, unless they are sent: a task of its own, because a caller may send for long before
 /// it reads. Dropped, it sends no more.
-type Writer = Option<AbortOnDropHandle<()>>;
+pub(super) type Writer = Option<AbortOnDropHandle<()>>;
 
-fn write(peer: &PeerShared, mut stream: SendStream<Bytes>, body: Body) -> Result<Writer> {
+/// Sends the messages of a body and their end: at once where that is one small message.
+pub(super) fn write(peer: &PeerShared, mut stream: SendStream<Bytes>, body: Body) -> Result<Writer> {
     let compression = peer.config.compression;
     let body = match body.try_into_single() {
         Ok(message) if message.len() <= AT_ONCE => {

@@ -107,7 +107,8 @@ async fn begin(
     };
     let limits = &server.config.limits;
     let mut incoming = Incoming::new(body, limits.message_size, is_gzip);
-    let beginning = match beginning(&mut incoming, limits.message_timeout, answerer).await? {
+    let is_unary = metadata::is_unary(&head.headers);
+    let beginning = match beginning(&mut incoming, is_unary, limits.message_timeout, answerer).await? {
         Ok(beginning) => beginning,
         Err(Broken::Ended(_)) => return None,
         Err(Broken::Bad(error)) => return Some(Err(error.context(&endpoint))),
@@ -134,15 +135,18 @@ async fn begin(
 /// Nearly always there at once; what is not gets a timer.
 async fn beginning(
     incoming: &mut Incoming,
+    is_unary: bool,
     limit: Duration,
     answerer: &mut Answerer,
 ) -> Option<Result<Beginning, Broken>> {
-    let at_once = poll_fn(|context| Poll::Ready(incoming.poll_beginning(context))).await;
+    let mut first = None;
+    let at_once =
+        poll_fn(|context| Poll::Ready(incoming.poll_beginning(&mut first, is_unary, context))).await;
     if let Poll::Ready(beginning) = at_once {
         return Some(beginning);
     }
     let waited = poll_fn(|context| {
-        if let Poll::Ready(beginning) = incoming.poll_beginning(context) {
+        if let Poll::Ready(beginning) = incoming.poll_beginning(&mut first, is_unary, context) {
             return Poll::Ready(Some(beginning));
         }
         answerer.poll_gone(context).map(|()| None)
