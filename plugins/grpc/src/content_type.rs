@@ -26,7 +26,11 @@ pub(crate) struct Format {
 impl Format {
     /// The format by its name in the framework.
     pub(crate) fn of(content_type: &Text) -> Self {
-        let known = [(&PROTOBUF, GRPC_PROTO), (&JSON, GRPC_JSON), (&OCTET_STREAM, GRPC_BYTES)];
+        let known = [
+            (&PROTOBUF, GRPC_PROTO),
+            (&JSON, GRPC_JSON),
+            (&OCTET_STREAM, GRPC_BYTES),
+        ];
         let found = known.into_iter().find(|(known, _)| *known == content_type);
         Self {
             is_own: found.is_none() && !content_type.is_empty(),
@@ -61,9 +65,7 @@ pub(crate) fn read(headers: &HeaderMap) -> Option<Format> {
         b"+json" => JSON,
         b"+bytes" => OCTET_STREAM,
         b"" => return Some(unnamed(headers, header)),
-        [b'+', subtype @ ..] => {
-            Text::from(format!("application/{}", std::str::from_utf8(subtype).ok()?))
-        }
+        [b'+', subtype @ ..] => Text::from(format!("application/{}", std::str::from_utf8(subtype).ok()?)),
         _ => return None,
     };
     Some(Format {
@@ -75,7 +77,9 @@ pub(crate) fn read(headers: &HeaderMap) -> Option<Format> {
 
 /// Of `application/grpc` the other header may say more.
 fn unnamed(headers: &HeaderMap, header: &HeaderValue) -> Format {
-    let own = headers.get(X_CONTENT_TYPE).and_then(|own| std::str::from_utf8(own.as_bytes()).ok());
+    let own = headers
+        .get(X_CONTENT_TYPE)
+        .and_then(|own| std::str::from_utf8(own.as_bytes()).ok());
     let own = own.filter(|own| !own.is_empty() && !own.starts_with("application/grpc"));
     Format {
         content_type: own.map_or(PROTOBUF, Text::from),
@@ -110,11 +114,26 @@ mod tests {
     fn what_go_and_others_send_is_understood() {
         let is = |text: &str| Some(text.to_owned());
         assert_eq!(read_as("application/grpc", None), is("application/protobuf"));
-        assert_eq!(read_as("application/grpc+proto", Some("application/grpc+proto")), is("application/protobuf"));
-        assert_eq!(read_as("application/grpc;charset=utf-8", Some("application/grpc")), is("application/protobuf"));
+        assert_eq!(
+            read_as("application/grpc+proto", Some("application/grpc+proto")),
+            is("application/protobuf")
+        );
+        assert_eq!(
+            read_as("application/grpc;charset=utf-8", Some("application/grpc")),
+            is("application/protobuf")
+        );
         assert_eq!(read_as("application/grpc+json", None), is("application/json"));
-        assert_eq!(read_as("application/grpc+msgpack", None), is("application/msgpack"));
-        for none in ["application/grpc-web", "application/grpcx", "application/json", "text/html", ""] {
+        assert_eq!(
+            read_as("application/grpc+msgpack", None),
+            is("application/msgpack")
+        );
+        for none in [
+            "application/grpc-web",
+            "application/grpcx",
+            "application/json",
+            "text/html",
+            "",
+        ] {
             assert_eq!(read_as(none, None), None, "{none}");
         }
     }

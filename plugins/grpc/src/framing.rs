@@ -187,8 +187,12 @@ impl Assembler {
         match flag {
             0 => Ok((length, false)),
             1 if self.is_gzip => Ok((length, true)),
-            1 => Err(malformed("a message is compressed, but its sender did not say how in grpc-encoding")),
-            _ => Err(malformed("a message begins with neither 0 nor 1: this is not gRPC's framing")),
+            1 => Err(malformed(
+                "a message is compressed, but its sender did not say how in grpc-encoding",
+            )),
+            _ => Err(malformed(
+                "a message begins with neither 0 nor 1: this is not gRPC's framing",
+            )),
         }
     }
 
@@ -196,7 +200,9 @@ impl Assembler {
         let limit = self.limit;
         Error::too_large(
             "go.micro.transport",
-            format!("{what} exceeds {limit} bytes, the limit message_size; raise it in GrpcConfig::limits of the reader"),
+            format!(
+                "{what} exceeds {limit} bytes, the limit message_size; raise it in GrpcConfig::limits of the reader"
+            ),
         )
     }
 
@@ -274,7 +280,11 @@ mod tests {
             let bytes = framed(&messages, compression);
             for piece in [1, 2, 4, 5, 6, 7, 1000, bytes.len()] {
                 let mut assembler = Assembler::new(70_000, compression.is_on());
-                assert_eq!(read(&bytes, piece, &mut assembler).unwrap(), messages, "pieces of {piece}");
+                assert_eq!(
+                    read(&bytes, piece, &mut assembler).unwrap(),
+                    messages,
+                    "pieces of {piece}"
+                );
                 assert!(assembler.is_empty());
             }
         }
@@ -285,7 +295,11 @@ mod tests {
         let bytes = framed(&[Bytes::from_static(b"hello")], Compression::None);
         for length in 1..bytes.len() {
             let mut assembler = Assembler::new(100, false);
-            assert!(read(&bytes.slice(..length), 100, &mut assembler).unwrap().is_empty());
+            assert!(
+                read(&bytes.slice(..length), 100, &mut assembler)
+                    .unwrap()
+                    .is_empty()
+            );
             assert!(assembler.is_mid_message() && !assembler.is_empty());
         }
     }
@@ -294,14 +308,24 @@ mod tests {
     fn what_is_too_large_names_the_limit_and_is_not_reserved() {
         let mut assembler = Assembler::new(1000, true);
         let error = read(&Bytes::from_static(b"\0\xff\xff\xff\xff"), 5, &mut assembler).unwrap_err();
-        assert!(error.code() == 413 && error.detail().contains("message_size"), "{error}");
+        assert!(
+            error.code() == 413 && error.detail().contains("message_size"),
+            "{error}"
+        );
         let bomb = framed(&[vec![0; 10_000_000].into()], Compression::Gzip { from: 0 });
         let mut assembler = Assembler::new(bomb.len(), true);
         let error = read(&bomb, 100, &mut assembler).unwrap_err();
-        assert!(error.code() == 413 && error.detail().contains("message_size"), "{error}");
+        assert!(
+            error.code() == 413 && error.detail().contains("message_size"),
+            "{error}"
+        );
         // A promise alone reserves little.
         let mut assembler = Assembler::new(usize::MAX, false);
-        assert!(read(&Bytes::from_static(b"\0\x7f\xff\xff\xff12"), 9, &mut assembler).unwrap().is_empty());
+        assert!(
+            read(&Bytes::from_static(b"\0\x7f\xff\xff\xff12"), 9, &mut assembler)
+                .unwrap()
+                .is_empty()
+        );
         assert!(assembler.partial.unwrap().bytes.capacity() <= RESERVE);
     }
 
@@ -309,7 +333,10 @@ mod tests {
     fn bytes_that_are_no_framing_are_an_error() {
         for bytes in [&b"\x02\0\0\0\0"[..], b"POST / HTTP/1.1", b"\x01\0\0\0\x01x"] {
             let mut assembler = Assembler::new(1 << 30, false);
-            assert!(read(&Bytes::from_static(bytes), 100, &mut assembler).is_err(), "{bytes:?}");
+            assert!(
+                read(&Bytes::from_static(bytes), 100, &mut assembler).is_err(),
+                "{bytes:?}"
+            );
         }
         let mut assembler = Assembler::new(1000, true);
         let error = read(&Bytes::from_static(b"\x01\0\0\0\x03abc"), 100, &mut assembler).unwrap_err();

@@ -36,10 +36,15 @@ fn is_protocols(name: &str) -> bool {
         2 => name.eq_ignore_ascii_case("te"),
         7 => name.eq_ignore_ascii_case("upgrade"),
         10 => name.eq_ignore_ascii_case(KIND.as_str()),
-        14 | 16 if name.eq_ignore_ascii_case("x-content-type") || name.eq_ignore_ascii_case("proxy-connection") => {
+        14 | 16
+            if name.eq_ignore_ascii_case("x-content-type")
+                || name.eq_ignore_ascii_case("proxy-connection") =>
+        {
             true
         }
-        _ => name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("grpc-")),
+        _ => name
+            .get(..5)
+            .is_some_and(|start| start.eq_ignore_ascii_case("grpc-")),
     }
 }
 
@@ -50,7 +55,10 @@ fn travels(name: &str) -> bool {
 
 /// Whether a header that came is metadata.
 fn arrives(name: &str) -> bool {
-    matches!(field(name.as_bytes()), Field::Other | Field::Topic | Field::Protocol) && !is_protocols(name)
+    matches!(
+        field(name.as_bytes()),
+        Field::Other | Field::Topic | Field::Protocol
+    ) && !is_protocols(name)
 }
 
 fn is_binary(name: &str) -> bool {
@@ -72,7 +80,9 @@ pub(crate) fn write(metadata: &Metadata, headers: &mut HeaderMap) -> Result<()> 
         let header =
             HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong("the name is none of a header"))?;
         if is_binary(name) && !value.split(',').all(|part| BASE64.decode(part.trim()).is_ok()) {
-            return Err(wrong("a value under a name that ends in -bin is base64, and this is none"));
+            return Err(wrong(
+                "a value under a name that ends in -bin is base64, and this is none",
+            ));
         }
         let value = HeaderValue::from_bytes(value.as_bytes())
             .map_err(|_| wrong("the value holds a control character"))?;
@@ -88,21 +98,24 @@ pub(crate) fn read(headers: &HeaderMap) -> Metadata {
     if !headers.keys().any(|name| arrives(name.as_str())) {
         return Metadata::new();
     }
-    let pairs = headers.keys().filter(|name| arrives(name.as_str())).filter_map(|name| {
-        let mut values = headers.get_all(name).iter();
-        let first = std::str::from_utf8(values.next()?.as_bytes()).ok()?;
-        let mut rest = values.peekable();
-        if rest.peek().is_none() {
-            return Some((Text::from(name.as_str()), Text::from(first)));
-        }
-        let separator = if is_binary(name.as_str()) { "," } else { ", " };
-        let mut joined = first.to_owned();
-        for value in rest {
-            joined.push_str(separator);
-            joined.push_str(std::str::from_utf8(value.as_bytes()).ok()?);
-        }
-        Some((Text::from(name.as_str()), joined.into()))
-    });
+    let pairs = headers
+        .keys()
+        .filter(|name| arrives(name.as_str()))
+        .filter_map(|name| {
+            let mut values = headers.get_all(name).iter();
+            let first = std::str::from_utf8(values.next()?.as_bytes()).ok()?;
+            let mut rest = values.peekable();
+            if rest.peek().is_none() {
+                return Some((Text::from(name.as_str()), Text::from(first)));
+            }
+            let separator = if is_binary(name.as_str()) { "," } else { ", " };
+            let mut joined = first.to_owned();
+            for value in rest {
+                joined.push_str(separator);
+                joined.push_str(std::str::from_utf8(value.as_bytes()).ok()?);
+            }
+            Some((Text::from(name.as_str()), joined.into()))
+        });
     Metadata::from_distinct(pairs)
 }
 
@@ -149,7 +162,13 @@ mod tests {
 
     #[test]
     fn what_no_header_carries_is_refused_by_name() {
-        for (name, value) in [("a b", "x"), ("", "x"), ("ü", "x"), ("a", "x\ny"), ("key-bin", "ä!")] {
+        for (name, value) in [
+            ("a b", "x"),
+            ("", "x"),
+            ("ü", "x"),
+            ("a", "x\ny"),
+            ("key-bin", "ä!"),
+        ] {
             let error = write(&Metadata::from([(name, value)]), &mut HeaderMap::new()).unwrap_err();
             assert!(error.detail().contains(&format!("{name:?}")), "{error}");
         }

@@ -21,7 +21,9 @@ pub(crate) fn write(service: &str, endpoint: &str) -> Result<PathAndQuery> {
         .ok_or_else(|| {
             Error::bad_request(
                 "go.micro.client",
-                format!("{service} {endpoint}: gRPC has no path for these names; an endpoint is Handler.Method"),
+                format!(
+                    "{service} {endpoint}: gRPC has no path for these names; an endpoint is Handler.Method"
+                ),
             )
             .never_started()
         })
@@ -72,7 +74,10 @@ mod tests {
             "/interop.greeter.Greeter/Hello"
         );
         assert_eq!(write("", "Greeter.Hello").unwrap(), "/Greeter/Hello");
-        assert_eq!(write("any", "/grpc.health.v1.Health/Check").unwrap(), "/grpc.health.v1.Health/Check");
+        assert_eq!(
+            write("any", "/grpc.health.v1.Health/Check").unwrap(),
+            "/grpc.health.v1.Health/Check"
+        );
         assert_eq!(
             read_as("/interop.greeter.Greeter/Hello"),
             named("interop.greeter", "Greeter.Hello")
@@ -82,16 +87,35 @@ mod tests {
 
     #[test]
     fn what_is_no_path_of_a_method_is_none() {
-        for path in ["", "/", "/Greeter", "Greeter/Hello", "//Hello", "/Greeter/", "/a/b/c", "/a./b"] {
+        for path in [
+            "",
+            "/",
+            "/Greeter",
+            "Greeter/Hello",
+            "//Hello",
+            "/Greeter/",
+            "/a/b/c",
+            "/a./b",
+        ] {
             assert_eq!(read_as(path), None, "{path}");
         }
     }
 
     #[test]
     fn names_without_a_path_are_refused_before_anything_is_sent() {
-        for (service, endpoint) in [("s", "Hello"), ("a b", "A.B"), ("s", "A.B?c"), ("s", ""), ("s", "/"), ("ü\n", "A.B")] {
+        for (service, endpoint) in [
+            ("s", "Hello"),
+            ("a b", "A.B"),
+            ("s", "A.B?c"),
+            ("s", ""),
+            ("s", "/"),
+            ("ü\n", "A.B"),
+        ] {
             let error = write(service, endpoint).unwrap_err();
-            assert!(error.is_never_started() && error.code() == 400, "{service} {endpoint}: {error}");
+            assert!(
+                error.is_never_started() && error.code() == 400,
+                "{service} {endpoint}: {error}"
+            );
         }
     }
 

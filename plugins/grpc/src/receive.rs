@@ -143,7 +143,10 @@ impl Incoming {
         poll_fn(|context| self.poll_trailers(context)).await
     }
 
-    pub(crate) fn poll_trailers(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<HeaderMap>, h2::Error>> {
+    pub(crate) fn poll_trailers(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<HeaderMap>, h2::Error>> {
         self.stream.poll_trailers(context)
     }
 

@@ -57,12 +57,17 @@ pub(crate) async fn listen(
     if config.tls.is_some() && !acceptor.is_encrypted() {
         return Err(Error::bad_request(
             "go.micro.transport",
-            format!("cannot listen at {address}: TLS is on but has no identity; give it a certificate and key"),
+            format!(
+                "cannot listen at {address}: TLS is on but has no identity; give it a certificate and key"
+            ),
         ));
     }
     let listener = bind(address).await?;
     let bound = listener.local_addr().map_err(|problem| {
-        Error::unavailable("go.micro.transport", format!("cannot listen at {address}: {problem}"))
+        Error::unavailable(
+            "go.micro.transport",
+            format!("cannot listen at {address}: {problem}"),
+        )
     })?;
     let server = Arc::new(Server {
         handler,

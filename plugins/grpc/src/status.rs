@@ -83,7 +83,12 @@ pub(crate) fn status_of(error: &Error) -> u16 {
         200 => OK,
         // How Go Micro's router says that there is no such method, for which gRPC has a word of its own.
         404 if error.detail().starts_with("rpc: can't find ") => UNIMPLEMENTED,
-        400 if error.detail().starts_with("rpc: service/endpoint request ill-formed") => UNIMPLEMENTED,
+        400 if error
+            .detail()
+            .starts_with("rpc: service/endpoint request ill-formed") =>
+        {
+            UNIMPLEMENTED
+        }
         400 => INVALID_ARGUMENT,
         408 => DEADLINE_EXCEEDED,
         404 => NOT_FOUND,
@@ -188,17 +193,24 @@ pub(crate) fn read(headers: &HeaderMap) -> Option<Result<(), Error>> {
     if status == b"0" {
         return Some(Ok(()));
     }
-    Some(match std::str::from_utf8(status).ok().and_then(|text| text.parse().ok()) {
-        Some(OK) => Ok(()),
-        status => Err(error_of(status.unwrap_or(UNKNOWN), headers)),
-    })
+    Some(
+        match std::str::from_utf8(status)
+            .ok()
+            .and_then(|text| text.parse().ok())
+        {
+            Some(OK) => Ok(()),
+            status => Err(error_of(status.unwrap_or(UNKNOWN), headers)),
+        },
+    )
 }
 
 fn error_of(status: u16, headers: &HeaderMap) -> Error {
     if let Some(error) = headers.get(GRPC_DETAILS).and_then(read_details) {
         return error;
     }
-    let message = headers.get(GRPC_MESSAGE).map(|text| percent_decoded(text.as_bytes()));
+    let message = headers
+        .get(GRPC_MESSAGE)
+        .map(|text| percent_decoded(text.as_bytes()));
     let message = message.unwrap_or_default();
     let error = Error::from_wire(&message);
     // What was no object of Go Micro's is told as the text that it is.
@@ -284,11 +296,21 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_back_from_the_details_and_from_the_message() {
-        for detail in ["", "as asked", "Köln \"東京\" 🚀 100%", "a\r\nb\0", "{\"json\":1}", " spaces "] {
+        for detail in [
+            "",
+            "as asked",
+            "Köln \"東京\" 🚀 100%",
+            "a\r\nb\0",
+            "{\"json\":1}",
+            " spaces ",
+        ] {
             let mut headers = written(&Error::new("kit.fail", 409, detail));
             for _ in 0..2 {
                 let error = read(&headers).unwrap().unwrap_err();
-                assert_eq!((error.id(), error.code(), error.detail()), ("kit.fail", 409, detail));
+                assert_eq!(
+                    (error.id(), error.code(), error.detail()),
+                    ("kit.fail", 409, detail)
+                );
                 headers.remove(GRPC_DETAILS);
             }
         }
@@ -330,7 +352,10 @@ mod tests {
         }
         assert_eq!(status_of(&Error::new("x", 418, "")), 2);
         assert_eq!(code_of(2), 500);
-        assert_eq!(status_of(&Error::not_found("go.micro.server", "rpc: can't find service X")), 12);
+        assert_eq!(
+            status_of(&Error::not_found("go.micro.server", "rpc: can't find service X")),
+            12
+        );
         assert_eq!(written(&Error::new("x", 200, "odd"))["grpc-status"], "2");
     }
 

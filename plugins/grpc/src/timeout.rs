@@ -31,7 +31,9 @@ pub(crate) fn read(value: &[u8]) -> Option<Duration> {
     if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let number = digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
+    let number = digits
+        .iter()
+        .fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
     Some(match unit {
         b'n' => Duration::from_nanos(number),
         b'u' => Duration::from_micros(number),
@@ -64,7 +66,10 @@ mod tests {
             let written = write(left);
             assert!(written.len() <= 9, "{written:?}");
             let back = read(written.as_bytes()).unwrap();
-            assert!(back <= left && left - back <= left / 1000 + Duration::from_micros(1), "{left:?} {back:?}");
+            assert!(
+                back <= left && left - back <= left / 1000 + Duration::from_micros(1),
+                "{left:?} {back:?}"
+            );
         }
         assert_eq!(write(Duration::MAX), "99999999H");
     }

@@ -45,7 +45,10 @@ impl GrpcTransport {
 
 impl fmt::Debug for GrpcTransport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("GrpcTransport").field(&self.0.config).finish()
+        formatter
+            .debug_tuple("GrpcTransport")
+            .field(&self.0.config)
+            .finish()
     }
 }
 

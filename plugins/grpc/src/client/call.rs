@@ -80,25 +80,38 @@ async fn run(
     // Kept until the end: the other side may begin to answer before it has the whole message.
     let _writer = write(peer, stream, message.into()).map_err(Failure::Failed)?;
     let response = response.await.map_err(|problem| peer.failure(link, &problem))?;
-    let Answer { headers, mut incoming } = peer.answer(response).map_err(Failure::Failed)?;
+    let Answer {
+        headers,
+        mut incoming,
+    } = peer.answer(response).map_err(Failure::Failed)?;
     let message = match incoming.message().await {
         Some(Ok(message)) => message,
         Some(Err(Broken::Bad(error))) => return Err(Failure::Failed(error.context(&peer.address))),
         Some(Err(Broken::Ended(problem))) => return Err(peer.failure(link, &problem)),
         None => {
-            let trailers = incoming.trailers().await.map_err(|problem| peer.failure(link, &problem))?;
+            let trailers = incoming
+                .trailers()
+                .await
+                .map_err(|problem| peer.failure(link, &problem))?;
             peer.status(trailers.as_ref()).map_err(Failure::Failed)?;
-            return Err(Failure::Failed(peer.malformed("the call went well, but without a message")));
+            return Err(Failure::Failed(
+                peer.malformed("the call went well, but without a message"),
+            ));
         }
     };
     let trailers = end(peer, link, &mut incoming).await?;
     peer.status(trailers.as_ref()).map_err(Failure::Failed)?;
     let mut metadata = metadata::read(&headers);
     if let Some(trailers) = trailers.filter(|trailers| trailers.len() > 1) {
-        metadata.extend(metadata::read(&trailers).iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        metadata.extend(
+            metadata::read(&trailers)
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
     }
     Ok(Response {
-        content_type: content_type::read(&headers).map_or_else(Default::default, |format| format.content_type),
+        content_type: content_type::read(&headers)
+            .map_or_else(Default::default, |format| format.content_type),
         metadata,
         body: message.into(),
     })
@@ -125,7 +138,10 @@ async fn end(peer: &PeerShared, link: &Link, incoming: &mut Incoming) -> Result<
         Some(Err(Broken::Bad(error))) => return Err(Failure::Failed(error.context(&peer.address))),
         Some(Err(Broken::Ended(problem))) => return Err(peer.failure(link, &problem)),
     }
-    incoming.trailers().await.map_err(|problem| peer.failure(link, &problem))
+    incoming
+        .trailers()
+        .await
+        .map_err(|problem| peer.failure(link, &problem))
 }
 
 impl PeerShared {
@@ -146,7 +162,8 @@ impl PeerShared {
             let said = head.headers.get(http::header::CONTENT_TYPE);
             return Err(self.malformed(&format!("its content type is {said:?}, none of gRPC")));
         }
-        let is_gzip = is_gzip(head.headers.get(GRPC_ENCODING)).map_err(|error| error.context(&self.address))?;
+        let is_gzip =
+            is_gzip(head.headers.get(GRPC_ENCODING)).map_err(|error| error.context(&self.address))?;
         Ok(Answer {
             incoming: Incoming::new(body, self.config.limits.message_size, is_gzip),
             headers: head.headers,
@@ -169,7 +186,10 @@ impl PeerShared {
             return Failure::NotTaken(problem.to_string());
         }
         if link.is_refused() {
-            return Failure::Failed(self.links.unreachable("it refused this side's certificate; see Tls::identity"));
+            return Failure::Failed(
+                self.links
+                    .unreachable("it refused this side's certificate; see Tls::identity"),
+            );
         }
         if problem.is_library() {
             return Failure::Failed(self.malformed(&problem.to_string()));
@@ -194,7 +214,10 @@ impl PeerShared {
         Error::new(
             "go.micro.client.transport",
             502,
-            format!("{} does not speak gRPC as it is spoken here: {problem}", self.address),
+            format!(
+                "{} does not speak gRPC as it is spoken here: {problem}",
+                self.address
+            ),
         )
         .unanswered()
     }

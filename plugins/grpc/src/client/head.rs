@@ -43,7 +43,9 @@ impl Heads {
                 Some(_) => Scheme::HTTPS,
                 None => Scheme::HTTP,
             },
-            authority: Authority::try_from(address).ok().filter(|authority| !authority.as_str().contains('@'))?,
+            authority: Authority::try_from(address)
+                .ok()
+                .filter(|authority| !authority.as_str().contains('@'))?,
             compresses: config.compression.is_on(),
             targets: Mutex::default(),
         })
@@ -108,7 +110,8 @@ impl Heads {
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(path);
-        Uri::from_parts(parts)
-            .map_err(|problem| Error::bad_request(CLIENT, format!("no target of a call: {problem}")).never_started())
+        Uri::from_parts(parts).map_err(|problem| {
+            Error::bad_request(CLIENT, format!("no target of a call: {problem}")).never_started()
+        })
     }
 }

@@ -40,7 +40,11 @@ pub(super) type Begun = (ResponseFuture, SendStream<Bytes>);
 
 impl Link {
     /// Begins to speak HTTP/2 on a connection.
-    pub(super) async fn new(socket: Socket, config: &GrpcConfig, links: Weak<Links>) -> Result<Arc<Self>, h2::Error> {
+    pub(super) async fn new(
+        socket: Socket,
+        config: &GrpcConfig,
+        links: Weak<Links>,
+    ) -> Result<Arc<Self>, h2::Error> {
         let heard = Arc::new(Heard::default());
         let (requests, mut http2) = h2::client::Builder::new()
             .enable_push(false)

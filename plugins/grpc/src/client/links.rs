@@ -120,7 +120,11 @@ impl Links {
 
     async fn connect(&self) -> Result<Arc<Link>, String> {
         let link = async {
-            let socket = self.connector.connect(&self.address).await.map_err(|problem| problem.to_string())?;
+            let socket = self
+                .connector
+                .connect(&self.address)
+                .await
+                .map_err(|problem| problem.to_string())?;
             Link::new(socket, &self.config, self.itself.clone())
                 .await
                 .map_err(|problem| problem.to_string())
@@ -128,7 +132,9 @@ impl Links {
         let limit = self.config.connect_timeout;
         match timeout(limit.min(Duration::from_secs(24 * 3600)), link).await {
             Ok(link) => link,
-            Err(_) => Err(format!("no connection within {limit:?}, the limit connect_timeout")),
+            Err(_) => Err(format!(
+                "no connection within {limit:?}, the limit connect_timeout"
+            )),
         }
     }
 
@@ -144,7 +150,10 @@ impl Links {
     pub(super) fn remove(&self, link: &Weak<Link>) {
         let removed = {
             let mut state = self.lock();
-            let at = state.open.iter().position(|open| std::ptr::eq(Arc::as_ptr(open), link.as_ptr()));
+            let at = state
+                .open
+                .iter()
+                .position(|open| std::ptr::eq(Arc::as_ptr(open), link.as_ptr()));
             at.map(|at| state.open.swap_remove(at))
         };
         // Not under the lock: it may be the last owner, and closes the connection.

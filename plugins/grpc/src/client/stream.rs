@@ -25,7 +25,8 @@ pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result
     let failed = |problem: &h2::Error| peer.failure(place.link(), problem).into_error(peer, &place);
     let response = response.await.map_err(|problem| failed(&problem))?;
     let Answer { headers, incoming } = peer.answer(response)?;
-    let content_type = content_type::read(&headers).map_or_else(Default::default, |format| format.content_type);
+    let content_type =
+        content_type::read(&headers).map_or_else(Default::default, |format| format.content_type);
     let answers = Answers(Some(Open {
         peer: peer.clone(),
         incoming,
@@ -122,6 +123,8 @@ impl Open {
     }
 
     fn cut(&self, problem: &h2::Error) -> Error {
-        self.peer.failure(self.place.link(), problem).into_error(&self.peer, &self.place)
+        self.peer
+            .failure(self.place.link(), problem)
+            .into_error(&self.peer, &self.place)
     }
 }

@@ -75,7 +75,10 @@ impl Answerer {
             false => Format::of(&content_type).write(headers),
         };
         if !is_written {
-            let error = Error::server(500, format!("the content type {content_type:?} cannot travel over gRPC"));
+            let error = Error::server(
+                500,
+                format!("the content type {content_type:?} cannot travel over gRPC"),
+            );
             return self.fail(format, &error);
         }
         if self.compression.is_on() {

@@ -184,7 +184,9 @@ fn deadline(headers: &HeaderMap) -> Result<Option<Instant>> {
         let left = timeout::read(value.as_bytes()).ok_or_else(|| {
             Error::bad_request(
                 SERVER,
-                format!("grpc-timeout {value:?} is none; write up to eight digits and one of n, u, m, S, M, H"),
+                format!(
+                    "grpc-timeout {value:?} is none; write up to eight digits and one of n, u, m, S, M, H"
+                ),
             )
         })?;
         return Ok(Instant::now().checked_add(left));

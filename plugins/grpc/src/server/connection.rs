@@ -70,7 +70,9 @@ impl Connection {
             .handshake(Listening::new(socket, heard.clone()))
             .await?;
         let now = Instant::now();
-        let max_age = limits.max_age.map(|age| age.min(LONGEST).mul_f64(0.9 + 0.2 * fastrand::f64()));
+        let max_age = limits
+            .max_age
+            .map(|age| age.min(LONGEST).mul_f64(0.9 + 0.2 * fastrand::f64()));
         let times = Times {
             heartbeat: Heartbeat::new(limits.keep_alive, http2.ping_pong(), heard, now),
             busy: now,
@@ -232,11 +234,13 @@ impl Calls {
 /// Begins calls one after the other. What is not done at once goes on in a task of its own, and the last one here.
 async fn begin(mut lot: Vec<Call>, calls: Weak<Calls>) {
     poll_fn(|context| {
-        lot.retain_mut(|call| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))) {
-            Ok(polled) => polled.is_pending(),
-            // A panic fails one call: what it held is dropped, and the caller is told by a reset.
-            Err(_) => false,
-        });
+        lot.retain_mut(
+            |call| match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context))) {
+                Ok(polled) => polled.is_pending(),
+                // A panic fails one call: what it held is dropped, and the caller is told by a reset.
+                Err(_) => false,
+            },
+        );
         Poll::Ready(())
     })
     .await;
