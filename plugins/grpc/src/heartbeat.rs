@@ -27,6 +27,10 @@ impl Heard {
         self.refusal.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn is_anything(&self) -> bool {
+        self.something.load(Ordering::Relaxed)
+    }
+
     fn take(&self) -> bool {
         self.something.swap(false, Ordering::Relaxed)
     }

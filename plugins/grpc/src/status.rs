@@ -176,7 +176,10 @@ fn shortened(error: &Error, json: String) -> String {
     let mut json = json;
     let mut keep = error.detail().len().min(MESSAGE_LIMIT);
     while percent_encoded(&json).len() > MESSAGE_LIMIT && keep > 0 {
-        keep = error.detail().floor_char_boundary(keep * 3 / 4);
+        keep = keep * 3 / 4;
+        while !error.detail().is_char_boundary(keep) {
+            keep -= 1;
+        }
         let detail = format!(
             "{} (cut: the detail has {} bytes)",
             &error.detail()[..keep],

@@ -30,6 +30,8 @@ pub(super) enum Failure {
 /// What came back of a call: what was said of it, and the messages.
 pub(super) struct Answer {
     pub(super) headers: HeaderMap,
+    /// The head said already that the call went well: there are no messages, and nothing follows.
+    pub(super) is_all: bool,
     pub(super) incoming: Incoming,
 }
 
@@ -82,6 +84,7 @@ async fn run(
     let response = response.await.map_err(|problem| peer.failure(link, &problem))?;
     let Answer {
         headers,
+        is_all,
         mut incoming,
     } = peer.answer(response).map_err(Failure::Failed)?;
     let message = match incoming.message().await {
@@ -93,7 +96,9 @@ async fn run(
                 .trailers()
                 .await
                 .map_err(|problem| peer.failure(link, &problem))?;
-            peer.status(trailers.as_ref()).map_err(Failure::Failed)?;
+            if !is_all {
+                peer.status(trailers.as_ref()).map_err(Failure::Failed)?;
+            }
             return Err(Failure::Failed(
                 peer.malformed("the call went well, but without a message"),
             ));
@@ -148,9 +153,7 @@ impl PeerShared {
     /// What the head of an answer says. An error where it is the whole answer.
     pub(super) fn answer(&self, response: http::Response<RecvStream>) -> Result<Answer> {
         let (head, body) = response.into_parts();
-        if let Some(Err(error)) = status::read(&head.headers) {
-            return Err(error);
-        }
+        let is_all = status::read(&head.headers).transpose()?.is_some();
         if !head.status.is_success() {
             return Err(Error::new(
                 "go.micro.client.transport",
@@ -167,6 +170,7 @@ impl PeerShared {
         Ok(Answer {
             incoming: Incoming::new(body, self.config.limits.message_size, is_gzip),
             headers: head.headers,
+            is_all,
         })
     }
 

@@ -55,6 +55,14 @@ impl Link {
             .max_send_buffer_size(config.stream_window() as usize)
             .handshake::<_, Bytes>(Listening::new(socket, heard.clone()))
             .await?;
+        // Whoever listens says something first. Until it did, it may be a system's queue and nobody behind it, and calls
+        // that were sent there would be lost without anybody knowing it.
+        poll_fn(|context| match Pin::new(&mut http2).poll(context) {
+            Poll::Ready(ended) => Poll::Ready(ended.and(Err(h2::Reason::REFUSED_STREAM.into()))),
+            Poll::Pending if heard.is_anything() => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        })
+        .await?;
         let now = Instant::now();
         let heartbeat = Heartbeat::new(config.keep_alive, http2.ping_pong(), heard.clone(), now);
         let idle_timeout = config.idle_timeout.min(LONGEST);

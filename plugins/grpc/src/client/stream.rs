@@ -24,12 +24,17 @@ pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result
     let writer = write(peer, stream, request.take_body())?;
     let failed = |problem: &h2::Error| peer.failure(place.link(), problem).into_error(peer, &place);
     let response = response.await.map_err(|problem| failed(&problem))?;
-    let Answer { headers, incoming } = peer.answer(response)?;
+    let Answer {
+        headers,
+        is_all,
+        incoming,
+    } = peer.answer(response)?;
     let content_type =
         content_type::read(&headers).map_or_else(Default::default, |format| format.content_type);
     let answers = Answers(Some(Open {
         peer: peer.clone(),
         incoming,
+        is_all,
         is_at_end: false,
         _writer: writer,
         place,
@@ -81,6 +86,8 @@ struct Answers(Option<Open>);
 struct Open {
     peer: Arc<PeerShared>,
     incoming: Incoming,
+    /// The head said already how the call went.
+    is_all: bool,
     /// The last message came, and the status is awaited.
     is_at_end: bool,
     _writer: Writer,
@@ -116,6 +123,7 @@ impl Open {
             }
         }
         let status = match ready!(self.incoming.poll_trailers(context)) {
+            Ok(_) if self.is_all => Ok(()),
             Ok(trailers) => self.peer.status(trailers.as_ref()),
             Err(problem) => Err(self.cut(&problem)),
         };

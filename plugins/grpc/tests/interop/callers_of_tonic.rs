@@ -69,6 +69,8 @@ impl Caller {
         requests: impl Stream<Item = Payload> + Send + 'static,
     ) -> Result<Response<Streaming<Payload>>, Status> {
         self.0.ready().await.unwrap();
-        self.0.streaming(Request::new(requests), path(method), codec()).await
+        self.0
+            .streaming(Request::new(requests), path(method), codec())
+            .await
     }
 }

@@ -77,7 +77,9 @@ async fn answer(mut request: Request, seen: Seen) -> Result<Response> {
         "Echo.HangLater" => {
             let first = stream::iter([Ok(Payload::number(1).bytes())]);
             let messages = first.chain(stream::pending::<Result<Bytes>>());
-            Ok(Response::new(Body::stream(messages).guard((seen.dropped.guard(), body))))
+            Ok(Response::new(
+                Body::stream(messages).guard((seen.dropped.guard(), body)),
+            ))
         }
         unknown => Err(Error::not_found(
             "go.micro.server",
@@ -100,16 +102,26 @@ async fn the_four_kinds_of_calls_are_answered() {
     let mut caller = Caller::connect(listener.address()).await;
     for size in [0, 5, 100_000, 3_000_000] {
         let payload = Payload::new(vec![7; size]);
-        let answer = soon(caller.unary("Call", tonic::Request::new(payload.clone()))).await.unwrap();
+        let answer = soon(caller.unary("Call", tonic::Request::new(payload.clone())))
+            .await
+            .unwrap();
         assert!(answer.into_inner() == payload, "{size} bytes");
     }
-    let messages = soon(caller.server_streaming("Count", Payload::number(100))).await.unwrap();
-    assert_eq!(read_all(messages.into_inner()).await, (0..100).collect::<Vec<_>>());
+    let messages = soon(caller.server_streaming("Count", Payload::number(100)))
+        .await
+        .unwrap();
+    assert_eq!(
+        read_all(messages.into_inner()).await,
+        (0..100).collect::<Vec<_>>()
+    );
     let numbers = || stream::iter((0..100).map(Payload::number));
     let sum = soon(caller.client_streaming("Sum", numbers())).await.unwrap();
     assert_eq!(sum.into_inner().to_number(), 4950);
     let messages = soon(caller.streaming("Stream", numbers())).await.unwrap();
-    assert_eq!(read_all(messages.into_inner()).await, (0..100).collect::<Vec<_>>());
+    assert_eq!(
+        read_all(messages.into_inner()).await,
+        (0..100).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]
@@ -118,7 +130,10 @@ async fn both_sides_take_turns_in_a_stream() {
     let mut caller = Caller::connect(listener.address()).await;
     let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
     let requests = stream::poll_fn(move |context| receiver.poll_recv(context));
-    let mut answers = soon(caller.streaming("Stream", requests)).await.unwrap().into_inner();
+    let mut answers = soon(caller.streaming("Stream", requests))
+        .await
+        .unwrap()
+        .into_inner();
     for number in 0..50 {
         sender.send(Payload::number(number)).await.unwrap();
         let answer = soon(answers.message()).await.unwrap().unwrap();
@@ -141,16 +156,30 @@ async fn metadata_and_the_deadline_arrive() {
     metadata.insert_bin("key-bin", MetadataValue::from_bytes(&[0, 1, 2]));
     let answer = soon(caller.unary("Call", request)).await.unwrap();
     assert_eq!(answer.metadata().get("answered-by").unwrap(), "micro");
-    assert_eq!(answer.metadata().get_bin("answer-bin").unwrap().to_bytes().unwrap(), &[0, 1, 2][..]);
+    assert_eq!(
+        answer
+            .metadata()
+            .get_bin("answer-bin")
+            .unwrap()
+            .to_bytes()
+            .unwrap(),
+        &[0, 1, 2][..]
+    );
     let request = seen.request.lock().unwrap().take().unwrap();
-    assert_eq!((request.service.as_str(), request.endpoint.as_str()), ("interop", "Echo.Call"));
+    assert_eq!(
+        (request.service.as_str(), request.endpoint.as_str()),
+        ("interop", "Echo.Call")
+    );
     assert_eq!(request.content_type.as_str(), "application/protobuf");
     assert_eq!(request.metadata.get("Tenant"), Some("acme"));
     assert_eq!(request.metadata.get("tag"), Some("a, b"));
     assert_eq!(request.metadata.get("key-bin"), Some("AAEC"));
     assert!(!request.metadata.contains("grpc-timeout") && !request.metadata.contains("te"));
     let left = request.remaining().unwrap();
-    assert!(left > Duration::from_secs(30) && left <= Duration::from_secs(60), "{left:?}");
+    assert!(
+        left > Duration::from_secs(30) && left <= Duration::from_secs(60),
+        "{left:?}"
+    );
     assert!(request.peer.is_some());
 }
 
@@ -170,12 +199,16 @@ async fn errors_are_statuses_of_grpc() {
     );
     assert!(!status.details().is_empty());
     assert_eq!(fails("Unknown").await.code(), Code::Unimplemented);
-    let messages = soon(caller.server_streaming("FailLater", Payload::number(1))).await.unwrap();
+    let messages = soon(caller.server_streaming("FailLater", Payload::number(1)))
+        .await
+        .unwrap();
     let mut messages = messages.into_inner();
     assert_eq!(soon(messages.message()).await.unwrap().unwrap().to_number(), 1);
     let status = soon(messages.message()).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
-    let status = soon(caller.server_streaming("Fail", Payload::number(1))).await.unwrap_err();
+    let status = soon(caller.server_streaming("Fail", Payload::number(1)))
+        .await
+        .unwrap_err();
     assert_eq!(status.code(), Code::AlreadyExists);
 }
 
@@ -189,7 +222,9 @@ async fn a_call_that_is_given_up_drops_its_handler() {
             began = soon(seen.began.acquire()) => began.unwrap().forget(),
         }
         seen.dropped.wait().await;
-        let messages = soon(caller.server_streaming("HangLater", Payload::number(1))).await.unwrap();
+        let messages = soon(caller.server_streaming("HangLater", Payload::number(1)))
+            .await
+            .unwrap();
         let mut messages = messages.into_inner();
         assert!(soon(messages.message()).await.unwrap().is_some());
         drop(messages);
@@ -204,7 +239,10 @@ async fn a_deadline_ends_the_call_on_both_sides() {
     let mut request = tonic::Request::new(Payload::number(1));
     request.set_timeout(Duration::from_millis(200));
     let status = soon(caller.unary("Hang", request)).await.unwrap_err();
-    assert!(matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded), "{status:?}");
+    assert!(
+        matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded),
+        "{status:?}"
+    );
     seen.dropped.wait().await;
 }
 
@@ -220,7 +258,9 @@ async fn compressed_messages_are_read_and_written() {
     for size in [0, 10, 100_000] {
         let payload = Payload::new(vec![7; size]);
         for caller in [&mut compressing, &mut plain] {
-            let answer = soon(caller.unary("Call", tonic::Request::new(payload.clone()))).await.unwrap();
+            let answer = soon(caller.unary("Call", tonic::Request::new(payload.clone())))
+                .await
+                .unwrap();
             let encoding = answer.metadata().get("grpc-encoding").cloned();
             assert!(answer.into_inner() == payload, "{size} bytes, {encoding:?}");
         }
@@ -228,7 +268,9 @@ async fn compressed_messages_are_read_and_written() {
     let (uncompressing, _) = serve(GrpcConfig::default()).await;
     let mut compressing = Caller::connect(uncompressing.address()).await.compressed();
     let payload = Payload::new(vec![7; 1000]);
-    let answer = soon(compressing.unary("Call", tonic::Request::new(payload.clone()))).await.unwrap();
+    let answer = soon(compressing.unary("Call", tonic::Request::new(payload.clone())))
+        .await
+        .unwrap();
     assert!(answer.metadata().get("grpc-encoding").is_none());
     assert_eq!(answer.into_inner(), payload);
 }

@@ -65,5 +65,7 @@ impl Drop for Guard {
 /// Waits for what should happen at once.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     let limit = Duration::from_secs(20);
-    tokio::time::timeout(limit, future).await.expect("not within 20 s")
+    tokio::time::timeout(limit, future)
+        .await
+        .expect("not within 20 s")
 }

@@ -75,7 +75,13 @@ impl Service<http::Request<Body>> for EchoServer {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let methods = Methods(self.0.clone());
-        let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        let method = request
+            .uri()
+            .path()
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         Box::pin(async move {
             Ok(match method.as_str() {
                 "Call" | "Fail" | "Hang" => grpc().unary(methods, request).await,
@@ -110,7 +116,11 @@ impl UnaryService<Payload> for Methods {
                 b"fail" => {
                     let mut metadata = MetadataMap::new();
                     metadata.insert("x-why", "asked".parse().unwrap());
-                    Err(Status::with_metadata(Code::NotFound, "no such thing: 東京 100%", metadata))
+                    Err(Status::with_metadata(
+                        Code::NotFound,
+                        "no such thing: 東京 100%",
+                        metadata,
+                    ))
                 }
                 b"hang" => {
                     let _guard = seen.dropped.guard();
@@ -119,7 +129,9 @@ impl UnaryService<Payload> for Methods {
                 }
                 _ => {
                     let mut response = Response::new(request.into_inner());
-                    response.metadata_mut().insert("answered-by", "tonic".parse().unwrap());
+                    response
+                        .metadata_mut()
+                        .insert("answered-by", "tonic".parse().unwrap());
                     Ok(response)
                 }
             }
@@ -147,7 +159,9 @@ impl ServerStreamingService<Payload> for Methods {
                     Ok(Payload::number(1)),
                     Err(Status::permission_denied("enough")),
                 ])),
-                _ => Box::pin(stream::iter((0..request.get_ref().to_number()).map(|at| Ok(Payload::number(at))))),
+                _ => Box::pin(stream::iter(
+                    (0..request.get_ref().to_number()).map(|at| Ok(Payload::number(at))),
+                )),
             };
             Ok(Response::new(messages))
         })

@@ -30,7 +30,9 @@ fn streaming(method: &str, body: impl Into<Body>) -> Request {
 }
 
 fn numbers(count: usize) -> Body {
-    Body::stream(stream::iter((0..count).map(|number| Ok(Payload::number(number).bytes()))))
+    Body::stream(stream::iter(
+        (0..count).map(|number| Ok(Payload::number(number).bytes())),
+    ))
 }
 
 async fn read_all(mut body: Body) -> (Vec<usize>, Option<Error>) {
@@ -62,15 +64,25 @@ async fn the_four_kinds_of_calls_are_answered() {
             let answer = one(soon(peer.handle(request("Call", payload.bytes()))).await).await;
             assert!(Payload::read(&answer) == payload, "{size} bytes");
         }
-        let answer = soon(peer.handle(streaming("Count", Payload::number(100).bytes()))).await.unwrap();
+        let answer = soon(peer.handle(streaming("Count", Payload::number(100).bytes())))
+            .await
+            .unwrap();
         let (read, error) = read_all(answer.body).await;
-        assert!(read == (0..100).collect::<Vec<_>>() && error.is_none(), "{read:?} {error:?}");
+        assert!(
+            read == (0..100).collect::<Vec<_>>() && error.is_none(),
+            "{read:?} {error:?}"
+        );
         let answer = soon(peer.handle(streaming("Sum", numbers(100)))).await.unwrap();
         let (read, error) = read_all(answer.body).await;
         assert!(read == [4950] && error.is_none(), "{read:?} {error:?}");
-        let answer = soon(peer.handle(streaming("Stream", numbers(1000)))).await.unwrap();
+        let answer = soon(peer.handle(streaming("Stream", numbers(1000))))
+            .await
+            .unwrap();
         let (read, error) = read_all(answer.body).await;
-        assert!(read == (0..1000).collect::<Vec<_>>() && error.is_none(), "{error:?}");
+        assert!(
+            read == (0..1000).collect::<Vec<_>>() && error.is_none(),
+            "{error:?}"
+        );
     }
 }
 
@@ -86,7 +98,10 @@ async fn metadata_and_the_deadline_arrive() {
     assert_eq!(answer.content_type.as_str(), "application/protobuf");
     let seen = tonic.seen.metadata.lock().unwrap().clone();
     assert_eq!(seen.get("tenant").unwrap(), "acme");
-    assert_eq!(seen.get_bin("key-bin").unwrap().to_bytes().unwrap(), &[0, 1, 2][..]);
+    assert_eq!(
+        seen.get_bin("key-bin").unwrap().to_bytes().unwrap(),
+        &[0, 1, 2][..]
+    );
     let timeout = seen.get("grpc-timeout").unwrap().to_str().unwrap();
     let left: u64 = timeout.strip_suffix('m').unwrap().parse().unwrap();
     assert!((30_000..=60_000).contains(&left), "{timeout}");
@@ -108,7 +123,10 @@ async fn statuses_are_errors_with_the_code_that_they_mean() {
     let answer = soon(peer.handle(streaming("Count", fail()))).await.unwrap();
     let (read, error) = read_all(answer.body).await;
     let error = error.unwrap();
-    assert!(read == [1] && error.code() == 403 && error.detail() == "enough", "{read:?} {error}");
+    assert!(
+        read == [1] && error.code() == 403 && error.detail() == "enough",
+        "{read:?} {error}"
+    );
 }
 
 #[tokio::test]
@@ -122,7 +140,10 @@ async fn a_call_that_is_given_up_ends_at_the_service() {
             began = soon(tonic.seen.began.acquire()) => began.unwrap().forget(),
         }
         tonic.seen.dropped.wait().await;
-        let mut body = soon(peer.handle(streaming("HangLater", hang()))).await.unwrap().body;
+        let mut body = soon(peer.handle(streaming("HangLater", hang())))
+            .await
+            .unwrap()
+            .body;
         assert!(soon(body.message()).await.is_some());
         drop(body);
         tonic.seen.dropped.wait().await;
@@ -136,7 +157,10 @@ async fn many_calls_at_once_share_few_connections() {
     let calls = (0..500).map(|number| {
         let peer = peer.clone();
         async move {
-            let answer = one(peer.handle(request("Call", Payload::number(number).bytes())).await).await;
+            let answer = one(peer
+                .handle(request("Call", Payload::number(number).bytes()))
+                .await)
+            .await;
             assert_eq!(Payload::read(&answer).to_number(), number);
         }
     });
