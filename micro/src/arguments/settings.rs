@@ -328,7 +328,9 @@ fn choice<'a>(values: &Values, kind: &str, known: impl Iterator<Item = &'a str>)
 /// Go Micro chooses gRPC by the names of client and server; here it is a transport. Where one of them says it and no
 /// transport is named, that one is meant.
 fn spoken(values: &Values, plugins: &Plugins) -> Option<PluginChoice> {
-    let is_named = ["server", "client"].iter().any(|role| values.get(role) == Some(GRPC));
+    let is_named = ["server", "client"]
+        .iter()
+        .any(|role| values.get(role) == Some(GRPC));
     let is_linked = plugins.transports().any(|name| name == GRPC);
     (is_named && is_linked && !values.is_given("transport")).then(|| PluginChoice {
         name: GRPC.to_owned(),
