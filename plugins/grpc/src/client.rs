@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use micro_core::handler::CallKind;
-use micro_core::transport::socket::Connector;
 use micro_core::{Error, Handler, Request, Response, Result, Text};
 
 use self::head::Heads;
 use self::links::Links;
 use crate::config::GrpcConfig;
+use crate::security::Security;
 
 /// The id of errors that are made here.
 const CLIENT: &str = "go.micro.client";
@@ -31,13 +31,13 @@ struct PeerShared {
 }
 
 impl GrpcPeer {
-    pub(crate) fn new(address: &str, config: &GrpcConfig, connector: Connector) -> Result<Self> {
+    pub(crate) fn new(address: &str, config: &GrpcConfig, security: Arc<Security>) -> Result<Self> {
         let port = address
             .rsplit_once(':')
             .filter(|(host, _)| !host.is_empty())
             .map(|(_, port)| port.parse::<u16>());
         let is_host_and_port = matches!(port, Some(Ok(1..)));
-        let heads = Heads::new(address, config).filter(|_| is_host_and_port).ok_or_else(|| {
+        let heads = Heads::new(address, config, security.is_encrypted()).filter(|_| is_host_and_port).ok_or_else(|| {
             Error::bad_request(
                 CLIENT,
                 format!("connection error: node address {address:?} is not host:port, which the grpc transport needs"),
@@ -48,7 +48,7 @@ impl GrpcPeer {
             address: address.into(),
             config: config.clone(),
             heads,
-            links: Links::new(address, config, connector),
+            links: Links::new(address, config, security),
         })))
     }
 }

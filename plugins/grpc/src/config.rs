@@ -1,5 +1,6 @@
 //! How the transport works, and what callers may ask of it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use micro_core::transport::http::Tls;
@@ -31,6 +32,21 @@ pub struct GrpcConfig {
     pub limits: GrpcLimits,
     /// Encryption, of both ends. Default: none.
     pub tls: Option<Tls>,
+    /// Files from which the certificate and key of [`tls`](Self::tls) are read, and read again when they change; new
+    /// connections use what is in them. Default: none, `tls` says all.
+    pub identity_files: Option<IdentityFiles>,
+}
+
+/// Where this side's certificate and key are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityFiles {
+    /// The certificate, then those that lead to its authority (PEM).
+    pub certificates: PathBuf,
+    /// The key, unencrypted (PEM).
+    pub key: PathBuf,
+    /// How often it is looked whether the files were written anew, at most; only while connections are made.
+    /// `Duration::ZERO`: for each connection.
+    pub reload_interval: Duration,
 }
 
 /// Whether messages are compressed.
@@ -102,6 +118,7 @@ impl Default for GrpcConfig {
             compression: Compression::None,
             limits: GrpcLimits::default(),
             tls: None,
+            identity_files: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use h2::{Ping, PingPong};
 use micro_core::transport::socket::{Socket, is_refused_certificate};
@@ -12,6 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use crate::config::KeepAlive;
+
+/// The shortest pause between two looks at a connection.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// What was heard on a connection.
 #[derive(Debug, Default)]
@@ -60,6 +64,10 @@ pub(crate) struct Heartbeat {
 
 impl Heartbeat {
     pub(crate) fn new(config: KeepAlive, ping: Option<PingPong>, heard: Arc<Heard>, now: Instant) -> Self {
+        let config = KeepAlive {
+            interval: config.interval.max(SHORTEST),
+            timeout: config.timeout.max(SHORTEST),
+        };
         Self {
             due: now.checked_add(config.interval),
             config,

@@ -3,6 +3,7 @@
 mod config;
 mod content_type;
 mod transport;
+mod security;
 mod client;
 mod server;
 mod receive;
@@ -14,5 +15,5 @@ mod status;
 mod timeout;
 mod heartbeat;
 
-pub use crate::config::{Compression, GrpcConfig, GrpcLimits, KeepAlive};
+pub use crate::config::{Compression, GrpcConfig, GrpcLimits, IdentityFiles, KeepAlive};
 pub use crate::transport::GrpcTransport;

@@ -22,6 +22,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use self::connection::Connection;
 use crate::config::GrpcConfig;
+use crate::security::Security;
 
 /// How many connections are taken from the queue of a listener that closes: somewhat more than it may hold.
 const QUEUED: usize = 2048;
@@ -52,9 +53,9 @@ pub(crate) async fn listen(
     address: &str,
     handler: Arc<dyn Handler>,
     config: &GrpcConfig,
-    acceptor: Acceptor,
+    security: Arc<Security>,
 ) -> Result<GrpcListener> {
-    if config.tls.is_some() && !acceptor.is_encrypted() {
+    if security.is_encrypted() && !security.acceptor().is_encrypted() {
         return Err(Error::bad_request(
             "go.micro.transport",
             format!(
@@ -79,7 +80,7 @@ pub(crate) async fn listen(
     let (close, closing) = oneshot::channel();
     let accept = Accept {
         listener,
-        acceptor,
+        security,
         slots: Arc::new(Semaphore::new(
             config.limits.connections.min(Semaphore::MAX_PERMITS),
         )),
@@ -95,7 +96,7 @@ pub(crate) async fn listen(
 
 struct Accept {
     listener: TcpListener,
-    acceptor: Acceptor,
+    security: Arc<Security>,
     server: Arc<Server>,
     slots: Arc<Semaphore>,
 }
@@ -136,7 +137,7 @@ impl Accept {
         let slot = self.slots.clone().acquire_owned().await.ok()?;
         match self.listener.accept().await {
             Ok((stream, remote)) => {
-                let (acceptor, server) = (self.acceptor.clone(), self.server.clone());
+                let (acceptor, server) = (self.security.acceptor(), self.server.clone());
                 Some(serve_connection(stream, remote, acceptor, server, Some(slot)))
             }
             Err(problem) => {
@@ -153,7 +154,7 @@ impl Accept {
     fn take_queued(self, connections: &mut JoinSet<()>) {
         let Self {
             listener,
-            acceptor,
+            security,
             server,
             slots,
         } = self;
@@ -174,7 +175,7 @@ impl Accept {
                 .and_then(|()| TcpStream::from_std(stream));
             if let Ok(stream) = stream {
                 let slot = slots.clone().try_acquire_owned().ok();
-                let (acceptor, server) = (acceptor.clone(), server.clone());
+                let (acceptor, server) = (security.acceptor(), server.clone());
                 connections.spawn(serve_connection(stream, remote, acceptor, server, slot));
             }
         }

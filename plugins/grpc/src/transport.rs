@@ -6,15 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use micro_core::registry::Node;
 use micro_core::transport::Listener;
-use micro_core::transport::socket::{Acceptor, Connector};
 use micro_core::{Handler, Result, Transport};
 
 use crate::client::GrpcPeer;
 use crate::config::GrpcConfig;
+use crate::security::Security;
 use crate::server;
-
-/// What is spoken over encrypted connections.
-const PROTOCOLS: &[&str] = &["h2"];
 
 /// The gRPC transport. Clones share their configuration.
 #[derive(Clone)]
@@ -22,8 +19,7 @@ pub struct GrpcTransport(Arc<Shared>);
 
 struct Shared {
     config: GrpcConfig,
-    connector: Connector,
-    acceptor: Acceptor,
+    security: Arc<Security>,
 }
 
 impl GrpcTransport {
@@ -31,15 +27,10 @@ impl GrpcTransport {
     ///
     /// # Errors
     ///
-    /// When certificates or keys of the configuration cannot be used.
+    /// When certificates or keys of the configuration cannot be used, or their files cannot be read.
     pub fn new(config: GrpcConfig) -> Result<Self> {
-        let connector = Connector::new(config.tls.as_ref(), PROTOCOLS)?;
-        let acceptor = Acceptor::new(config.tls.as_ref(), PROTOCOLS)?;
-        Ok(Self(Arc::new(Shared {
-            config,
-            connector,
-            acceptor,
-        })))
+        let security = Arc::new(Security::new(&config)?);
+        Ok(Self(Arc::new(Shared { config, security })))
     }
 }
 
@@ -63,12 +54,12 @@ impl Transport for GrpcTransport {
     }
 
     async fn dial(&self, node: &Node) -> Result<Arc<dyn Handler>> {
-        let peer = GrpcPeer::new(&node.address, &self.0.config, self.0.connector.clone())?;
+        let peer = GrpcPeer::new(&node.address, &self.0.config, self.0.security.clone())?;
         Ok(Arc::new(peer))
     }
 
     async fn listen(&self, address: &str, handler: Arc<dyn Handler>) -> Result<Box<dyn Listener>> {
-        let listener = server::listen(address, handler, &self.0.config, self.0.acceptor.clone()).await?;
+        let listener = server::listen(address, handler, &self.0.config, self.0.security.clone()).await?;
         Ok(Box::new(listener))
     }
 }

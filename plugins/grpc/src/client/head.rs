@@ -37,11 +37,11 @@ struct Target {
 
 impl Heads {
     /// `None` where the address cannot be written as an authority.
-    pub(super) fn new(address: &str, config: &GrpcConfig) -> Option<Self> {
+    pub(super) fn new(address: &str, config: &GrpcConfig, is_encrypted: bool) -> Option<Self> {
         Some(Self {
-            scheme: match config.tls {
-                Some(_) => Scheme::HTTPS,
-                None => Scheme::HTTP,
+            scheme: match is_encrypted {
+                true => Scheme::HTTPS,
+                false => Scheme::HTTP,
             },
             authority: Authority::try_from(address)
                 .ok()

@@ -1,7 +1,7 @@
 //! A call of many messages, in one direction or both.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -23,7 +23,9 @@ pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result
     // From here on its messages are on their way, once: if they are not taken, the error says so.
     let writer = write(peer, stream, request.take_body())?;
     let failed = |problem: &h2::Error| peer.failure(place.link(), problem).into_error(peer, &place);
-    let response = response.await.map_err(|problem| failed(&problem))?;
+    let response = response
+        .await
+        .map_err(|problem| writer.failure().unwrap_or_else(|| failed(&problem)))?;
     let Answer {
         headers,
         is_all,
@@ -36,7 +38,7 @@ pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result
         incoming,
         is_all,
         is_at_end: false,
-        _writer: writer,
+        writer,
         place,
     }));
     Ok(Response {
@@ -48,7 +50,21 @@ pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result
 
 /// What sends the caller's messages, unless they are sent: a task of its own, because a caller may send for long before
 /// it reads. Dropped, it sends no more.
-pub(super) type Writer = Option<AbortOnDropHandle<()>>;
+pub(super) struct Writer(Option<Writing>);
+
+struct Writing {
+    _task: AbortOnDropHandle<()>,
+    failure: Arc<Mutex<Option<Error>>>,
+}
+
+impl Writer {
+    /// The error that ended the caller's messages. gRPC has no word for it: the call was given up.
+    fn failure(&self) -> Option<Error> {
+        let writing = self.0.as_ref()?;
+        let mut failure = writing.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.take()
+    }
+}
 
 /// Sends the messages of a body and their end: at once where that is one small message.
 pub(super) fn write(peer: &PeerShared, mut stream: SendStream<Bytes>, body: Body) -> Result<Writer> {
@@ -57,26 +73,30 @@ pub(super) fn write(peer: &PeerShared, mut stream: SendStream<Bytes>, body: Body
         Ok(message) if message.len() <= AT_ONCE => {
             let (message, is_compressed) = compression.compress(message);
             send_whole(&mut stream, message, is_compressed, true)?;
-            return Ok(None);
+            return Ok(Writer(None));
         }
         Ok(message) => message.into(),
         Err(body) => body,
     };
+    let failure = Arc::new(Mutex::new(None));
+    let failed = failure.clone();
     let writer = async move {
         let mut outgoing = Outgoing::new(stream, compression);
         let end = outgoing.send(body).await;
         let mut stream = outgoing.into_stream();
         match end {
             End::Whole => drop(stream.send_data(Bytes::new(), true)),
-            // gRPC has no word for a caller's error: it gives up the call.
             End::Failed(error) => {
-                tracing::debug!(%error, "a caller's messages ended with an error");
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 stream.send_reset(Reason::CANCEL);
             }
             End::Gone => {}
         }
     };
-    Ok(Some(AbortOnDropHandle::new(tokio::spawn(writer))))
+    Ok(Writer(Some(Writing {
+        _task: AbortOnDropHandle::new(tokio::spawn(writer)),
+        failure,
+    })))
 }
 
 /// The messages of an answer. `None` after the end.
@@ -90,7 +110,7 @@ struct Open {
     is_all: bool,
     /// The last message came, and the status is awaited.
     is_at_end: bool,
-    _writer: Writer,
+    writer: Writer,
     place: Place,
 }
 
@@ -131,8 +151,10 @@ impl Open {
     }
 
     fn cut(&self, problem: &h2::Error) -> Error {
-        self.peer
-            .failure(self.place.link(), problem)
-            .into_error(&self.peer, &self.place)
+        self.writer.failure().unwrap_or_else(|| {
+            self.peer
+                .failure(self.place.link(), problem)
+                .into_error(&self.peer, &self.place)
+        })
     }
 }

@@ -6,3 +6,5 @@ mod captured;
 mod hostile;
 mod draining;
 mod silent;
+mod certificates;
+mod connections;
