@@ -144,6 +144,8 @@ impl Default for GrpcLimits {
     }
 }
 
+/// The largest frame that this side takes, in bytes: most messages come in one, which is used where it was read.
+pub(crate) const FRAME_SIZE: u32 = 128 * 1024;
 /// The largest window that HTTP/2 knows, in bytes.
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 /// How much of memory unread small frames may take beside what the window counts, as a multiple of it.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::links::Links;
-use crate::config::GrpcConfig;
+use crate::config::{FRAME_SIZE, GrpcConfig};
 use crate::heartbeat::{Heard, Heartbeat, Listening};
 
 /// The longest time that is added to an instant, which would overflow on one without end.
@@ -51,6 +51,7 @@ impl Link {
             .initial_window_size(config.stream_window())
             .initial_connection_window_size(config.connection_window())
             .data_frame_budget(config.frame_budget())
+            .max_frame_size(FRAME_SIZE)
             .max_header_list_size(config.limits.head_size)
             .max_send_buffer_size(config.stream_window() as usize)
             .handshake::<_, Bytes>(Listening::new(socket, heard.clone()))

@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
 use super::{LONGEST, Server, call};
+use crate::config::FRAME_SIZE;
 use crate::heartbeat::{Heard, Heartbeat, Listening};
 use crate::path::Paths;
 
@@ -63,6 +64,7 @@ impl Connection {
             .initial_connection_window_size(config.connection_window())
             .data_frame_budget(config.frame_budget())
             .max_concurrent_streams(limits.streams.max(1))
+            .max_frame_size(FRAME_SIZE)
             .max_header_list_size(limits.head_size)
             .max_concurrent_reset_streams(RESETS)
             .max_pending_accept_reset_streams(RESETS)
