@@ -13,7 +13,9 @@ mod metadata;
 mod path;
 mod status;
 mod timeout;
+mod trailers;
 mod heartbeat;
 
 pub use crate::config::{Compression, GrpcConfig, GrpcLimits, IdentityFiles, KeepAlive};
+pub use crate::trailers::Trailers;
 pub use crate::transport::GrpcTransport;

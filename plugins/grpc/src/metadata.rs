@@ -19,6 +19,9 @@ pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("timeout");
 const KIND: HeaderName = HeaderName::from_static("micro-kind");
 const UNARY: HeaderValue = HeaderValue::from_static("unary");
 
+/// What stands before the names of an answer's metadata that travel after its messages.
+const TRAILER: &str = "grpc-trailer-";
+
 /// Says of a call that it has one message.
 pub(crate) fn write_unary(headers: &mut HeaderMap) {
     headers.insert(KIND, UNARY);
@@ -70,7 +73,30 @@ fn is_binary(name: &str) -> bool {
 
 /// Adds metadata to headers. A value under a name that ends in `-bin` is base64, as on the wire.
 pub(crate) fn write(metadata: &Metadata, headers: &mut HeaderMap) -> Result<()> {
-    for (name, value) in metadata.iter().filter(|(name, _)| travels(name)) {
+    write_all(metadata.iter().filter(|(name, _)| travels(name)), headers)
+}
+
+/// Those metadata of an answer that travel after its messages. Boxed, because there are hardly ever any.
+pub(crate) fn trailers(metadata: &Metadata) -> Result<Option<Box<HeaderMap>>> {
+    if !metadata.iter().any(|(name, _)| trailer(name).is_some()) {
+        return Ok(None);
+    }
+    let mut headers = Box::new(HeaderMap::new());
+    let named = metadata
+        .iter()
+        .filter_map(|(name, value)| Some((trailer(name)?, value)));
+    write_all(named.filter(|(name, _)| travels(name)), &mut headers)?;
+    Ok(Some(headers))
+}
+
+/// The name on the wire of what travels after the messages.
+fn trailer(name: &str) -> Option<&str> {
+    let (start, rest) = name.split_at_checked(TRAILER.len())?;
+    start.eq_ignore_ascii_case(TRAILER).then_some(rest)
+}
+
+fn write_all<'a>(metadata: impl Iterator<Item = (&'a str, &'a str)>, headers: &mut HeaderMap) -> Result<()> {
+    for (name, value) in metadata {
         let wrong = |what: &str| {
             Error::bad_request(
                 "go.micro.client",
@@ -91,6 +117,15 @@ pub(crate) fn write(metadata: &Metadata, headers: &mut HeaderMap) -> Result<()> 
             .map_err(|_| wrong("there is too much of it"))?;
     }
     Ok(())
+}
+
+/// Adds what came after the messages of an answer to its metadata.
+pub(crate) fn read_trailers(trailers: &HeaderMap, metadata: &mut Metadata) {
+    let read = read(trailers);
+    metadata.extend(
+        read.iter()
+            .map(|(name, value)| (format!("{TRAILER}{name}"), value.to_owned())),
+    );
 }
 
 /// The metadata among headers. Several values of a name are joined by commas. What is no UTF-8 is left out.
@@ -146,6 +181,30 @@ mod tests {
         assert_eq!(back.get("tenant"), Some("Köln, 東京"));
         assert_eq!(back.get("Trace-Bin"), Some("AAEC"));
         assert_eq!(back.len(), 2, "{back:?}");
+    }
+
+    #[test]
+    fn metadata_of_the_end_travel_apart_and_are_named_alike_at_both_sides() {
+        let metadata = Metadata::from([
+            ("tenant", "first"),
+            ("Grpc-Trailer-Checksum", "00ff"),
+            ("grpc-trailer-sum-bin", "AAEC"),
+            ("grpc-trailer-grpc-status", "forged"),
+            ("grpc-trailer-", "nameless"),
+        ]);
+        let mut headers = HeaderMap::new();
+        write(&metadata, &mut headers).unwrap();
+        assert_eq!(headers.len(), 1, "{headers:?}");
+        assert!(super::trailers(&metadata).is_err());
+        let mut metadata = metadata;
+        metadata.remove("grpc-trailer-");
+        let trailers = super::trailers(&metadata).unwrap().unwrap();
+        assert_eq!(trailers.len(), 2, "{trailers:?}");
+        let mut back = read(&headers);
+        read_trailers(&trailers, &mut back);
+        assert_eq!(back.get("grpc-trailer-checksum"), Some("00ff"));
+        assert_eq!(back.get("grpc-trailer-sum-bin"), Some("AAEC"));
+        assert_eq!(back.len(), 3, "{back:?}");
     }
 
     #[test]

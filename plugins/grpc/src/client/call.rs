@@ -15,6 +15,7 @@ use super::{CLIENT, PeerShared};
 use crate::framing::is_gzip;
 use crate::metadata::{self, GRPC_ENCODING};
 use crate::receive::{Broken, Incoming};
+use crate::trailers::Trailers;
 use crate::{content_type, status};
 
 /// How many connections that took no more calls are left behind for one call.
@@ -37,10 +38,11 @@ pub(super) struct Answer {
 
 pub(super) async fn exchange(peer: &PeerShared, request: &mut Request) -> Result<Response> {
     let message = request.body.as_single().cloned().unwrap_or_default();
+    let wanted = Trailers::of(request);
     let mut attempts = 0;
     loop {
         let (place, begun) = begin(peer, request).await?;
-        match run(peer, place.link(), begun, message.clone()).await {
+        match run(peer, place.link(), begun, message.clone(), wanted.as_ref()).await {
             Ok(response) => return Ok(response),
             Err(failure) => {
                 attempts += 1;
@@ -78,6 +80,7 @@ async fn run(
     link: &Link,
     (response, stream): Begun,
     message: Bytes,
+    wanted: Option<&Trailers>,
 ) -> Result<Response, Failure> {
     // Kept until the end: the other side may begin to answer before it has the whole message.
     let _writer = write(peer, stream, message.into()).map_err(Failure::Failed)?;
@@ -86,7 +89,7 @@ async fn run(
         headers,
         is_all,
         mut incoming,
-    } = peer.answer(response).map_err(Failure::Failed)?;
+    } = peer.answer(response, wanted).map_err(Failure::Failed)?;
     let message = match incoming.message().await {
         Some(Ok(message)) => message,
         Some(Err(Broken::Bad(error))) => return Err(Failure::Failed(error.context(&peer.address))),
@@ -97,7 +100,7 @@ async fn run(
                 .await
                 .map_err(|problem| peer.failure(link, &problem))?;
             if !is_all {
-                peer.status(trailers.as_ref()).map_err(Failure::Failed)?;
+                peer.status(trailers.as_ref(), wanted).map_err(Failure::Failed)?;
             }
             return Err(Failure::Failed(
                 peer.malformed("the call went well, but without a message"),
@@ -105,14 +108,10 @@ async fn run(
         }
     };
     let trailers = end(peer, link, &mut incoming).await?;
-    peer.status(trailers.as_ref()).map_err(Failure::Failed)?;
+    peer.status(trailers.as_ref(), wanted).map_err(Failure::Failed)?;
     let mut metadata = metadata::read(&headers);
     if let Some(trailers) = trailers.filter(|trailers| trailers.len() > 1) {
-        metadata.extend(
-            metadata::read(&trailers)
-                .iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned())),
-        );
+        metadata::read_trailers(&trailers, &mut metadata);
     }
     Ok(Response {
         content_type: content_type::read(&headers)
@@ -151,9 +150,19 @@ async fn end(peer: &PeerShared, link: &Link, incoming: &mut Incoming) -> Result<
 
 impl PeerShared {
     /// What the head of an answer says. An error where it is the whole answer.
-    pub(super) fn answer(&self, response: http::Response<RecvStream>) -> Result<Answer> {
+    pub(super) fn answer(
+        &self,
+        response: http::Response<RecvStream>,
+        wanted: Option<&Trailers>,
+    ) -> Result<Answer> {
         let (head, body) = response.into_parts();
-        let is_all = status::read(&head.headers).transpose()?.is_some();
+        let status = status::read(&head.headers);
+        if status.is_some()
+            && let Some(wanted) = wanted
+        {
+            wanted.fill(Some(&head.headers));
+        }
+        let is_all = status.transpose()?.is_some();
         if !head.status.is_success() {
             return Err(Error::new(
                 "go.micro.client.transport",
@@ -175,7 +184,10 @@ impl PeerShared {
     }
 
     /// How a call ended, by its trailers.
-    pub(super) fn status(&self, trailers: Option<&HeaderMap>) -> Result<()> {
+    pub(super) fn status(&self, trailers: Option<&HeaderMap>, wanted: Option<&Trailers>) -> Result<()> {
+        if let Some(wanted) = wanted {
+            wanted.fill(trailers);
+        }
         match trailers.and_then(status::read) {
             Some(status) => status,
             None => Err(self.malformed("the answer ended without a grpc-status")),

@@ -15,10 +15,12 @@ use super::call::{Answer, begin};
 use super::link::Place;
 use crate::receive::{Broken, Incoming};
 use crate::send::{AT_ONCE, End, Outgoing, send_whole};
+use crate::trailers::Trailers;
 use crate::{content_type, metadata};
 
 /// Opens a stream. The response is there when the other side answered with its head.
 pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result<Response> {
+    let wanted = Trailers::of(&request);
     let (place, (response, stream)) = begin(peer, &mut request).await?;
     // From here on its messages are on their way, once: if they are not taken, the error says so.
     let writer = write(peer, stream, request.take_body())?;
@@ -30,7 +32,7 @@ pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result
         headers,
         is_all,
         incoming,
-    } = peer.answer(response)?;
+    } = peer.answer(response, wanted.as_ref())?;
     let content_type =
         content_type::read(&headers).map_or_else(Default::default, |format| format.content_type);
     let answers = Answers(Some(Open {
@@ -38,6 +40,7 @@ pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result
         incoming,
         is_all,
         is_at_end: false,
+        wanted,
         writer,
         place,
     }));
@@ -110,6 +113,7 @@ struct Open {
     is_all: bool,
     /// The last message came, and the status is awaited.
     is_at_end: bool,
+    wanted: Option<Trailers>,
     writer: Writer,
     place: Place,
 }
@@ -144,7 +148,7 @@ impl Open {
         }
         let status = match ready!(self.incoming.poll_trailers(context)) {
             Ok(_) if self.is_all => Ok(()),
-            Ok(trailers) => self.peer.status(trailers.as_ref()),
+            Ok(trailers) => self.peer.status(trailers.as_ref(), self.wanted.as_ref()),
             Err(problem) => Err(self.cut(&problem)),
         };
         Poll::Ready(status.err().map(Err))

@@ -87,31 +87,35 @@ impl Answerer {
         if let Err(error) = metadata::write(&metadata, headers) {
             return self.fail(format, &Error::server(500, error.detail().to_owned()));
         }
+        let trailers = match metadata::trailers(&metadata) {
+            Ok(trailers) => trailers,
+            Err(error) => return self.fail(format, &Error::server(500, error.detail().to_owned())),
+        };
         let Ok(stream) = self.respond.send_response(head, false) else {
             return;
         };
         match body.try_into_single() {
-            Ok(message) => self.one(stream, message).await,
-            Err(body) => self.many(stream, body).await,
+            Ok(message) => self.one(stream, message, trailers).await,
+            Err(body) => self.many(stream, body, trailers).await,
         }
     }
 
-    async fn one(self, mut stream: SendStream<Bytes>, message: Bytes) {
+    async fn one(self, mut stream: SendStream<Bytes>, message: Bytes, trailers: Option<Box<HeaderMap>>) {
         if message.len() > AT_ONCE {
             // Boxed, so that what is rare does not make every call's future larger.
-            return Box::pin(self.large(stream, message)).await;
+            return Box::pin(self.large(stream, message, trailers)).await;
         }
         let (message, is_compressed) = self.compression.compress(message);
         let result = send_whole(&mut stream, message, is_compressed, false);
-        finish(&mut stream, result);
+        finish(&mut stream, result, trailers);
     }
 
-    async fn large(self, stream: SendStream<Bytes>, message: Bytes) {
+    async fn large(self, stream: SendStream<Bytes>, message: Bytes, trailers: Option<Box<HeaderMap>>) {
         let mut outgoing = Outgoing::new(stream, self.compression);
         let end = timeout(self.write_timeout, outgoing.send(message.into())).await;
         let mut stream = outgoing.into_stream();
         match end {
-            Ok(end) => finish_with(&mut stream, end),
+            Ok(end) => finish_with(&mut stream, end, trailers),
             Err(_) => {
                 let limit = self.write_timeout;
                 tracing::debug!(?limit, "a caller did not take its answer within write_timeout");
@@ -120,12 +124,12 @@ impl Answerer {
         }
     }
 
-    async fn many(self, stream: SendStream<Bytes>, mut body: Body) {
+    async fn many(self, stream: SendStream<Bytes>, mut body: Body, trailers: Option<Box<HeaderMap>>) {
         let mut outgoing = Outgoing::new(stream, self.compression);
         let end = poll_fn(|context| outgoing.poll_send(&mut body, context)).await;
         // What the body holds ends before the caller learns of the end.
         drop(body);
-        finish_with(&mut outgoing.into_stream(), end);
+        finish_with(&mut outgoing.into_stream(), end, trailers);
     }
 }
 
@@ -136,17 +140,17 @@ fn reads_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-fn finish_with(stream: &mut SendStream<Bytes>, end: End) {
+fn finish_with(stream: &mut SendStream<Bytes>, end: End, trailers: Option<Box<HeaderMap>>) {
     match end {
-        End::Whole => finish(stream, Ok(())),
-        End::Failed(error) => finish(stream, Err(error)),
+        End::Whole => finish(stream, Ok(()), trailers),
+        End::Failed(error) => finish(stream, Err(error), trailers),
         End::Gone => {}
     }
 }
 
 /// Says how the call ended.
-fn finish(stream: &mut SendStream<Bytes>, result: Result<(), Error>) {
-    let mut trailers = HeaderMap::with_capacity(1);
+fn finish(stream: &mut SendStream<Bytes>, result: Result<(), Error>, trailers: Option<Box<HeaderMap>>) {
+    let mut trailers = trailers.map_or_else(|| HeaderMap::with_capacity(1), |trailers| *trailers);
     match result {
         Ok(()) => {
             trailers.insert(GRPC_STATUS, HeaderValue::from_static("0"));
