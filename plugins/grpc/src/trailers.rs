@@ -10,8 +10,8 @@ use crate::metadata;
 
 /// Receives the metadata at the end of an answer: also of a stream, and of a call that failed.
 ///
-/// A caller puts a clone into the extensions of its request. It is filled when the answer was read to its end; where an
-/// attempt was repeated, by the last one. Handlers write such metadata under names that begin with `grpc-trailer-`, and
+/// A caller puts a clone into the extensions of its request. Each attempt of the call empties it when it begins, and fills
+/// it when its answer was read to the end. Handlers write such metadata under names that begin with `grpc-trailer-`, and
 /// the caller of one message finds them under these names in the response too.
 ///
 /// ```
@@ -38,9 +38,11 @@ impl Trailers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The one of a request, if its caller wants to know.
+    /// The one of a request that begins, emptied, if its caller wants to know.
     pub(crate) fn of(request: &Request) -> Option<Self> {
-        request.extensions.get::<Self>().cloned()
+        let trailers = request.extensions.get::<Self>()?.clone();
+        trailers.fill(None);
+        Some(trailers)
     }
 
     pub(crate) fn fill(&self, trailers: Option<&HeaderMap>) {

@@ -8,7 +8,7 @@ use futures_util::stream;
 use micro_core::handler::CallKind;
 use micro_core::registry::Node;
 use micro_core::{Body, Error, Handler, Metadata, Request, Result, Transport};
-use micro_grpc::{Compression, GrpcConfig, GrpcTransport};
+use micro_grpc::{Compression, GrpcConfig, GrpcTransport, Trailers};
 use tokio::time::Instant;
 
 use crate::message::{Payload, soon};
@@ -127,6 +127,21 @@ async fn statuses_are_errors_with_the_code_that_they_mean() {
         read == [1] && error.code() == 403 && error.detail() == "enough",
         "{read:?} {error}"
     );
+}
+
+#[tokio::test]
+async fn the_metadata_of_a_call_that_failed_are_there_for_who_asks() {
+    let tonic = serve().await;
+    let peer = dial(&tonic.address, GrpcConfig::default()).await;
+    let trailers = Trailers::new();
+    let mut failing = request("Fail", Payload::new("fail").bytes());
+    failing.extensions.insert(trailers.clone());
+    soon(peer.handle(failing)).await.unwrap_err();
+    assert_eq!(trailers.get().get("x-why"), Some("asked"));
+    let mut next = request("Call", Payload::number(1).bytes());
+    next.extensions.insert(trailers.clone());
+    soon(peer.handle(next)).await.unwrap();
+    assert!(trailers.get().is_empty(), "{trailers:?}");
 }
 
 #[tokio::test]
