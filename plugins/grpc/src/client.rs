@@ -5,6 +5,7 @@ mod head;
 mod link;
 mod links;
 mod stream;
+mod terms;
 
 use std::sync::Arc;
 

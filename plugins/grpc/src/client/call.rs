@@ -11,11 +11,11 @@ use micro_core::{Error, Request, Response, Result};
 
 use super::link::{Begun, Link, Place};
 use super::stream::write;
+use super::terms::Terms;
 use super::{CLIENT, PeerShared};
 use crate::framing::is_gzip;
 use crate::metadata::{self, GRPC_ENCODING};
 use crate::receive::{Broken, Incoming};
-use crate::trailers::Trailers;
 use crate::{content_type, status};
 
 /// How many connections that took no more calls are left behind for one call.
@@ -38,11 +38,11 @@ pub(super) struct Answer {
 
 pub(super) async fn exchange(peer: &PeerShared, request: &mut Request) -> Result<Response> {
     let message = request.body.as_single().cloned().unwrap_or_default();
-    let wanted = Trailers::of(request);
+    let terms = Terms::of(request);
     let mut attempts = 0;
     loop {
         let (place, begun) = begin(peer, request).await?;
-        match run(peer, place.link(), begun, message.clone(), wanted.as_ref()).await {
+        match run(peer, place.link(), begun, message.clone(), &terms).await {
             Ok(response) => return Ok(response),
             Err(failure) => {
                 attempts += 1;
@@ -80,35 +80,37 @@ async fn run(
     link: &Link,
     (response, stream): Begun,
     message: Bytes,
-    wanted: Option<&Trailers>,
+    terms: &Terms,
 ) -> Result<Response, Failure> {
     // Kept until the end: the other side may begin to answer before it has the whole message.
     let _writer = write(peer, stream, message.into()).map_err(Failure::Failed)?;
-    let response = response.await.map_err(|problem| peer.failure(link, &problem))?;
+    let response = response
+        .await
+        .map_err(|problem| peer.failure(link, &problem, terms))?;
     let Answer {
         headers,
         is_all,
         mut incoming,
-    } = peer.answer(response, wanted).map_err(Failure::Failed)?;
+    } = peer.answer(response, terms).map_err(Failure::Failed)?;
     let message = match incoming.message().await {
         Some(Ok(message)) => message,
         Some(Err(Broken::Bad(error))) => return Err(Failure::Failed(error.context(&peer.address))),
-        Some(Err(Broken::Ended(problem))) => return Err(peer.failure(link, &problem)),
+        Some(Err(Broken::Ended(problem))) => return Err(peer.failure(link, &problem, terms)),
         None => {
             let trailers = incoming
                 .trailers()
                 .await
-                .map_err(|problem| peer.failure(link, &problem))?;
+                .map_err(|problem| peer.failure(link, &problem, terms))?;
             if !is_all {
-                peer.status(trailers.as_ref(), wanted).map_err(Failure::Failed)?;
+                peer.status(trailers.as_ref(), terms).map_err(Failure::Failed)?;
             }
             return Err(Failure::Failed(
                 peer.malformed("the call went well, but without a message"),
             ));
         }
     };
-    let trailers = end(peer, link, &mut incoming).await?;
-    peer.status(trailers.as_ref(), wanted).map_err(Failure::Failed)?;
+    let trailers = end(peer, link, &mut incoming, terms).await?;
+    peer.status(trailers.as_ref(), terms).map_err(Failure::Failed)?;
     let mut metadata = metadata::read(&headers);
     if let Some(trailers) = trailers.filter(|trailers| trailers.len() > 1) {
         metadata::read_trailers(&trailers, &mut metadata);
@@ -122,13 +124,18 @@ async fn run(
 }
 
 /// Waits for what follows the one message.
-async fn end(peer: &PeerShared, link: &Link, incoming: &mut Incoming) -> Result<Option<HeaderMap>, Failure> {
+async fn end(
+    peer: &PeerShared,
+    link: &Link,
+    incoming: &mut Incoming,
+    terms: &Terms,
+) -> Result<Option<HeaderMap>, Failure> {
     let at_once = match incoming.is_drained() {
         true => poll_fn(|context| Poll::Ready(incoming.poll_trailers(context))).await,
         false => Poll::Pending,
     };
     if let Poll::Ready(trailers) = at_once {
-        return trailers.map_err(|problem| peer.failure(link, &problem));
+        return trailers.map_err(|problem| peer.failure(link, &problem, terms));
     }
     match incoming.message().await {
         None => {}
@@ -140,27 +147,21 @@ async fn end(peer: &PeerShared, link: &Link, incoming: &mut Incoming) -> Result<
             return Err(Failure::Failed(error));
         }
         Some(Err(Broken::Bad(error))) => return Err(Failure::Failed(error.context(&peer.address))),
-        Some(Err(Broken::Ended(problem))) => return Err(peer.failure(link, &problem)),
+        Some(Err(Broken::Ended(problem))) => return Err(peer.failure(link, &problem, terms)),
     }
     incoming
         .trailers()
         .await
-        .map_err(|problem| peer.failure(link, &problem))
+        .map_err(|problem| peer.failure(link, &problem, terms))
 }
 
 impl PeerShared {
     /// What the head of an answer says. An error where it is the whole answer.
-    pub(super) fn answer(
-        &self,
-        response: http::Response<RecvStream>,
-        wanted: Option<&Trailers>,
-    ) -> Result<Answer> {
+    pub(super) fn answer(&self, response: http::Response<RecvStream>, terms: &Terms) -> Result<Answer> {
         let (head, body) = response.into_parts();
         let status = status::read(&head.headers);
-        if status.is_some()
-            && let Some(wanted) = wanted
-        {
-            wanted.fill(Some(&head.headers));
+        if status.is_some() {
+            terms.note(Some(&head.headers));
         }
         let is_all = status.transpose()?.is_some();
         if !head.status.is_success() {
@@ -184,10 +185,8 @@ impl PeerShared {
     }
 
     /// How a call ended, by its trailers.
-    pub(super) fn status(&self, trailers: Option<&HeaderMap>, wanted: Option<&Trailers>) -> Result<()> {
-        if let Some(wanted) = wanted {
-            wanted.fill(trailers);
-        }
+    pub(super) fn status(&self, trailers: Option<&HeaderMap>, terms: &Terms) -> Result<()> {
+        terms.note(trailers);
         match trailers.and_then(status::read) {
             Some(status) => status,
             None => Err(self.malformed("the answer ended without a grpc-status")),
@@ -195,11 +194,18 @@ impl PeerShared {
     }
 
     /// What the end of a connection, or of the call on it, means for the call.
-    pub(super) fn failure(&self, link: &Link, problem: &h2::Error) -> Failure {
+    pub(super) fn failure(&self, link: &Link, problem: &h2::Error, terms: &Terms) -> Failure {
         // A call that is above the last one of a farewell, or was refused, was not looked at.
         let is_refused = problem.is_reset() && problem.reason() == Some(Reason::REFUSED_STREAM);
         if problem.is_remote() && (problem.is_go_away() || is_refused) {
             return Failure::NotTaken(problem.to_string());
+        }
+        if terms.is_out_of_time(problem) {
+            let error = Error::timeout(
+                CLIENT,
+                format!("call timeout: {} gave up the call at its deadline", self.address),
+            );
+            return Failure::Failed(error.unanswered());
         }
         if link.is_refused() {
             return Failure::Failed(

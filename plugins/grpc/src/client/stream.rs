@@ -13,18 +13,21 @@ use tokio_util::task::AbortOnDropHandle;
 use super::PeerShared;
 use super::call::{Answer, begin};
 use super::link::Place;
+use super::terms::Terms;
 use crate::receive::{Broken, Incoming};
 use crate::send::{AT_ONCE, End, Outgoing, send_whole};
-use crate::trailers::Trailers;
 use crate::{content_type, metadata};
 
 /// Opens a stream. The response is there when the other side answered with its head.
 pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result<Response> {
-    let wanted = Trailers::of(&request);
+    let terms = Terms::of(&request);
     let (place, (response, stream)) = begin(peer, &mut request).await?;
     // From here on its messages are on their way, once: if they are not taken, the error says so.
     let writer = write(peer, stream, request.take_body())?;
-    let failed = |problem: &h2::Error| peer.failure(place.link(), problem).into_error(peer, &place);
+    let failed = |problem: &h2::Error| {
+        peer.failure(place.link(), problem, &terms)
+            .into_error(peer, &place)
+    };
     let response = response
         .await
         .map_err(|problem| writer.failure().unwrap_or_else(|| failed(&problem)))?;
@@ -32,7 +35,7 @@ pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result
         headers,
         is_all,
         incoming,
-    } = peer.answer(response, wanted.as_ref())?;
+    } = peer.answer(response, &terms)?;
     let content_type =
         content_type::read(&headers).map_or_else(Default::default, |format| format.content_type);
     let answers = Answers(Some(Open {
@@ -40,7 +43,7 @@ pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result
         incoming,
         is_all,
         is_at_end: false,
-        wanted,
+        terms,
         writer,
         place,
     }));
@@ -113,7 +116,7 @@ struct Open {
     is_all: bool,
     /// The last message came, and the status is awaited.
     is_at_end: bool,
-    wanted: Option<Trailers>,
+    terms: Terms,
     writer: Writer,
     place: Place,
 }
@@ -148,7 +151,7 @@ impl Open {
         }
         let status = match ready!(self.incoming.poll_trailers(context)) {
             Ok(_) if self.is_all => Ok(()),
-            Ok(trailers) => self.peer.status(trailers.as_ref(), self.wanted.as_ref()),
+            Ok(trailers) => self.peer.status(trailers.as_ref(), &self.terms),
             Err(problem) => Err(self.cut(&problem)),
         };
         Poll::Ready(status.err().map(Err))
@@ -157,7 +160,7 @@ impl Open {
     fn cut(&self, problem: &h2::Error) -> Error {
         self.writer.failure().unwrap_or_else(|| {
             self.peer
-                .failure(self.place.link(), problem)
+                .failure(self.place.link(), problem, &self.terms)
                 .into_error(&self.peer, &self.place)
         })
     }

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use micro_core::Request;
+use micro_core::handler::CallKind;
 use micro_grpc::{GrpcConfig, GrpcLimits, KeepAlive};
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::raw::{dial, serve_echo, soon};
+use crate::raw::{accept, dial, serve_echo, soon};
 
 const SHORT: KeepAlive = KeepAlive {
     interval: Duration::from_millis(50),
@@ -42,6 +44,27 @@ async fn a_node_that_stopped_answering_fails_its_calls_as_unanswered() {
         error.is_unanswered() && error.detail().contains(&address),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_call_that_a_server_gave_up_at_its_deadline_is_out_of_time() {
+    let (address, _server) = accept(|mut connection| async move {
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            respond.send_reset(h2::Reason::CANCEL);
+        }
+    })
+    .await;
+    let peer = dial(&address, GrpcConfig::default()).await;
+    for kind in [CallKind::Unary, CallKind::Stream] {
+        for (deadline, code) in [(Some(Instant::now()), 408), (None, 503)] {
+            let mut request = Request::new("a", "B.C", "x");
+            request.kind = kind;
+            request.deadline = deadline;
+            let error = soon(peer.handle(request)).await.unwrap_err();
+            assert!(error.code() == code && error.is_unanswered(), "{error}");
+            assert!(error.detail().contains(&address), "{error}");
+        }
+    }
 }
 
 #[tokio::test]
