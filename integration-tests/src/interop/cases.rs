@@ -258,7 +258,7 @@ impl Caller {
 
 fn payload(size: usize) -> Payload {
     Payload {
-        body: vec![0; size].into(),
+        body: vec![0; size],
         ..Payload::default()
     }
 }

@@ -138,7 +138,7 @@ fn payload(size: i32) -> Result<Payload> {
     let size = size
         .ok_or_else(|| Error::bad_request(PACKAGE, format!("a payload has between 0 and {LARGEST} bytes")))?;
     Ok(Payload {
-        body: vec![0; size].into(),
+        body: vec![0; size],
         ..Payload::default()
     })
 }
