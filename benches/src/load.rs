@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::command::{Answer, CallResult, Command, StreamResult, answer_line};
-use crate::peers::{Caller, Hyper, Micro, Peer, PeerName, Tonic};
+use crate::peers::{Caller, Hyper, Micro, OverGrpc, OverHttp, OverOneGrpc, Peer, PeerName, Tonic};
 use crate::statistics::percentile;
 
 /// How long a command may take beyond the time that it states.
@@ -26,7 +26,9 @@ pub(crate) fn run(runtime: &Runtime, peer: PeerName, address: SocketAddr) -> Res
     match peer {
         PeerName::Hyper => obey::<Hyper>(runtime, address),
         PeerName::Tonic => obey::<Tonic>(runtime, address),
-        PeerName::Micro => obey::<Micro>(runtime, address),
+        PeerName::Micro => obey::<Micro<OverHttp>>(runtime, address),
+        PeerName::Grpc => obey::<Micro<OverGrpc>>(runtime, address),
+        PeerName::GrpcOne => obey::<Micro<OverOneGrpc>>(runtime, address),
     }
 }
 

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use futures_util::Stream;
 
 pub(crate) use self::hyper::Hyper;
-pub(crate) use self::micro::Micro;
+pub(crate) use self::micro::{Micro, OverGrpc, OverHttp, OverOneGrpc};
 pub(crate) use self::tonic::Tonic;
 
 /// A peer's name: on the command line, in the tables, and for choosing its implementation.
@@ -25,6 +25,10 @@ pub(crate) enum PeerName {
     Tonic,
     /// This framework: typed client, selector, pool, HTTP/1.1, router, typed handler
     Micro,
+    /// This framework over gRPC, with its default of a few connections
+    Grpc,
+    /// This framework over gRPC, with one connection
+    GrpcOne,
 }
 
 impl PeerName {
@@ -32,7 +36,7 @@ impl PeerName {
     pub(crate) fn has_streams(self) -> bool {
         match self {
             Self::Hyper => false,
-            Self::Tonic | Self::Micro => true,
+            Self::Tonic | Self::Micro | Self::Grpc | Self::GrpcOne => true,
         }
     }
 }
@@ -43,6 +47,8 @@ impl fmt::Display for PeerName {
             Self::Hyper => "hyper",
             Self::Tonic => "tonic",
             Self::Micro => "micro",
+            Self::Grpc => "grpc",
+            Self::GrpcOne => "grpc-one",
         })
     }
 }

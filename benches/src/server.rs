@@ -7,14 +7,16 @@ use anyhow::{Result, anyhow};
 use tokio::runtime::Runtime;
 use tokio::task::spawn_blocking;
 
-use crate::peers::{Hyper, Micro, Peer, PeerName, Tonic};
+use crate::peers::{Hyper, Micro, OverGrpc, OverHttp, OverOneGrpc, Peer, PeerName, Tonic};
 
 /// Serves until standard input ends, so that no server outlives the suite, however that ends.
 pub(crate) fn run(runtime: &Runtime, peer: PeerName) -> Result<()> {
     match peer {
         PeerName::Hyper => serve::<Hyper>(runtime),
         PeerName::Tonic => serve::<Tonic>(runtime),
-        PeerName::Micro => serve::<Micro>(runtime),
+        PeerName::Micro => serve::<Micro<OverHttp>>(runtime),
+        PeerName::Grpc => serve::<Micro<OverGrpc>>(runtime),
+        PeerName::GrpcOne => serve::<Micro<OverOneGrpc>>(runtime),
     }
 }
 

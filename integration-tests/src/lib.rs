@@ -2,6 +2,8 @@
 
 #![allow(missing_docs, reason = "generated from the .proto")]
 
+pub mod interop;
+
 use std::time::Duration;
 
 use micro::handler::{StreamSender, Streaming};

@@ -48,7 +48,7 @@ impl Metadata {
     }
 
     /// Takes over pairs whose names differ, however many there are: unlike collecting them, this compares none.
-    pub(crate) fn from_distinct(pairs: impl IntoIterator<Item = (Text, Text)>) -> Self {
+    pub fn from_distinct(pairs: impl IntoIterator<Item = (Text, Text)>) -> Self {
         let own: Vec<_> = pairs.into_iter().collect();
         if own.is_empty() {
             return Self(None);

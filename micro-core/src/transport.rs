@@ -2,6 +2,7 @@
 
 pub mod http;
 mod memory;
+pub mod socket;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -183,6 +183,12 @@ impl Plugins {
         self.registries.retain(|name, _| names.contains(&name.as_str()));
     }
 
+    /// Forgets other transports than these.
+    #[cfg(test)]
+    pub(crate) fn keep_transports(&mut self, names: &[&str]) {
+        self.transports.retain(|name, _| names.contains(&name.as_str()));
+    }
+
     /// Connects to a registry; or, where the name is several names separated by commas, to all of these as one, a
     /// [`MultiRegistry`] in their order.
     ///

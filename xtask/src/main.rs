@@ -4,6 +4,7 @@ mod backends;
 mod bench;
 mod cargo;
 mod clients;
+mod interop;
 mod registries;
 mod steps;
 mod test;
@@ -22,6 +23,7 @@ Tasks:
   tidy        Check the house rules alone
   test        Have the servers running that tests need and run `cargo test --workspace`; further arguments are passed on
   bench       Build the benchmarks in release mode and run them; further arguments are passed on
+  interop     Run gRPC's interoperability tests, with its authors' client and server in Go
   backends    Start, stop and show the real servers that plugins are tested against
   registries  Measure every registry against its promises, and print the table of the README
   help        Print this text, or with a task's name that task's own
@@ -54,6 +56,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
         "tidy" => no_arguments(task, rest).and_then(|()| tidy::run()),
         "test" => test::run(rest),
         "bench" => bench::run(rest),
+        "interop" => interop::run(rest),
         "backends" => backends::run(rest),
         "registries" => registries::run(rest),
         _ => Err(format!(
@@ -81,6 +84,7 @@ fn requested_help(task: &str, rest: &[String]) -> Option<&'static str> {
         "tidy" => tidy::HELP,
         "test" => test::HELP,
         "bench" => bench::HELP,
+        "interop" => interop::HELP,
         "backends" => backends::HELP,
         "registries" => registries::HELP,
         _ => HELP,

@@ -1,7 +1,10 @@
 //! `cargo xtask registries`: what each registry keeps of its promises, as a table.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
+
+use serde_json::Value;
 
 use crate::{cargo, steps};
 
@@ -106,21 +109,50 @@ fn measure(name: &str, has_server: bool, is_quick: bool) -> Result<[String; 8], 
 
 /// Runs the suites and counts.
 fn conformance(name: &str) -> Result<String, String> {
-    let folder = cargo::root().join("plugins").join(name).join("tests");
-    let suites = ["conformance", "outages"]
-        .into_iter()
-        .filter(|suite| folder.join(format!("{suite}.rs")).is_file());
-    let package = format!("micro-{name}");
-    let mut command = cargo::command(["test", "--package", &package]);
-    for suite in suites {
-        command.args(["--test", suite]);
+    let folder = cargo::root().join("plugins").join(name);
+    let manifest = folder.join("Cargo.toml");
+    let mut counts = (0, 0);
+    for program in suites()?.iter().filter(|suite| suite.manifest == manifest) {
+        let said = captured_either_way(Command::new(&program.executable).current_dir(&folder))?;
+        let (passed, all) = counted(&said);
+        counts = (counts.0 + passed, counts.1 + all);
     }
-    let said = captured_either_way(&mut command)?;
-    let (passed, all) = counted(&said);
-    if all == 0 {
-        return Err(format!("{package} ran no case:\n{said}"));
+    match counts {
+        (_, 0) => Err(format!("micro-{name} has no case")),
+        (passed, all) => Ok(format!("{passed}/{all}")),
     }
-    Ok(format!("{passed}/{all}"))
+}
+
+/// A program with a conformance suite, and the manifest of its package.
+struct Suite {
+    manifest: PathBuf,
+    executable: PathBuf,
+}
+
+/// Builds the suites of the whole workspace, as `cargo test --workspace` does, so that nothing is built twice.
+fn suites() -> Result<Vec<Suite>, String> {
+    let words = [
+        "test",
+        "--workspace",
+        "--test",
+        "conformance",
+        "--test",
+        "outages",
+        "--no-run",
+        "--message-format=json",
+    ];
+    let said = captured(&mut cargo::command(words))?;
+    let messages = said
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    Ok(messages.filter_map(|message| suite(&message)).collect())
+}
+
+fn suite(message: &Value) -> Option<Suite> {
+    Some(Suite {
+        manifest: message["manifest_path"].as_str()?.into(),
+        executable: message["executable"].as_str()?.into(),
+    })
 }
 
 /// Cases that passed, and cases that ran.

@@ -1,7 +1,8 @@
-//! The framework's own stack, as a user has it: typed client, selector, pool, HTTP, router, typed handler.
+//! The framework's own stack, as a user has it: typed client, selector, transport, router, typed handler.
 
 mod echo;
 
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use micro_core::client::Method;
 use micro_core::registry::{MemoryRegistry, Node, RegisterOptions, ServiceRecord};
 use micro_core::transport::HttpTransport;
 use micro_core::transport::http::HttpConfig;
-use micro_core::{Client, Registry, Service, Text};
+use micro_core::{Client, Registry, Service, Text, Transport};
+use micro_grpc::{GrpcConfig, GrpcTransport};
 
 use self::echo::{EchoServer, Payload};
 use super::{Caller, Peer};
@@ -21,15 +23,53 @@ const SERVICE: Text = Text::from_static("bench.echo");
 const CALL: Method = Method::new("Echo.Call");
 const STREAM: Method = Method::new("Echo.Stream");
 
-pub(crate) struct Micro;
+/// The framework over a transport.
+pub(crate) struct Micro<C>(PhantomData<C>);
 
-impl Peer for Micro {
+/// A transport that the framework is measured over.
+pub(crate) trait Carrier: Send + 'static {
+    fn transport() -> Result<Arc<dyn Transport>>;
+}
+
+/// The default: HTTP/1.1, a connection for each call under way.
+pub(crate) struct OverHttp;
+
+/// gRPC as it is by default: a few connections, which calls share.
+pub(crate) struct OverGrpc;
+
+/// gRPC over one connection, as tonic's channel has it.
+pub(crate) struct OverOneGrpc;
+
+impl Carrier for OverHttp {
+    fn transport() -> Result<Arc<dyn Transport>> {
+        Ok(Arc::new(HttpTransport::new(HttpConfig::default())?))
+    }
+}
+
+impl Carrier for OverGrpc {
+    fn transport() -> Result<Arc<dyn Transport>> {
+        Ok(Arc::new(GrpcTransport::new(GrpcConfig::default())?))
+    }
+}
+
+impl Carrier for OverOneGrpc {
+    fn transport() -> Result<Arc<dyn Transport>> {
+        let config = GrpcConfig {
+            connections: 1,
+            ..GrpcConfig::default()
+        };
+        Ok(Arc::new(GrpcTransport::new(config)?))
+    }
+}
+
+impl<C: Carrier> Peer for Micro<C> {
     type Caller = MicroCaller;
 
     const POOLS: bool = true;
 
     async fn serve(announce: fn(SocketAddr)) -> Result<()> {
         let service = Service::builder("bench.echo")
+            .transport(C::transport()?)
             .address("127.0.0.1:0")
             .handler(EchoServer)
             .build()?;
@@ -40,12 +80,12 @@ impl Peer for Micro {
 
     async fn connect(address: SocketAddr, callers: usize) -> Result<Vec<MicroCaller>> {
         let registry = Arc::new(MemoryRegistry::new());
+        let transport = C::transport()?;
         let node = Node::new("bench.echo-1", address.to_string())
-            .with_metadata("protocol", "mucp")
-            .with_metadata("transport", "http");
+            .with_metadata("protocol", transport.protocol())
+            .with_metadata("transport", transport.name());
         let record = ServiceRecord::new("bench.echo", "latest").with_nodes(vec![node]);
         registry.register(&record, RegisterOptions::default()).await?;
-        let transport = Arc::new(HttpTransport::new(HttpConfig::default())?);
         let client = Client::new(registry, transport);
         Ok((0..callers).map(|_| MicroCaller(client.clone())).collect())
     }

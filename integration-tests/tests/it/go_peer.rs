@@ -23,6 +23,14 @@ pub(crate) async fn program() -> Option<PathBuf> {
 }
 
 async fn build() -> Option<PathBuf> {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-peer");
+    build_with_go(&folder(), &["."], &program)
+        .await
+        .then_some(program)
+}
+
+/// Builds packages of a Go module. False where there is no Go and none is required.
+pub(crate) async fn build_with_go(module: &Path, packages: &[&str], output: &Path) -> bool {
     if Command::new("go")
         .arg("version")
         .stdout(Stdio::null())
@@ -36,24 +44,24 @@ async fn build() -> Option<PathBuf> {
             !required,
             "Go is required here (CI or MICRO_REQUIRE_BACKENDS is set) and is not installed"
         );
-        eprintln!("LEFT OUT: tests against Go Micro need Go, which is not installed");
-        return None;
+        eprintln!("LEFT OUT: tests against peers in Go need Go, which is not installed");
+        return false;
     }
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-peer");
     let build = Command::new("go")
         .arg("build")
         .arg("-o")
-        .arg(&program)
-        .arg(".")
-        .current_dir(folder())
+        .arg(output)
+        .args(packages)
+        .current_dir(module)
         .output();
     let built = build.await.unwrap();
     assert!(
         built.status.success(),
-        "the Go peer does not build: {}",
+        "{packages:?} of {} do not build: {}",
+        module.display(),
         String::from_utf8_lossy(&built.stderr)
     );
-    Some(program)
+    true
 }
 
 /// A process whose standard output is read line by line. Killed when dropped.

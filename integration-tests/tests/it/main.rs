@@ -1,6 +1,7 @@
-//! Rust and Go Micro, each calling the other: over plain addresses, and found by mDNS.
+//! Rust and Go Micro, each calling the other: over plain addresses, and found by mDNS. Beside them gRPC's own
+//! interoperability tests.
 //!
-//! Needs Go, with which the peer is built once. Where Go is missing, the tests fail if `CI` or
+//! Needs Go, with which the peers are built once. Where Go is missing, the tests fail if `CI` or
 //! `MICRO_REQUIRE_BACKENDS=1` is set, and else say loudly that they were left out.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
@@ -12,3 +13,4 @@ mod called_by_go;
 mod over_mdns;
 mod over_servers;
 mod events;
+mod grpc_interop;

@@ -4,10 +4,10 @@
 //! without encryption and [mounted routes](HttpConfig::routes) go to hyper on the same port.
 
 mod batch;
-mod connection;
+pub(super) mod connection;
 mod familiar;
 mod head;
-mod listener;
+pub(super) mod listener;
 mod mount;
 mod peer;
 mod peer_stream;
@@ -17,7 +17,7 @@ mod post;
 pub mod probe;
 mod serve;
 mod serve_stream;
-mod tls;
+pub(super) mod tls;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -146,8 +146,11 @@ impl HttpTransport {
     ///
     /// When certificates or keys of the configuration cannot be used.
     pub fn new(config: HttpConfig) -> Result<Self> {
-        let connector = Connector::new(config.tls.as_ref())?;
-        let acceptor = config.tls.as_ref().map(Tls::acceptor).transpose()?.flatten();
+        let connector = Connector::new(config.tls.as_ref(), &["http/1.1"])?;
+        let acceptor = match &config.tls {
+            Some(tls) => tls.acceptor(&["h2", "http/1.1"])?,
+            None => None,
+        };
         Ok(Self(Arc::new(Shared {
             config,
             connector,

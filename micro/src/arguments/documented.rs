@@ -56,6 +56,7 @@ fn the_help_is_as_it_was_looked_at() {
     // The help lists what is linked, which differs with the features.
     let mut plugins = Plugins::builtin();
     plugins.keep_registries(&["mdns", "memory"]);
+    plugins.keep_transports(&["http", "memory"]);
     let mut arguments = Arguments::new("greeter")
         .plugins(plugins)
         .about("Greets by name")

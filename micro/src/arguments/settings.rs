@@ -15,7 +15,7 @@ use micro_core::{Broker, Client, ErrorKind, Registry, Result, Service, ServiceBu
 
 use super::Arguments;
 use super::duration::{parse_duration, parse_seconds};
-use super::table::RPC;
+use super::table::{GRPC, RPC};
 use super::values::Values;
 use crate::plugins::{several, unknown, wrong};
 use crate::{PluginArguments, Plugins, log};
@@ -86,8 +86,10 @@ impl Settings {
         let mut warnings = Vec::new();
         let registry = registry(&values, &plugins)?;
         let transport = choice(&values, "transport", plugins.transports())?;
+        let transport = spoken(&values, &plugins).unwrap_or(transport);
         for role in ["server", "client"] {
-            if let Some(name) = values.get(role).filter(|name| !RPC.contains(name)) {
+            let name = values.get(role);
+            if let Some(name) = name.filter(|name| !RPC.contains(name) && *name != transport.name) {
                 let ignored =
                     format!("{name} is ignored: there is only rpc, and protocols are chosen by --transport");
                 warnings.push(values.about(role, &ignored));
@@ -344,6 +346,19 @@ fn choice<'a>(values: &Values, kind: &str, known: impl Iterator<Item = &'a str>)
     Ok(PluginChoice {
         name: name.to_owned(),
         addresses: values.list(&format!("{kind}_address")).to_vec(),
+    })
+}
+
+/// Go Micro chooses gRPC by the names of client and server; here it is a transport. Where one of them says it and no
+/// transport is named, that one is meant.
+fn spoken(values: &Values, plugins: &Plugins) -> Option<PluginChoice> {
+    let is_named = ["server", "client"]
+        .iter()
+        .any(|role| values.get(role) == Some(GRPC));
+    let is_linked = plugins.transports().any(|name| name == GRPC);
+    (is_named && is_linked && !values.is_given("transport")).then(|| PluginChoice {
+        name: GRPC.to_owned(),
+        addresses: Vec::new(),
     })
 }
 

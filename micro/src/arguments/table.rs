@@ -254,6 +254,8 @@ pub(super) const FLAGS: &[Argument] = &[
 
 /// Names for the only client and the only server.
 pub(super) const RPC: &[&str] = &["rpc", "mucp"];
+/// The name of Go Micro's other client and server, which is a transport here.
+pub(super) const GRPC: &str = "grpc";
 
 #[cfg(test)]
 mod tests {

@@ -24,6 +24,7 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "gossip", "gossip"),
     ("registry", "kubernetes", "kubernetes"),
     ("registry", "zookeeper", "zookeeper"),
+    ("transport", "grpc", "grpc"),
 ];
 
 /// The feature that links a plugin.
@@ -69,6 +70,8 @@ pub(super) fn plugins() -> Plugins {
     let plugins = plugins.registry("etcd", registries::etcd);
     #[cfg(feature = "gossip")]
     let plugins = plugins.registry("gossip", registries::gossip);
+    #[cfg(feature = "grpc")]
+    let plugins = plugins.transport("grpc", |arguments| async move { grpc(arguments) });
     #[cfg(feature = "kubernetes")]
     let plugins = plugins.registry("kubernetes", registries::kubernetes);
     #[cfg(feature = "zookeeper")]
@@ -91,6 +94,23 @@ fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
     }
     unused_addresses("transport", "http", &arguments.addresses);
     Ok(Arc::new(HttpTransport::new(config)?))
+}
+
+/// It serves calls and no pages, so the routes are left out.
+#[cfg(feature = "grpc")]
+fn grpc(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
+    let mut config = micro_grpc::GrpcConfig {
+        tls: arguments.tls,
+        ..micro_grpc::GrpcConfig::default()
+    };
+    if let Some(size) = arguments.pool_size {
+        config.connections = size;
+    }
+    if let Some(ttl) = arguments.pool_ttl {
+        config.idle_timeout = ttl;
+    }
+    unused_addresses("transport", "grpc", &arguments.addresses);
+    Ok(Arc::new(micro_grpc::GrpcTransport::new(config)?))
 }
 
 fn memory(transport: MemoryTransport, arguments: &PluginArguments) -> Result<Arc<dyn Transport>> {
@@ -158,7 +178,11 @@ mod tests {
         assert_eq!(registries, linked.collect::<Vec<_>>());
         let expected: &[&str] = if cfg!(feature = "mdns") { &["local"] } else { &[] };
         assert_eq!(profiles, expected);
-        assert!(plugins.transports().eq(["http", "memory"]));
+        let transports: &[&str] = match cfg!(feature = "grpc") {
+            true => &["grpc", "http", "memory"],
+            false => &["http", "memory"],
+        };
+        assert!(plugins.transports().eq(transports.iter().copied()));
         assert!(plugins.brokers().eq(["http", "memory"]));
         assert!(plugins.strategies().eq(["hash", "p2c", "random", "roundrobin"]));
     }

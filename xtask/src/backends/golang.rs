@@ -20,11 +20,7 @@ pub(super) fn build(
     linker_flags: &str,
 ) -> Result<PathBuf, String> {
     let module = cargo::root().join("xtask/backends").join(site.name);
-    let Some(go) = programs::find("go") else {
-        return Err(
-            "it is built from source, and Go is not installed: see https://go.dev/doc/install".to_owned(),
-        );
-    };
+    let go = find()?;
     let built = site.home.program(program);
     let mark = built.with_extension("built");
     let wanted = identity(&go, &module, linker_flags)?;
@@ -40,6 +36,21 @@ pub(super) fn build(
     site.run(&format!("go build {package}"), &mut command)?;
     fs::write(&mark, wanted).map_err(|error| format!("{} cannot be written: {error}", mark.display()))?;
     Ok(built)
+}
+
+/// A command of Go in the folder of a module, which fixes the versions and checksums of what is built.
+///
+/// # Errors
+///
+/// Fails if Go is missing.
+pub(crate) fn command(module: &Path) -> Result<Command, String> {
+    Ok(in_module(&find()?, module))
+}
+
+fn find() -> Result<PathBuf, String> {
+    programs::find("go").ok_or_else(|| {
+        "it is built from source, and Go is not installed: see https://go.dev/doc/install".to_owned()
+    })
 }
 
 /// Go's flags stay at their defaults, so that it shares compiled packages with whatever else it builds here.

@@ -34,7 +34,7 @@ const KEEP_ALIVE_TIME: Duration = Duration::from_secs(60);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Sets what every connection has, on both ends: nothing waits to be sent, and a machine that vanished is noticed.
-pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
+pub(in crate::transport) fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keep_alive = TcpKeepalive::new()
         .with_time(KEEP_ALIVE_TIME)
@@ -43,7 +43,7 @@ pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// A byte stream: plain or encrypted.
-pub(super) enum Io {
+pub(in crate::transport) enum Io {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }

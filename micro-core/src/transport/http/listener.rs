@@ -129,7 +129,7 @@ async fn start(
 }
 
 /// Binds `host:port`, `:port`, or the first free port of `host:first-last`.
-async fn bind(address: &str) -> Result<TcpListener> {
+pub(in crate::transport) async fn bind(address: &str) -> Result<TcpListener> {
     let wrong = |problem: &str| {
         Error::bad_request(
             "go.micro.transport",

@@ -107,7 +107,7 @@ impl Tls {
     }
 
     /// What encrypts accepted connections; `None` without an identity, with which one can only dial.
-    pub(super) fn acceptor(&self) -> Result<Option<TlsAcceptor>> {
+    pub(in crate::transport) fn acceptor(&self, protocols: &[&str]) -> Result<Option<TlsAcceptor>> {
         let Some(identity) = &self.identity else {
             return Ok(None);
         };
@@ -128,11 +128,11 @@ impl Tls {
         let mut config = builder
             .with_single_cert(chain, key)
             .map_err(|problem| wrong("the certificate", problem))?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = names(protocols);
         Ok(Some(TlsAcceptor::from(Arc::new(config))))
     }
 
-    fn connector(&self) -> Result<TlsConnector> {
+    fn connector(&self, protocols: &[&str]) -> Result<TlsConnector> {
         let builder = ClientConfig::builder_with_provider(Self::provider())
             .with_safe_default_protocol_versions()
             .map_err(|problem| wrong("the versions", problem))?;
@@ -154,14 +154,22 @@ impl Tls {
             }
             None => builder.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = names(protocols);
         Ok(TlsConnector::from(Arc::new(config)))
     }
 }
 
+/// Protocols as a handshake names them.
+fn names(protocols: &[&str]) -> Vec<Vec<u8>> {
+    protocols
+        .iter()
+        .map(|protocol| protocol.as_bytes().to_vec())
+        .collect()
+}
+
 /// Makes connections, encrypted or not.
 #[derive(Clone)]
-pub(super) struct Connector(Option<(TlsConnector, Option<ServerName<'static>>)>);
+pub(in crate::transport) struct Connector(Option<(TlsConnector, Option<ServerName<'static>>)>);
 
 impl Connector {
     /// For connections without encryption.
@@ -169,14 +177,14 @@ impl Connector {
         Self(None)
     }
 
-    pub(super) fn new(tls: Option<&Tls>) -> Result<Self> {
+    pub(in crate::transport) fn new(tls: Option<&Tls>, protocols: &[&str]) -> Result<Self> {
         let Some(tls) = tls else { return Ok(Self::plain()) };
         let name = tls.server_name.clone().map(ServerName::try_from).transpose();
         let name = name.map_err(|problem| wrong("server_name", problem))?;
-        Ok(Self(Some((tls.connector()?, name))))
+        Ok(Self(Some((tls.connector(protocols)?, name))))
     }
 
-    pub(super) async fn connect(&self, address: &str) -> io::Result<Io> {
+    pub(in crate::transport) async fn connect(&self, address: &str) -> io::Result<Io> {
         let stream = TcpStream::connect(address).await?;
         refuse_itself(&stream)?;
         prepare(&stream)?;
@@ -226,7 +234,7 @@ fn tls_error(problem: &io::Error) -> Option<&rustls::Error> {
 }
 
 /// Whether the other side refused this side's certificate, which it does before it reads a request.
-pub(super) fn is_refusal(problem: &io::Error) -> bool {
+pub(in crate::transport) fn is_refusal(problem: &io::Error) -> bool {
     use rustls::AlertDescription as Alert;
     let Some(rustls::Error::AlertReceived(alert)) = tls_error(problem) else {
         return false;

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod content_type;
+mod transport;
+mod security;
+mod client;
+mod server;
+mod receive;
+mod send;
+mod framing;
+mod metadata;
+mod path;
+mod status;
+mod timeout;
+mod trailers;
+mod heartbeat;
+
+pub use crate::config::{Compression, GrpcConfig, GrpcLimits, IdentityFiles, KeepAlive};
+pub use crate::trailers::Trailers;
+pub use crate::transport::GrpcTransport;

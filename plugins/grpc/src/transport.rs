@@ -1,0 +1,65 @@
+//! The transport: what dials and what listens.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use micro_core::registry::Node;
+use micro_core::transport::Listener;
+use micro_core::{Handler, Result, Transport};
+
+use crate::client::GrpcPeer;
+use crate::config::GrpcConfig;
+use crate::security::Security;
+use crate::server;
+
+/// The gRPC transport. Clones share their configuration.
+#[derive(Clone)]
+pub struct GrpcTransport(Arc<Shared>);
+
+struct Shared {
+    config: GrpcConfig,
+    security: Arc<Security>,
+}
+
+impl GrpcTransport {
+    /// A transport.
+    ///
+    /// # Errors
+    ///
+    /// When certificates or keys of the configuration cannot be used, or their files cannot be read.
+    pub fn new(config: GrpcConfig) -> Result<Self> {
+        let security = Arc::new(Security::new(&config)?);
+        Ok(Self(Arc::new(Shared { config, security })))
+    }
+}
+
+impl fmt::Debug for GrpcTransport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("GrpcTransport")
+            .field(&self.0.config)
+            .finish()
+    }
+}
+
+#[async_trait]
+impl Transport for GrpcTransport {
+    fn name(&self) -> &str {
+        "grpc"
+    }
+
+    fn protocol(&self) -> &str {
+        "grpc"
+    }
+
+    async fn dial(&self, node: &Node) -> Result<Arc<dyn Handler>> {
+        let peer = GrpcPeer::new(&node.address, &self.0.config, self.0.security.clone())?;
+        Ok(Arc::new(peer))
+    }
+
+    async fn listen(&self, address: &str, handler: Arc<dyn Handler>) -> Result<Box<dyn Listener>> {
+        let listener = server::listen(address, handler, &self.0.config, self.0.security.clone()).await?;
+        Ok(Box::new(listener))
+    }
+}

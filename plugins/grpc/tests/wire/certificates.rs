@@ -1,0 +1,149 @@
+//! Certificates that change while they are used.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use micro_core::transport::http::Tls;
+use micro_core::{Error, Request, Transport};
+use micro_grpc::{GrpcConfig, GrpcTransport, IdentityFiles};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+use crate::raw::{dial, serve_echo, soon};
+
+/// An authority, and the PEM of its certificate.
+fn authority() -> (Issuer<'static, KeyPair>, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = parameters.self_signed(&key).unwrap().pem();
+    (Issuer::new(parameters, key), certificate)
+}
+
+/// Writes a certificate of the authority and its key, some time after what was written before.
+fn write(authority: &Issuer<'static, KeyPair>, files: &IdentityFiles, age: u64) {
+    let key = KeyPair::generate().unwrap();
+    let parameters = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = parameters.signed_by(&key, authority).unwrap();
+    for (path, text) in [
+        (&files.certificates, certificate.pem()),
+        (&files.key, key.serialize_pem()),
+    ] {
+        fs::write(path, text).unwrap();
+        let time = std::time::SystemTime::now() - Duration::from_secs(age);
+        fs::File::options()
+            .write(true)
+            .open(path)
+            .unwrap()
+            .set_modified(time)
+            .unwrap();
+    }
+}
+
+fn believing(authority: &str) -> GrpcConfig {
+    GrpcConfig {
+        tls: Some(Tls {
+            authorities: authority.into(),
+            ..Tls::default()
+        }),
+        ..GrpcConfig::default()
+    }
+}
+
+async fn call(address: &str, authority: &str) -> Result<(), Error> {
+    let peer = dial(address, believing(authority)).await;
+    soon(peer.handle(Request::new("a", "B.C", "x"))).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_written_anew_is_shown_to_new_connections() {
+    let directory = tempfile::tempdir().unwrap();
+    let in_it = |name: &str| -> PathBuf { directory.path().join(name) };
+    let files = IdentityFiles {
+        certificates: in_it("certificate.pem"),
+        key: in_it("key.pem"),
+        reload_interval: Duration::ZERO,
+    };
+    let (first, first_certificate) = authority();
+    let (second, second_certificate) = authority();
+    write(&first, &files, 100);
+    let listener = serve_echo(GrpcConfig {
+        identity_files: Some(files.clone()),
+        ..GrpcConfig::default()
+    })
+    .await;
+    let address = listener.address();
+    call(address, &first_certificate).await.unwrap();
+    let error = call(address, &second_certificate).await.unwrap_err();
+    assert!(
+        error.is_never_started() && error.detail().contains("not believed"),
+        "{error}"
+    );
+
+    write(&second, &files, 50);
+    call(address, &second_certificate).await.unwrap();
+    assert!(call(address, &first_certificate).await.is_err());
+
+    // What cannot be used changes nothing.
+    fs::write(&files.key, "no key").unwrap();
+    call(address, &second_certificate).await.unwrap();
+    fs::remove_file(&files.key).unwrap();
+    call(address, &second_certificate).await.unwrap();
+}
+
+#[tokio::test]
+async fn files_that_are_not_there_are_named() {
+    let transport = GrpcTransport::new(GrpcConfig {
+        identity_files: Some(IdentityFiles {
+            certificates: "/nonexistent/certificate.pem".into(),
+            key: "/nonexistent/key.pem".into(),
+            reload_interval: Duration::ZERO,
+        }),
+        ..GrpcConfig::default()
+    });
+    let error = transport.err().unwrap();
+    assert!(error.detail().contains("/nonexistent/certificate.pem"), "{error}");
+}
+
+#[tokio::test]
+async fn a_listener_without_a_certificate_is_refused() {
+    let transport = GrpcTransport::new(believing(&authority().1)).unwrap();
+    let nobody = micro_core::handler::handler_fn(|_| async { Ok(micro_core::Response::default()) });
+    let error = transport
+        .listen("127.0.0.1:0", std::sync::Arc::new(nobody))
+        .await
+        .err()
+        .unwrap();
+    assert!(error.detail().contains("identity"), "{error}");
+}
+
+#[tokio::test]
+async fn callers_that_disagree_about_encryption_are_told_so() {
+    let (first, certificate) = authority();
+    let directory = tempfile::tempdir().unwrap();
+    let files = IdentityFiles {
+        certificates: directory.path().join("certificate.pem"),
+        key: directory.path().join("key.pem"),
+        reload_interval: Duration::from_secs(10),
+    };
+    write(&first, &files, 1);
+    let encrypted = serve_echo(GrpcConfig {
+        identity_files: Some(files),
+        ..GrpcConfig::default()
+    })
+    .await;
+    let peer = dial(encrypted.address(), GrpcConfig::default()).await;
+    let error = soon(peer.handle(Request::new("a", "B.C", "x")))
+        .await
+        .unwrap_err();
+    assert!(
+        error.is_never_started() && error.detail().contains(encrypted.address()),
+        "{error}"
+    );
+    let plain = serve_echo(GrpcConfig::default()).await;
+    let error = call(plain.address(), &certificate).await.unwrap_err();
+    assert!(
+        error.is_never_started() && error.detail().contains(plain.address()),
+        "{error}"
+    );
+}
