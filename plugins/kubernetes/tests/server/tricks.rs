@@ -231,7 +231,10 @@ async fn a_server_that_ends_each_watch_after_a_bookmark_is_not_asked_without_pau
     let tricks = Tricks::play(answers).await;
     let registry = tricks.connect().await.unwrap();
     let mut watcher = registry.watch(Some("greeter")).await.unwrap();
-    let told = timeout(Duration::from_secs(1), async { while watcher.next().await.is_err() {} }).await;
+    let told = timeout(Duration::from_secs(1), async {
+        while watcher.next().await.is_err() {}
+    })
+    .await;
     assert!(told.is_err(), "there is nothing to tell");
     let asked = tricks.asked().len();
     assert!((4..=20).contains(&asked), "{asked} requests in a second");

@@ -117,16 +117,10 @@ async fn what_a_neighbour_in_the_pod_keeps_registering_stays() {
     let name = name();
     // Who comes later takes away what may be of an earlier process, once.
     for (registry, id) in [(&one, "one"), (&two, "two"), (&one, "one")] {
-        registry
-            .register(&record(&name, "1", &[id]), LONG)
-            .await
-            .unwrap();
+        registry.register(&record(&name, "1", &[id]), LONG).await.unwrap();
     }
     for (registry, id) in [(&two, "two"), (&one, "one"), (&two, "two")] {
-        registry
-            .register(&record(&name, "1", &[id]), LONG)
-            .await
-            .unwrap();
+        registry.register(&record(&name, "1", &[id]), LONG).await.unwrap();
         assert_eq!(found(&one, &name).await, ["two", "one"]);
     }
 }
