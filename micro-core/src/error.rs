@@ -346,6 +346,18 @@ impl std::error::Error for Error {
 }
 
 /// As in Go Micro, two errors are equal when their codes are.
+/// The cause behind all others, which mostly says best what happened: `Connection refused (os error 111)`. An error
+/// without a source is its own.
+pub fn first_cause<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause
+}
+
 impl PartialEq for Error {
     fn eq(&self, other: &Self) -> bool {
         self.0.code == other.0.code

@@ -18,7 +18,7 @@ use futures_core::Stream;
 use crate::{Error, Result};
 
 pub use self::cache::{CachedService, RegistryCache, RegistryCacheOptions, Snapshot};
-pub use self::follow::{News, WatchSource};
+pub use self::follow::{News, WatchSource, retry_pause};
 pub use self::known::KnownNodes;
 pub use self::memory::MemoryRegistry;
 pub use self::multi::{LateRegistry, MultiRegistry, MultiRegistryOptions};

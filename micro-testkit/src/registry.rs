@@ -7,6 +7,7 @@
 //! );
 //! ```
 
+pub mod by_hand;
 mod lapse;
 mod load;
 mod lookup;

@@ -147,7 +147,7 @@ impl<S: WatchSource> Follower<S> {
     /// knows.
     async fn resume(&mut self) -> Result<()> {
         if self.failures > 0 {
-            sleep(pause(self.failures)).await;
+            sleep(retry_pause(self.failures)).await;
         }
         match self.begin().await {
             Ok(()) => {
@@ -181,9 +181,11 @@ impl<S: WatchSource> Follower<S> {
     }
 }
 
-/// Doubles with each failure; random, so that not all watches of a network come back at once.
-fn pause(failures: u32) -> Duration {
-    let whole = FIRST_PAUSE * 2_u32.pow((failures - 1).min(6));
+/// How long to wait before a registry's server is tried again, after this many failures in a row: 100 ms at most after
+/// the first, doubling up to 5 s. Random between the half and the whole of it, so that not all clients of a server come
+/// back at once.
+pub fn retry_pause(failures: u32) -> Duration {
+    let whole = FIRST_PAUSE * 2_u32.pow(failures.saturating_sub(1).min(6));
     whole.min(LONGEST_PAUSE).mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
@@ -284,10 +286,10 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_bound() {
-        for failures in 1..100 {
-            let pause = pause(failures);
+        for failures in 0..100 {
+            let pause = retry_pause(failures);
             assert!(pause >= FIRST_PAUSE / 2 && pause <= LONGEST_PAUSE);
         }
-        assert!(pause(50) >= LONGEST_PAUSE / 2);
+        assert!(retry_pause(50) >= LONGEST_PAUSE / 2);
     }
 }

@@ -23,8 +23,12 @@ pub(crate) struct Catalog {
     connect: bool,
 }
 
-/// The checks that are critical, as (agent, check).
-pub(crate) type Critical = BTreeSet<(String, String)>;
+/// A check, by agent and id.
+type CheckKey = (String, String);
+/// The checks that are critical.
+pub(crate) type Critical = BTreeSet<CheckKey>;
+/// The checks of what was looked up, and whether they were critical.
+pub(crate) type Checks = BTreeMap<CheckKey, bool>;
 
 impl Catalog {
     pub(crate) fn new(client: Arc<Client>, connect: bool) -> Self {
@@ -90,37 +94,36 @@ impl Catalog {
         Ok(listed.into_values().flatten().collect())
     }
 
-    /// The nodes of all these services as their leader knows them, and which of their checks are critical. Names that
-    /// Consul cannot be asked for are left out.
+    /// The nodes of all these services as their leader knows them, and their checks. Names that Consul cannot be asked
+    /// for are left out.
     pub(crate) async fn look_up_all(
         &self,
         names: impl IntoIterator<Item = String>,
-    ) -> Result<(BTreeMap<String, Vec<ServiceRecord>>, Critical)> {
+    ) -> Result<(BTreeMap<String, Vec<ServiceRecord>>, Checks)> {
         let names: Vec<String> = names.into_iter().filter(|name| is_askable(name)).collect();
         let looked_up = names.into_iter().map(|name| self.look_up_fresh(name));
         let mut found = stream::iter(looked_up).buffer_unordered(AT_ONCE);
-        let (mut records, mut critical) = (BTreeMap::new(), Critical::new());
-        while let Some((name, nodes, checks)) = found.try_next().await? {
+        let (mut records, mut checks) = (BTreeMap::new(), Checks::new());
+        while let Some((name, nodes, of_nodes)) = found.try_next().await? {
             records.insert(name, nodes);
-            critical.extend(checks);
+            checks.extend(of_nodes);
         }
-        Ok((records, critical))
+        Ok((records, checks))
     }
 
-    async fn look_up_fresh(&self, name: String) -> Result<(String, Vec<ServiceRecord>, Critical)> {
+    async fn look_up_fresh(&self, name: String) -> Result<(String, Vec<ServiceRecord>, Checks)> {
         let answer = self.client.get(&self.service(&name)).await?;
         let entries: Vec<Entry> = answer.json(&self.client)?;
-        let critical = critical_of(entries.iter().flat_map(|entry| &entry.checks));
+        let checks = entries.iter().flat_map(|entry| &entry.checks);
+        let checks = checks.map(|check| (check.key(), check.is_critical())).collect();
         let records = record::records(&name, entries, &mut BUDGET.clone());
-        Ok((name, records, critical))
+        Ok((name, records, checks))
     }
 }
 
 pub(crate) fn critical_of<'a>(checks: impl Iterator<Item = &'a CheckState>) -> Critical {
     let critical = checks.filter(|check| check.is_critical());
-    critical
-        .map(|check| (check.node.clone(), check.check_id.clone()))
-        .collect()
+    critical.map(CheckState::key).collect()
 }
 
 /// A service's records by the tags of all its nodes together.

@@ -28,6 +28,8 @@ const KEPT: usize = 4;
 const KEPT_FOR: Duration = Duration::from_secs(30);
 /// The longest that Consul holds an answer back.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// A longer timeout is none; so it needs no more than this, which can still be added to any time.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 const TOKEN: &str = "x-consul-token";
 const INDEX: &str = "x-consul-index";
 
@@ -88,7 +90,7 @@ impl Client {
             current: AtomicUsize::new(0),
             token: token.transpose()?,
             datacenter: config.datacenter.clone().filter(|name| !name.is_empty()),
-            timeout: config.request_timeout,
+            timeout: config.request_timeout.min(LONGEST_TIMEOUT),
             wait: config.watch_wait.min(LONGEST_WAIT),
         })
     }
@@ -138,7 +140,8 @@ impl Client {
     }
 
     /// One more attempt than there are agents is made, because a connection that broke while idle is noticed only then;
-    /// every request here may be repeated.
+    /// every request here may be repeated. An agent that fails is left, also where it alone is to be asked: one that
+    /// answers some requests and fails others would be used for ever.
     async fn call(&self, only: Option<usize>, method: &Method, path: &Path, body: Bytes) -> Result<Answer> {
         let deadline = Instant::now() + self.timeout;
         let question = Question {
@@ -154,11 +157,12 @@ impl Client {
             if !may_pass(error.kind()) {
                 return Err(error);
             }
-            if only.is_none() {
+            attempts -= 1;
+            let is_last = attempts == 0 || Instant::now() >= deadline;
+            if only.is_none() || is_last {
                 self.leave(agent);
             }
-            attempts -= 1;
-            if attempts == 0 || Instant::now() >= deadline {
+            if is_last {
                 return Err(error);
             }
         }
@@ -218,6 +222,11 @@ impl Client {
         &self.agents[agent]
     }
 
+    /// How many agents there are.
+    pub(crate) fn agents(&self) -> usize {
+        self.agents.len()
+    }
+
     /// The addresses of all agents, for errors.
     pub(crate) fn addresses(&self) -> String {
         self.agents.join(", ")
@@ -256,6 +265,6 @@ async fn read(agent: usize, address: &str, answer: Response<Incoming>) -> Result
 }
 
 /// Whether another attempt or another agent may do better.
-fn may_pass(kind: ErrorKind) -> bool {
+pub(crate) fn may_pass(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout)
 }

@@ -28,7 +28,7 @@ pub struct ConsulConfig {
     pub connect: bool,
     /// How long connecting to one agent may take. Default: 2 s.
     pub connect_timeout: Duration,
-    /// How long a request may take, all agents together. Default: 5 s.
+    /// How long a request may take, all agents together. At most a day. Default: 5 s.
     pub request_timeout: Duration,
     /// How long Consul may hold back the answer to a watch while nothing changes. A connection that fell silent is given
     /// up after this time, a sixteenth of it, and [`request_timeout`](Self::request_timeout). At most 10 min. Default:

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use micro_core::Error;
+use micro_core::error::first_cause;
 
 /// Where the errors say they come from.
 const ID: &str = "go.micro.registry";
@@ -99,13 +100,13 @@ fn said(body: &[u8]) -> String {
     }
 }
 
-/// The message, with its deepest cause: `client error (Connect): Connection refused`.
+/// The message, with its first cause: `client error (Connect): Connection refused`.
 fn chain(problem: &(dyn std::error::Error + 'static)) -> String {
     let text = problem.to_string();
-    let deepest = std::iter::successors(problem.source(), |cause| cause.source()).last();
-    match deepest.map(ToString::to_string) {
-        Some(deepest) if !text.contains(&deepest) => format!("{text}: {deepest}"),
-        _ => text,
+    let first = first_cause(problem).to_string();
+    match text.contains(&first) {
+        true => text,
+        false => format!("{text}: {first}"),
     }
 }
 

@@ -49,7 +49,8 @@ pub(crate) struct Service {
     pub(crate) service: String,
     #[serde(deserialize_with = "empty_when_null")]
     pub(crate) tags: Vec<String>,
-    pub(crate) port: u16,
+    /// Others may register what is no port.
+    pub(crate) port: i64,
     pub(crate) address: String,
     #[serde(deserialize_with = "empty_when_null")]
     pub(crate) meta: BTreeMap<String, String>,
@@ -69,7 +70,9 @@ pub(crate) struct Proxy {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Entry {
+    #[serde(deserialize_with = "empty_when_null")]
     pub(crate) node: AgentNode,
+    #[serde(deserialize_with = "empty_when_null")]
     pub(crate) service: Service,
     #[serde(deserialize_with = "empty_when_null")]
     pub(crate) checks: Vec<CheckState>,
@@ -93,6 +96,11 @@ pub(crate) struct CheckState {
 }
 
 impl CheckState {
+    /// Agent and id, which no other check has.
+    pub(crate) fn key(&self) -> (String, String) {
+        (self.node.clone(), self.check_id.clone())
+    }
+
     pub(crate) fn is_critical(&self) -> bool {
         self.status == "critical"
     }

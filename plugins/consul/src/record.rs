@@ -72,7 +72,7 @@ pub(crate) fn is_same(wanted: &Registration, known: &Service) -> bool {
     wanted.name == known.service
         && wanted.tags == known.tags
         && wanted.address == known.address
-        && wanted.port == known.port
+        && i64::from(wanted.port) == known.port
         && wanted.meta == known.meta
 }
 
@@ -81,8 +81,13 @@ pub(crate) fn is_same(wanted: &Registration, known: &Service) -> bool {
 pub(crate) fn records(name: &str, entries: Vec<Entry>, budget: &mut usize) -> Vec<ServiceRecord> {
     let mut latest: BTreeMap<(String, String), (u64, ServiceRecord)> = BTreeMap::new();
     for entry in entries.into_iter().filter(|entry| is_wanted(name, entry)) {
-        let index = entry.service.modify_index;
-        let record = record(name, entry, budget);
+        let (index, port) = (entry.service.modify_index, entry.service.port);
+        let Ok(port) = u16::try_from(port) else {
+            let id = &entry.service.id;
+            tracing::debug!("consul: service {name}, id {id}, is left out, since {port} is no port");
+            continue;
+        };
+        let record = record(name, entry, port, budget);
         let key = (record.version.clone(), record.nodes[0].id.clone());
         if latest.get(&key).is_none_or(|(known, _)| *known <= index) {
             latest.insert(key, (index, record));
@@ -98,7 +103,7 @@ fn is_wanted(name: &str, entry: &Entry) -> bool {
     is_of && !entry.checks.iter().any(CheckState::is_critical)
 }
 
-fn record(name: &str, entry: Entry, budget: &mut usize) -> ServiceRecord {
+fn record(name: &str, entry: Entry, port: u16, budget: &mut usize) -> ServiceRecord {
     let service = entry.service;
     let told = tags::decode(&service.tags, budget);
     let host = match service.address.as_str() {
@@ -106,7 +111,7 @@ fn record(name: &str, entry: Entry, budget: &mut usize) -> ServiceRecord {
         address => address,
     };
     let id = told.id.unwrap_or(service.id);
-    let mut node = Node::new(id, join(host, service.port));
+    let mut node = Node::new(id, join(host, port));
     node.metadata = told.metadata;
     let mut record = ServiceRecord::new(name, told.version).with_nodes(vec![node]);
     record.endpoints = told.endpoints;
@@ -236,7 +241,7 @@ mod tests {
         assert_eq!(records[0].nodes[0].id, node.id);
     }
 
-    fn entry(id: &str, service: &str, port: u16, index: u64, status: &str) -> Entry {
+    fn entry(id: &str, service: &str, port: i64, index: u64, status: &str) -> Entry {
         let mut entry = Entry::default();
         entry.node.address = "192.0.2.1".into();
         entry.service = Service {
@@ -255,13 +260,15 @@ mod tests {
     }
 
     #[test]
-    fn critical_nodes_other_cases_and_earlier_registrations_are_left_out() {
+    fn critical_nodes_other_cases_earlier_registrations_and_odd_ports_are_left_out() {
         let entries = vec![
             entry("a", "greeter", 1, 7, "passing"),
             entry("a", "greeter", 2, 9, "passing"),
             entry("b", "greeter", 3, 8, "critical"),
             entry("c", "GREETER", 4, 8, "passing"),
             entry("d", "greeter", 5, 8, "warning"),
+            entry("e", "greeter", 70_000, 8, "passing"),
+            entry("f", "greeter", -1, 8, "passing"),
         ];
         let records = records("greeter", entries, &mut tags::BUDGET.clone());
         let nodes: Vec<_> = records.iter().map(|record| record.nodes[0].clone()).collect();

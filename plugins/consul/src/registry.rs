@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use micro_core::registry::{Node, RegisterOptions, Registry, ServiceRecord, Watcher, service_not_found};
-use micro_core::{ErrorKind, Result};
+use micro_core::{Error, ErrorKind, Result};
 
 use crate::catalog::Catalog;
 use crate::check::Check;
-use crate::client::Client;
+use crate::client::{Client, may_pass};
 use crate::config::ConsulConfig;
 use crate::error;
 use crate::message::{Registration, Service};
@@ -138,14 +138,22 @@ impl Registry for ConsulRegistry {
 }
 
 impl Shared {
-    /// Passes the node's check, and registers the node if the agent does not have it just so.
+    /// Passes the node's check, and registers the node if the agent does not have it just so. Where the agent fails, the
+    /// next one is told, each at most once.
     async fn register(&self, service: &ServiceRecord, node: &Node, options: RegisterOptions) -> Result<()> {
         let check = match self.tcp_check {
             Some(interval) => Some(Check::tcp(&node.address, interval)),
             None => options.ttl.map(Check::ttl),
         };
         let mut wanted = registration(service, node, &node.id, check.clone(), self.connect)?;
-        for _ in 0..ATTEMPTS {
+        let agents = self.client.agents();
+        let mut others = agents - 1;
+        let mut may_move = |error: &Error| {
+            let may = others > 0 && may_pass(error.kind());
+            others = others.saturating_sub(1);
+            may
+        };
+        for _ in 0..ATTEMPTS + agents {
             let place = self.find(&service.name, &node.id).await?;
             if wanted.id != place.id {
                 wanted = registration(service, node, &place.id, check.clone(), self.connect)?;
@@ -153,7 +161,10 @@ impl Shared {
             let is_there = place.known.as_ref().is_some_and(|known| is_same(&wanted, known));
             let has_check = self.checks().get(&place.key()) == Some(&check);
             if !(is_there && has_check) {
-                self.put(place.agent, &wanted).await?;
+                match self.put(place.agent, &wanted).await {
+                    Err(error) if may_move(&error) => continue,
+                    put => put?,
+                }
             }
             if !check.as_ref().is_some_and(Check::is_passed) {
                 return Ok(());
@@ -163,6 +174,7 @@ impl Shared {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     self.checks().remove(&place.key());
                 }
+                Err(error) if may_move(&error) => {}
                 passed => return passed,
             }
         }

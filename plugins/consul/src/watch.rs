@@ -9,7 +9,7 @@ use micro_core::Result;
 use micro_core::registry::{News, ServiceRecord, WatchSource, Watcher};
 use tokio::time::{Instant, sleep_until};
 
-use crate::catalog::{Catalog, Critical, critical_of};
+use crate::catalog::{Catalog, Checks, Critical, critical_of};
 use crate::client::{Answer, Client};
 use crate::error;
 use crate::message::{CheckState, Names};
@@ -39,6 +39,7 @@ pub(crate) async fn watch_all(catalog: Catalog) -> Result<Watcher> {
         services: Poll::new(&catalog.client, catalog.services()),
         checks: Poll::new(&catalog.client, catalog.critical()),
         names: Vec::new(),
+        looked_up: Checks::new(),
         critical: Critical::new(),
         rested: Instant::now(),
         catalog,
@@ -149,7 +150,10 @@ struct All {
     services: Poll,
     checks: Poll,
     names: Vec<String>,
-    /// The checks that were critical when the services were looked up.
+    /// The checks of the services as they were looked up.
+    looked_up: Checks,
+    /// What `checks` answered last. There are more than those of services: of agents that have none, or of what is not
+    /// looked up.
     critical: Critical,
     /// When all may be looked up again.
     rested: Instant,
@@ -160,7 +164,8 @@ impl WatchSource for All {
     async fn begin(&mut self) -> Result<Vec<ServiceRecord>> {
         let answer = self.services.begin().await?;
         self.take_names(&answer)?;
-        self.checks.begin().await?;
+        let answer = self.checks.begin().await?;
+        self.take_critical(&answer)?;
         self.look_up().await
     }
 
@@ -172,8 +177,8 @@ impl WatchSource for All {
                     true
                 }
                 answer = self.checks.next() => {
-                    let checks: Vec<CheckState> = answer?.json(&self.catalog.client)?;
-                    critical_of(checks.iter()) != self.critical
+                    let before = self.take_critical(&answer?)?;
+                    is_news(&self.looked_up, &before, &self.critical)
                 }
             };
             if is_news {
@@ -191,18 +196,54 @@ impl All {
         Ok(())
     }
 
+    /// Returns what was critical before.
+    fn take_critical(&mut self, answer: &Answer) -> Result<Critical> {
+        let checks: Vec<CheckState> = answer.json(&self.catalog.client)?;
+        let critical = critical_of(checks.iter());
+        Ok(std::mem::replace(&mut self.critical, critical))
+    }
+
     async fn look_up(&mut self) -> Result<Vec<ServiceRecord>> {
         let began = Instant::now();
-        let (found, critical) = self.catalog.look_up_all(self.names.iter().cloned()).await?;
-        self.critical = critical;
+        let (found, checks) = self.catalog.look_up_all(self.names.iter().cloned()).await?;
+        self.looked_up = checks;
         self.rested = Instant::now() + (began.elapsed() * REST).clamp(PAUSE, LONGEST_PAUSE);
         Ok(found.into_values().flatten().collect())
     }
 }
 
+/// Whether other nodes may be alive than when they were looked up: a check of theirs is another now, or one that nobody
+/// knew is critical.
+fn is_news(looked_up: &Checks, before: &Critical, now: &Critical) -> bool {
+    let is_other = looked_up
+        .iter()
+        .any(|(check, was_critical)| *was_critical != now.contains(check));
+    is_other || now.difference(before).any(|check| !looked_up.contains_key(check))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_checks_of_what_is_looked_up_and_unknown_ones_are_news() {
+        let check = |id: &str| ("agent".to_owned(), id.to_owned());
+        let critical = |ids: &[&str]| -> Critical { ids.iter().map(|id| check(id)).collect() };
+        let looked_up = Checks::from([(check("alive"), false), (check("dead"), true)]);
+        let rows = [
+            (&["dead", "foreign"][..], &["dead", "foreign"][..], false),
+            (&["dead", "foreign"], &["dead"], false),
+            (&["dead"], &["dead", "foreign"], true),
+            (&["dead", "foreign"], &["dead", "alive", "foreign"], true),
+            // It was so for a moment only, just when it was looked up.
+            (&["foreign"], &["foreign"], true),
+            (&["dead", "alive"], &["dead", "alive"], true),
+        ];
+        for (before, now, expected) in rows {
+            let told = is_news(&looked_up, &critical(before), &critical(now));
+            assert_eq!(told, expected, "{before:?} {now:?}");
+        }
+    }
 
     #[test]
     fn pauses_grow_to_a_bound() {

@@ -26,6 +26,8 @@ use crate::record::end_of;
 
 /// How many bytes one answer may have, such as the listing of all services.
 const LARGEST_ANSWER: usize = 256 * 1024 * 1024;
+/// A longer timeout is none; so it needs no more than this, which can still be added to any time.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// etcd hangs up on who pings more often than every 5 s.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PONG_WITHIN: Duration = Duration::from_secs(5);
@@ -83,7 +85,7 @@ impl Client {
                 password: config.password.clone(),
             }),
             token: Mutex::new(Token::Unknown),
-            timeout: config.request_timeout,
+            timeout: config.request_timeout.min(LONGEST_TIMEOUT),
         })
     }
 

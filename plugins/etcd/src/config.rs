@@ -25,7 +25,7 @@ pub struct EtcdConfig {
     pub tls: Option<EtcdTls>,
     /// How long connecting to one endpoint may take. Default: 2 s.
     pub connect_timeout: Duration,
-    /// How long one request may take, all endpoints together. Default: 5 s, as Go Micro.
+    /// How long one request may take, all endpoints together. At most a day. Default: 5 s, as Go Micro.
     pub request_timeout: Duration,
 }
 

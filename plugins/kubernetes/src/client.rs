@@ -41,6 +41,9 @@ const WATCHES_WINDOW: u32 = 64 * 1024 * 1024;
 /// An API server allows 100 requests at once on a connection; one more would wait for another's end.
 const WATCHES_PER_CONNECTION: usize = 64;
 
+/// A longer timeout is none; so it needs no more than this, which can still be added to any time.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
 type Http = legacy::Client<Connector, Full<Bytes>>;
 
 /// Speaks with one API server, over HTTP/2 where it is encrypted.
@@ -91,7 +94,7 @@ impl Client {
             calls: Mutex::new(for_calls(&connector)),
             connector,
             credentials,
-            timeout: config.request_timeout,
+            timeout: config.request_timeout.min(LONGEST_TIMEOUT),
             watches: Mutex::default(),
         })
     }

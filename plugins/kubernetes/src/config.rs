@@ -40,7 +40,7 @@ pub struct KubernetesConfig {
     pub endpoint_slices: Option<EndpointSlices>,
     /// How long connecting may take. Default: 2 s.
     pub connect_timeout: Duration,
-    /// How long a request may take, connecting included. Default: 5 s.
+    /// How long a request may take, connecting included. At most a day. Default: 5 s.
     pub request_timeout: Duration,
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use micro_core::Error;
+use micro_core::error::first_cause;
 
 /// Where the errors say they come from.
 const ID: &str = "go.micro.registry";
@@ -34,7 +35,7 @@ pub(crate) fn away(address: &str, problem: &(dyn std::error::Error + 'static)) -
         ID,
         format!(
             "kubernetes at {address}: {}; is it reachable, and are its certificate and the authority as configured?",
-            deepest(problem)
+            first_cause(problem)
         ),
     )
 }
@@ -85,15 +86,6 @@ pub(crate) fn refused(address: &str, code: u16, message: &str, grant: &str) -> E
         504 => Error::timeout(ID, told("is it overloaded?")),
         _ => Error::unavailable(ID, told(&format!("it answered with status {code}"))),
     }
-}
-
-/// The first cause that says what happened: `Connection refused (os error 111)`.
-fn deepest(problem: &(dyn std::error::Error + 'static)) -> String {
-    let mut deepest = problem;
-    while let Some(next) = deepest.source() {
-        deepest = next;
-    }
-    deepest.to_string()
 }
 
 #[cfg(test)]

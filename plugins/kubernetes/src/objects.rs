@@ -78,7 +78,7 @@ pub(crate) struct Target {
 pub(crate) struct Port {
     pub(crate) name: Option<String>,
     pub(crate) protocol: Option<String>,
-    pub(crate) port: Option<u16>,
+    pub(crate) port: Option<i64>,
 }
 
 /// An object that can be listed and watched.

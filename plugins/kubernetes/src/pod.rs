@@ -33,6 +33,9 @@ struct State {
     known: Option<Metadata>,
     /// What was registered from here, by service.
     own: BTreeMap<String, BTreeSet<NodeKey>>,
+    /// The services that were cleared of what nobody here registered. Later such nodes are those of a neighbour, such as
+    /// another container of the pod.
+    cleared: BTreeSet<String>,
 }
 
 impl OwnPod {
@@ -57,7 +60,9 @@ impl OwnPod {
             return Ok(());
         }
         self.own(service, BTreeSet::insert);
-        self.change(service, &keys, |told| {
+        let registered = self.change(service, &keys, |told| {
+            // Before the name is looked at: what lapsed keeps no name from others.
+            told.sweep(now());
             if let Some(other) = told.service().filter(|name| *name != service.name) {
                 return Err(error::taken(format!(
                     "service {other} is registered from this pod, whose name differs in characters only that labels \
@@ -65,12 +70,17 @@ impl OwnPod {
                 )));
             }
             let ttl = options.ttl.filter(|_| self.expire);
-            let own = self.state().own.get(&service.name).cloned().unwrap_or_default();
-            told.sweep(now(), &own);
+            let state = self.state();
+            if !state.cleared.contains(&service.name) {
+                let nothing = BTreeSet::new();
+                told.clear(state.own.get(&service.name).unwrap_or(&nothing));
+            }
             told.put(service, ttl.map(since_1970));
             Ok(())
-        })
-        .await
+        });
+        registered.await?;
+        self.state().cleared.insert(service.name.clone());
+        Ok(())
     }
 
     pub(crate) async fn deregister(&self, service: &ServiceRecord) -> Result<()> {

@@ -179,12 +179,16 @@ impl Told {
         self.keep(|version, id, _| version != service.version || !is_meant(id));
     }
 
-    /// Leaves out what lapsed, and what does not lapse by itself and was not registered from here: it is what a
-    /// process left that was in the pod before, or another version of Go Micro's plain record.
-    pub(crate) fn sweep(&mut self, now: u64, own: &BTreeSet<NodeKey>) {
-        self.keep(|version, id, expires| match expires {
-            Some(when) => now < when,
-            None => own.contains(&(version.to_owned(), id.to_owned())),
+    /// Leaves out what lapsed.
+    pub(crate) fn sweep(&mut self, now: u64) {
+        self.keep(|_, _, expires| expires.is_none_or(|when| now < when));
+    }
+
+    /// Leaves out what does not lapse by itself and was not registered from here: it is what a process left that was in
+    /// the pod before. A neighbour's is among it, since nothing tells whose a node is; the neighbour registers it again.
+    pub(crate) fn clear(&mut self, own: &BTreeSet<NodeKey>) {
+        self.keep(|version, id, expires| {
+            expires.is_some() || own.contains(&(version.to_owned(), id.to_owned()))
         });
     }
 
@@ -425,7 +429,9 @@ mod tests {
         told.put(&greeter("1", &["forgotten", "own"]), None);
         told.put(&greeter("1", &["lapsed"]), Some(100));
         told.put(&greeter("1", &["neighbour"]), Some(101));
-        told.sweep(100, &[("1".to_owned(), "own".to_owned())].into());
+        told.sweep(100);
+        assert_eq!(told.records, [greeter("1", &["forgotten", "own", "neighbour"])]);
+        told.clear(&[("1".to_owned(), "own".to_owned())].into());
         assert_eq!(told.records, [greeter("1", &["own", "neighbour"])]);
         assert_eq!(told.expires.len(), 1);
     }

@@ -51,6 +51,10 @@ fn node(service: &str, endpoint: &Endpoint, port: &Port) -> Option<Node> {
     // Of an endpoint's addresses only the first means anything.
     let address = endpoint.addresses.as_ref()?.first()?;
     let number = port.port?;
+    let Ok(number @ 1..) = u16::try_from(number) else {
+        tracing::debug!("kubernetes: an endpoint of {service} is left out, since {number} is no port");
+        return None;
+    };
     let address = match address.contains(':') {
         true => format!("[{address}]:{number}"),
         false => format!("{address}:{number}"),
@@ -83,7 +87,7 @@ mod tests {
                 {"addresses":["10.0.0.3"],"conditions":{"ready":true,"terminating":true}},
                 {"addresses":["fd00::1"]},
                 {"addresses":[]}],
-               "ports":[{"name":"rpc","port":9000,"protocol":"TCP"},{"name":"dns","port":53,"protocol":"UDP"},{"name":"web","port":80},{"port":null}]}"#,
+               "ports":[{"name":"odd","port":70000},{"name":"none","port":0},{"name":"rpc","port":9000,"protocol":"TCP"},{"name":"dns","port":53,"protocol":"UDP"},{"name":"web","port":80},{"port":null}]}"#,
         )
         .unwrap();
         let of = |port: Option<&str>| {

@@ -33,9 +33,12 @@ pub(crate) struct Opener {
     config: ZookeeperConfig,
 }
 
-/// A session. Its task ends, after closing it, when this is dropped.
+/// A session, and the owner of its task. Dropping it tells the task to close the session, so that what it holds is gone
+/// from the servers at once; the task ends by itself within two seconds then, whatever the server does.
 pub(crate) struct Client {
     requests: mpsc::Sender<Asked>,
+    /// What the task sees closed when this is dropped.
+    _owned: oneshot::Receiver<()>,
     pub(crate) inboxes: Arc<Inboxes>,
     session: watch::Receiver<i64>,
     servers: Arc<str>,
@@ -74,10 +77,11 @@ impl Opener {
                 .map(|user| authentication(user, &config.password)),
             limit: config.max_message,
         };
-        // It ends when the sender of requests is dropped, and needs a moment then to take leave of the server.
-        tokio::spawn(task.run());
+        let (owner, owned) = oneshot::channel();
+        tokio::spawn(task.run_for(owner));
         Client {
             requests,
+            _owned: owned,
             inboxes,
             session,
             servers: self.addresses().into(),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -22,6 +22,8 @@ const MOST_IN_FLIGHT: usize = 1024;
 const MUCH_TO_SEND: usize = 256 * 1024;
 /// How much is read at once.
 const READ: usize = 16 * 1024;
+/// How many bytes of an answer that is too large are received, to be thrown away, before the connection is given up.
+const LARGEST_SKIPPED: usize = 256 * 1024 * 1024;
 /// How long a server may take to take leave.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -53,6 +55,7 @@ impl Connection {
             to_send: BytesMut::new(),
             in_flight: VecDeque::new(),
             xid: 0,
+            to_skip: 0,
         };
         if let Some(authentication) = authentication {
             dialogue.write(AUTH, OP_AUTH, authentication);
@@ -166,6 +169,8 @@ struct Dialogue {
     to_send: BytesMut,
     in_flight: VecDeque<InFlight>,
     xid: i32,
+    /// How many bytes are still to come of an answer that is too large.
+    to_skip: usize,
 }
 
 struct InFlight {
@@ -209,22 +214,52 @@ impl Dialogue {
     /// Takes all whole messages that were received.
     fn take(&mut self, inboxes: &Inboxes) -> Result<(), Trouble> {
         loop {
+            self.skip();
             match take_frame(&mut self.received, self.limit) {
                 Ok(None) => return Ok(()),
                 Ok(Some(frame)) => self.hear(&frame, inboxes)?,
                 Err(BadFrame::Negative) => return Err(self.unexpected("a message has a negative length")),
                 Err(BadFrame::TooLarge(size)) => {
-                    let limit = self.limit;
-                    if let Some(first) = self.in_flight.pop_front() {
-                        first.tell(Err(Trouble::TooLarge { size, limit }));
+                    if !self.begin_skip(size)? {
+                        return Ok(());
                     }
-                    return Err(Trouble::Lost {
-                        server: self.server.clone(),
-                        why: format!("a message of {size} bytes is larger than {limit}").into(),
-                    });
                 }
             }
         }
+    }
+
+    /// Tells whom an answer is for that it is too large, which is nobody else's trouble. Returns whether enough was
+    /// received to know who that is.
+    fn begin_skip(&mut self, size: usize) -> Result<bool, Trouble> {
+        let limit = self.limit;
+        if size > LARGEST_SKIPPED {
+            if let Some(first) = self.in_flight.pop_front() {
+                first.tell(Err(Trouble::TooLarge { size, limit }));
+            }
+            return Err(Trouble::Lost {
+                server: self.server.clone(),
+                why: format!("a message of {size} bytes is larger than {limit}").into(),
+            });
+        }
+        let Some(xid) = self.received.get(4..).and_then(|rest| rest.first_chunk::<4>()) else {
+            return Ok(false);
+        };
+        let xid = i32::from_be_bytes(*xid);
+        let is_next = self.in_flight.front().is_some_and(|first| first.xid == xid);
+        let Some(first) = is_next.then(|| self.in_flight.pop_front()).flatten() else {
+            return Err(self.unexpected("a message that is too large belongs to no request"));
+        };
+        first.tell(Err(Trouble::TooLarge { size, limit }));
+        self.received.advance(4);
+        self.to_skip = size;
+        Ok(true)
+    }
+
+    /// Throws away what is to be skipped of what was received.
+    fn skip(&mut self) {
+        let skipped = self.to_skip.min(self.received.len());
+        self.received.advance(skipped);
+        self.to_skip -= skipped;
     }
 
     fn hear(&mut self, frame: &Bytes, inboxes: &Inboxes) -> Result<(), Trouble> {
@@ -313,6 +348,7 @@ mod tests {
             to_send: BytesMut::new(),
             in_flight: VecDeque::new(),
             xid: 0,
+            to_skip: 0,
         }
     }
 
@@ -339,6 +375,51 @@ mod tests {
         dialogue.take(&Inboxes::default()).unwrap();
         assert_eq!(first.try_recv().unwrap(), Ok("!".into()));
         assert!(second.try_recv().unwrap().unwrap_err().is(Code::NO_NODE));
+    }
+
+    #[test]
+    fn an_answer_that_is_too_large_is_the_trouble_of_who_asked_alone() {
+        let mut dialogue = dialogue(b"");
+        let mut asked = [
+            ask(&mut dialogue, exists("/a")),
+            ask(&mut dialogue, exists("/b")),
+            ask(&mut dialogue, exists("/c")),
+        ];
+        let answer = |xid: i32, rest: usize| {
+            let mut frame = BytesMut::new();
+            frame.put_i32(i32::try_from(16 + rest).unwrap());
+            frame.put_i32(xid);
+            frame.put_bytes(0, 12 + rest);
+            frame
+        };
+        let answers = [answer(1, 1), answer(2, 1000), answer(3, 1)].concat();
+        for byte in answers {
+            dialogue.received.put_u8(byte);
+            dialogue.take(&Inboxes::default()).unwrap();
+            assert!(
+                dialogue.received.len() <= 64,
+                "nothing is kept of what is too large"
+            );
+        }
+        assert_eq!(asked[0].try_recv().unwrap(), Ok("\0".into()));
+        let trouble = asked[1].try_recv().unwrap().unwrap_err();
+        assert_eq!(
+            trouble,
+            Trouble::TooLarge {
+                size: 1016,
+                limit: 64
+            }
+        );
+        assert_eq!(asked[2].try_recv().unwrap(), Ok("\0".into()));
+    }
+
+    #[test]
+    fn what_is_too_large_and_no_answer_ends_the_connection() {
+        for frame in [&b"\0\0\x01\0\0\0\0\x07"[..], b"\x7f\xff\xff\xff"] {
+            let mut dialogue = dialogue(frame);
+            let _asked = ask(&mut dialogue, exists("/a"));
+            assert!(dialogue.take(&Inboxes::default()).is_err());
+        }
     }
 
     #[test]

@@ -22,13 +22,18 @@ pub(crate) enum Trouble {
     Away { why: Arc<str> },
     /// The answer did not come in time.
     Late { servers: Arc<str>, timeout: Duration },
-    /// The request is larger than a server takes.
+    /// The request is larger than a server takes, or the answer larger than is taken here.
     TooLarge { size: usize, limit: usize },
     /// The server does not speak as a ZooKeeper does.
     Unexpected { server: Arc<str>, what: &'static str },
 }
 
 impl Trouble {
+    /// Whether the same request may do better later.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Lost { .. } | Self::Away { .. } | Self::Late { .. })
+    }
+
     /// Whether the server answered with that code.
     pub(crate) fn is(&self, code: Code) -> bool {
         matches!(self, Self::Refused { code: refused, .. } if *refused == code)

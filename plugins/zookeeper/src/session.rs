@@ -1,11 +1,13 @@
 //! The task of a session: it connects, serves, and connects again.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
-use tokio::time::Instant;
+use micro_core::registry::retry_pause;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, timeout};
 
 use crate::connection::{Connection, End};
 use crate::dial::Dialler;
@@ -13,9 +15,12 @@ use crate::error::Trouble;
 use crate::inbox::Inboxes;
 use crate::intake::Intake;
 
-/// The shortest pause between two attempts to connect; it doubles up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Who asks ends a pause between two attempts to connect, though not before this.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// A connection that lasted this long was a success.
+const LASTING: Duration = Duration::from_secs(5);
+/// How long it may go on without its owner: to close the session, for which a server has a second.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) struct Session {
     pub(crate) dialler: Dialler,
@@ -29,8 +34,20 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// Runs as long as the owner holds the other end, and then for a moment, in which it closes the session. Where the
+    /// owner aborted it instead, what the session holds would stay at the servers until they miss it.
+    pub(crate) async fn run_for(self, mut owner: oneshot::Sender<()>) {
+        let mut running = pin!(self.run());
+        tokio::select! {
+            () = &mut running => return,
+            () = owner.closed() => {}
+        }
+        // What is late is dropped, and its connection with it.
+        let _ = timeout(LEAVE_WITHIN, running).await;
+    }
+
     /// Runs until nobody is left who could ask, and closes the session then.
-    pub(crate) async fn run(mut self) {
+    async fn run(mut self) {
         let mut failures = 0;
         loop {
             let dialled = tokio::select! {
@@ -61,7 +78,7 @@ impl Session {
                 }
             };
             // What ends again and again right after it began must not spin.
-            let lasted = begun.elapsed() > LONGEST_PAUSE;
+            let lasted = begun.elapsed() > LASTING;
             failures = if lasted { 0 } else { failures + 1 };
             if failures > 0 && !self.rest(failures, &trouble).await {
                 return;
@@ -71,27 +88,7 @@ impl Session {
 
     async fn rest(&mut self, failures: u32, trouble: &Trouble) -> bool {
         tracing::debug!("zookeeper: attempt {failures} to keep a connection failed: {trouble:?}");
-        let pause = pause(failures);
-        self.intake.rest(pause.min(FIRST_PAUSE), pause).await
-    }
-}
-
-/// Doubles with each failure; random, so that not all clients of an ensemble come back at once.
-fn pause(failures: u32) -> Duration {
-    let whole = FIRST_PAUSE * 2_u32.pow((failures - 1).min(6));
-    whole.min(LONGEST_PAUSE).mul_f64(0.5 + fastrand::f64() / 2.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_bound() {
-        for failures in 1..100 {
-            let pause = pause(failures);
-            assert!(pause >= FIRST_PAUSE / 2 && pause <= LONGEST_PAUSE);
-        }
-        assert!(pause(50) >= LONGEST_PAUSE / 2);
+        let pause = retry_pause(failures);
+        self.intake.rest(pause.min(SHORTEST_PAUSE), pause).await
     }
 }

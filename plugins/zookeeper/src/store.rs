@@ -77,7 +77,8 @@ impl Store {
     }
 
     /// Writes into a new session what lives on, so that an outage that was too long for the old one costs nobody more.
-    pub(crate) async fn restore(&self, path: &str, value: &[u8]) {
+    /// Returns whether that is settled; if not, the connection broke or the server was late, and it is to be tried again.
+    pub(crate) async fn restore(&self, path: &str, value: &[u8]) -> bool {
         let ephemeral = || create(path, value, &self.acl, Life::Ephemeral);
         let mut restored = self.client.ask(ephemeral()).await;
         if matches!(&restored, Err(trouble) if trouble.is(Code::NO_NODE)) {
@@ -86,11 +87,18 @@ impl Store {
                 Err(trouble) => Err(trouble),
             };
         }
-        match restored {
-            Ok(_) => self.held.restored(path),
-            // Somebody was faster, or the next registration does it.
-            Err(trouble) => tracing::debug!("zookeeper: the node {path} is not restored: {trouble:?}"),
+        let Err(trouble) = restored else {
+            self.held.restored(path);
+            return true;
+        };
+        tracing::debug!("zookeeper: the node {path} is not restored: {trouble:?}");
+        if trouble.may_pass() {
+            // It may have been written all the same.
+            self.held.restored(path);
+            return false;
         }
+        // Somebody was faster, or the next registration does it.
+        true
     }
 
     /// Puts the record. Returns whether it is there; otherwise somebody else was faster.

@@ -4,19 +4,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use micro_consul::{ConsulConfig, ConsulRegistry};
-use micro_core::registry::{Change, Node, RegisterOptions, Registry, ServiceRecord, Watcher};
+use micro_core::registry::RegisterOptions;
+pub(crate) use micro_testkit::registry::by_hand::{LONG, PATIENCE, greeter, ids, next, register, until};
 use servers::{Kind, Server};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Long enough for the busiest machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// Longer than any test.
-pub(crate) const LONG: RegisterOptions = RegisterOptions {
-    ttl: Some(Duration::from_secs(600)),
-};
 /// The shortest that is tried.
 pub(crate) const SHORT: RegisterOptions = RegisterOptions {
     ttl: Some(Duration::from_secs(1)),
@@ -106,50 +101,4 @@ pub(crate) async fn connect(config: ConsulConfig) -> ConsulRegistry {
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }
-}
-
-pub(crate) fn greeter(node: &str) -> ServiceRecord {
-    ServiceRecord::new("greeter", "1").with_nodes(vec![Node::new(node, "127.0.0.1:9101")])
-}
-
-/// Registers as core's loop does: until it works.
-pub(crate) async fn register(registry: &ConsulRegistry, record: &ServiceRecord) {
-    let until = Instant::now() + PATIENCE;
-    while let Err(error) = registry.register(record, LONG).await {
-        assert!(Instant::now() < until, "{error}");
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// The ids that a look-up gives, sorted.
-pub(crate) fn ids(records: &[ServiceRecord]) -> Vec<&str> {
-    let nodes = records.iter().flat_map(|record| &record.nodes);
-    let mut ids: Vec<&str> = nodes.map(|node| node.id.as_str()).collect();
-    ids.sort_unstable();
-    ids
-}
-
-/// Looks up until just these nodes are found.
-pub(crate) async fn until(registry: &ConsulRegistry, name: &str, wanted: &[&str]) {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let found = registry.get_service(name).await.unwrap_or_default();
-        if ids(&found) == wanted {
-            return;
-        }
-        assert!(Instant::now() < until, "{name} has {found:?} and not {wanted:?}");
-        sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// The next change, whatever trouble is told before it.
-pub(crate) async fn next(watcher: &mut Watcher) -> Change {
-    let next = async {
-        loop {
-            if let Ok(change) = watcher.next().await {
-                return change;
-            }
-        }
-    };
-    timeout(PATIENCE, next).await.expect("a change")
 }

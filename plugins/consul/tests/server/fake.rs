@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::recorder::is_whole;
+
 /// What to answer to the request of this number and first line: status and index, and the body. None: nothing, ever.
 pub(crate) type Answers = fn(usize, &str) -> Option<(String, String)>;
 
@@ -52,7 +54,7 @@ pub(crate) fn answer(index: u64, body: &str) -> Option<(String, String)> {
 async fn serve(mut stream: TcpStream, answers: Answers, asked: Arc<AtomicUsize>) {
     let mut request = Vec::new();
     while stream.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
-        if !request.ends_with(b"\r\n\r\n") {
+        if !is_whole(&request) {
             continue;
         }
         let text = String::from_utf8(std::mem::take(&mut request)).unwrap();

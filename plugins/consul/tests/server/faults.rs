@@ -7,7 +7,7 @@ use micro_core::ErrorKind;
 use micro_core::registry::{Action, Registry};
 use tokio::time::timeout;
 
-use crate::consul::{PATIENCE, config, next};
+use crate::consul::{LONG, PATIENCE, config, greeter, ids, next};
 use crate::fake::{Fake, answer};
 
 const ONE: &str = r#"[{"Node":{"Node":"n","Address":"192.0.2.1"},"Service":{"ID":"one","Service":"greeter","Port":1,"Tags":null},"Checks":null}]"#;
@@ -105,4 +105,92 @@ async fn a_silent_agent_is_not_waited_for_longer_than_the_timeout() {
     config.request_timeout = Duration::from_millis(300);
     let connecting = timeout(PATIENCE, ConsulRegistry::connect(config)).await.unwrap();
     assert_eq!(connecting.unwrap_err().kind(), ErrorKind::Timeout);
+}
+
+#[tokio::test]
+async fn entries_that_others_registered_in_odd_shapes_hide_nothing() {
+    const ODD: &str = r#"[
+        {"Node":{"Address":"192.0.2.1"},"Service":{"ID":"large","Service":"greeter","Port":70000}},
+        {"Node":{"Address":"192.0.2.1"},"Service":{"ID":"negative","Service":"greeter","Port":-1,"Tags":null,"Meta":null}},
+        {"Node":null,"Service":null,"Checks":null},
+        {"Service":{"ID":"two","Service":"greeter","Address":"192.0.2.2","Port":2,"Proxy":null}}]"#;
+    let fake = Fake::start(|_, line| match line {
+        line if line.contains("index=") => None,
+        line if line.contains("/consul?") => answer(1, "[]"),
+        line if line.contains("/services") => answer(1, r#"{"greeter":null}"#),
+        line if line.contains("/critical") => answer(1, r#"[{"ServiceName":"greeter","Status":"critical"}]"#),
+        _ => answer(1, ODD),
+    })
+    .await;
+    let registry = ConsulRegistry::connect(config(fake.address)).await.unwrap();
+    for found in [
+        registry.get_service("greeter").await.unwrap(),
+        registry.list_services().await.unwrap(),
+    ] {
+        assert_eq!(ids(&found), ["two"]);
+    }
+    drop(registry.watch(None).await.unwrap());
+}
+
+#[tokio::test]
+async fn critical_checks_that_concern_no_service_make_nobody_look_up() {
+    // Each wait for checks ends with another index, as another dead agent's check makes it.
+    let fake = Fake::start(|number, line| match line {
+        line if line.contains("/critical") => answer(
+            number as u64 + 1,
+            r#"[{"Node":"dead","CheckID":"serfHealth","Status":"critical"}]"#,
+        ),
+        line if line.contains("index=") => None,
+        line if line.contains("/services") => answer(1, r#"{"greeter":[]}"#),
+        line if line.contains("/greeter") && number > 10 => Some(("500 Oh".to_owned(), "again".to_owned())),
+        line if line.contains("/greeter") => answer(1, ONE),
+        _ => answer(1, "[]"),
+    })
+    .await;
+    let registry = ConsulRegistry::connect(config(fake.address)).await.unwrap();
+    let mut watcher = registry.watch(None).await.unwrap();
+    let told = timeout(Duration::from_secs(1), watcher.next()).await;
+    assert!(told.is_err(), "it looked up again: {told:?}");
+    assert!(fake.asked() > 12, "{}", fake.asked());
+}
+
+#[tokio::test]
+async fn an_agent_that_answers_but_takes_nothing_is_left_for_the_next() {
+    fn takes_nothing(_: usize, line: &str) -> Option<(String, String)> {
+        match line {
+            line if line.starts_with("PUT") => Some(("500 Oh".to_owned(), "no".to_owned())),
+            line if line.contains("/agent/") => Some(("404 Not".to_owned(), "unknown".to_owned())),
+            _ => answer(1, "[]"),
+        }
+    }
+    fn takes_all(_: usize, line: &str) -> Option<(String, String)> {
+        match line {
+            line if line.starts_with("GET /v1/agent/") => Some(("404 Not".to_owned(), "unknown".to_owned())),
+            _ => answer(1, "[]"),
+        }
+    }
+    let (bad, good) = (Fake::start(takes_nothing).await, Fake::start(takes_all).await);
+    let mut both = config(bad.address);
+    both.agents.push(good.address.to_string());
+    let registry = ConsulRegistry::connect(both).await.unwrap();
+    registry.register(&greeter("a"), LONG).await.unwrap();
+    let asked = bad.asked();
+    registry.register(&greeter("a"), LONG).await.unwrap();
+    assert_eq!(bad.asked(), asked, "it was left");
+    // Where all fail, the last error is told.
+    let registry = ConsulRegistry::connect(config(bad.address)).await.unwrap();
+    let error = registry.register(&greeter("a"), LONG).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_timeout_that_never_ends_is_none() {
+    let fake = Fake::start(|_, _| answer(1, ONE)).await;
+    let mut config = config(fake.address);
+    config.request_timeout = Duration::MAX;
+    config.connect_timeout = Duration::MAX;
+    config.watch_wait = Duration::MAX;
+    let registry = ConsulRegistry::connect(config).await.unwrap();
+    let mut watcher = registry.watch(Some("greeter")).await.unwrap();
+    assert!(timeout(Duration::from_millis(200), watcher.next()).await.is_err());
 }

@@ -72,7 +72,7 @@ async fn carry(listener: TcpListener, to: SocketAddr, said: Arc<Mutex<Vec<String
 }
 
 /// Whether a request has come with its whole body. A client sends one at a time.
-fn is_whole(request: &[u8]) -> bool {
+pub(crate) fn is_whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
         return false;

@@ -4,17 +4,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use micro_core::registry::{Change, Node, RegisterOptions, Registry, ServiceRecord, Watcher};
 use micro_etcd::{EtcdConfig, EtcdRegistry};
+pub(crate) use micro_testkit::registry::by_hand::{LONG, PATIENCE, greeter, ids, next, register};
 use servers::{Kind, Server};
-use tokio::time::{Instant, sleep, timeout};
-
-/// Long enough for the busiest machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// Longer than any test.
-pub(crate) const LONG: RegisterOptions = RegisterOptions {
-    ttl: Some(Duration::from_secs(600)),
-};
+use tokio::time::{Instant, sleep};
 
 pub(crate) struct Etcd {
     pub(crate) server: Server,
@@ -104,40 +97,4 @@ pub(crate) async fn connect(config: EtcdConfig) -> EtcdRegistry {
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }
-}
-
-pub(crate) fn greeter(node: &str) -> ServiceRecord {
-    ServiceRecord::new("greeter", "1").with_nodes(vec![Node::new(node, "127.0.0.1:9101")])
-}
-
-/// Registers as core's loop does: until it works.
-pub(crate) async fn register(registry: &EtcdRegistry, record: &ServiceRecord) {
-    let until = Instant::now() + PATIENCE;
-    while let Err(error) = registry.register(record, LONG).await {
-        assert!(Instant::now() < until, "{error}");
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// The ids that a look-up gives, sorted.
-pub(crate) fn ids(records: &[ServiceRecord]) -> Vec<&str> {
-    let mut ids: Vec<&str> = records
-        .iter()
-        .flat_map(|record| &record.nodes)
-        .map(|node| node.id.as_str())
-        .collect();
-    ids.sort_unstable();
-    ids
-}
-
-/// The next change, whatever trouble is told before it.
-pub(crate) async fn next(watcher: &mut Watcher) -> Change {
-    let next = async {
-        loop {
-            if let Ok(change) = watcher.next().await {
-                return change;
-            }
-        }
-    };
-    timeout(PATIENCE, next).await.expect("a change")
 }

@@ -9,7 +9,7 @@ use micro_kubernetes::{KubernetesConfig, KubernetesRegistry};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::told::{LONG, PATIENCE, next, record};
 
@@ -31,6 +31,8 @@ enum Answer {
 enum Then {
     Silence,
     End,
+    /// The end, after more than the second that a watch is expected to last.
+    LaterEnd,
 }
 
 impl Tricks {
@@ -97,7 +99,10 @@ impl Answer {
         let _ = stream.write_all(text.as_bytes()).await;
         match self {
             Self::Events(_, Then::Silence) => true,
-            Self::Events(_, Then::End) => {
+            Self::Events(_, then) => {
+                if *then == Then::LaterEnd {
+                    sleep(Duration::from_millis(1_200)).await;
+                }
                 let _ = stream.write_all(b"0\r\n\r\n").await;
                 false
             }
@@ -195,7 +200,7 @@ async fn a_watch_that_the_server_ends_goes_on_from_its_last_version() {
     let tricks = Tricks::play(vec![
         list(&[], 1),
         list(&[pod("a", 6)], 7),
-        Answer::Events(vec![bookmark], Then::End),
+        Answer::Events(vec![bookmark], Then::LaterEnd),
         silence(&[event("DELETED", &pod("a", 50))]),
     ])
     .await;
@@ -213,6 +218,38 @@ async fn a_watch_that_the_server_ends_goes_on_from_its_last_version() {
             assert!(watch.contains(part), "{part}: {watch}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_that_ends_each_watch_after_a_bookmark_is_not_asked_without_pause() {
+    let mut answers = vec![list(&[], 1)];
+    for version in 7..100 {
+        let object = format!(r#"{{"kind":"Pod","metadata":{{"resourceVersion":"{version}"}}}}"#);
+        answers.push(list(&[pod("a", 6)], version));
+        answers.push(Answer::Events(vec![event("BOOKMARK", &object)], Then::End));
+    }
+    let tricks = Tricks::play(answers).await;
+    let registry = tricks.connect().await.unwrap();
+    let mut watcher = registry.watch(Some("greeter")).await.unwrap();
+    let told = timeout(Duration::from_secs(1), async {
+        while watcher.next().await.is_err() {}
+    })
+    .await;
+    assert!(told.is_err(), "there is nothing to tell");
+    let asked = tricks.asked().len();
+    assert!((4..=20).contains(&asked), "{asked} requests in a second");
+}
+
+#[tokio::test]
+async fn a_timeout_that_never_ends_is_none() {
+    let tricks = Tricks::play(vec![list(&[], 1), list(&[pod("a", 6)], 7), silence(&[])]).await;
+    let config = KubernetesConfig {
+        request_timeout: Duration::MAX,
+        connect_timeout: Duration::MAX,
+        ..KubernetesConfig::new(&tricks.address)
+    };
+    let registry = KubernetesRegistry::connect(config).await.unwrap();
+    drop(registry.watch(Some("greeter")).await.unwrap());
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! What Go Micro writes and reads.
 
-use micro_core::registry::{Action, Registry};
+use std::time::Duration;
+
+use micro_core::registry::{Action, RegisterOptions, Registry};
 use serde_json::{Value, json};
 
 use crate::cluster::{Pod, ask, connect};
@@ -101,6 +103,50 @@ async fn a_record_of_a_process_that_was_in_the_pod_before_gives_way() {
     assert_eq!(found(&after, &name).await, ["after", "another"]);
     let metadata = ask("GET", &pod.path(), None).await["metadata"].take();
     assert!(metadata["annotations"][format!("micro.mu/expires-{name}")].is_null());
+}
+
+#[tokio::test]
+async fn what_a_neighbour_in_the_pod_keeps_registering_stays() {
+    let pod = Pod::start().await;
+    let mut config = pod.config();
+    config.expire = false;
+    let (one, two) = (
+        connect(config.clone()).await.unwrap(),
+        connect(config).await.unwrap(),
+    );
+    let name = name();
+    // Who comes later takes away what may be of an earlier process, once.
+    for (registry, id) in [(&one, "one"), (&two, "two"), (&one, "one")] {
+        registry.register(&record(&name, "1", &[id]), LONG).await.unwrap();
+    }
+    for (registry, id) in [(&two, "two"), (&one, "one"), (&two, "two")] {
+        registry.register(&record(&name, "1", &[id]), LONG).await.unwrap();
+        assert_eq!(found(&one, &name).await, ["two", "one"]);
+    }
+}
+
+#[tokio::test]
+async fn a_name_whose_nodes_lapsed_is_free_for_one_that_labels_cannot_tell_apart() {
+    let pod = Pod::start().await;
+    let registry = connect(pod.config()).await.unwrap();
+    let name = name();
+    let (slash, space) = (format!("{name}/a"), format!("{name} a"));
+    let short = RegisterOptions {
+        ttl: Some(Duration::from_secs(1)),
+    };
+    let mut watcher = registry.watch(Some(&slash)).await.unwrap();
+    registry
+        .register(&record(&slash, "1", &["slash"]), short)
+        .await
+        .unwrap();
+    for action in [Action::Create, Action::Delete] {
+        assert_eq!(next(&mut watcher).await.action, action);
+    }
+    registry
+        .register(&record(&space, "1", &["space"]), LONG)
+        .await
+        .unwrap();
+    assert_eq!(found(&registry, &space).await, ["space"]);
 }
 
 #[tokio::test]

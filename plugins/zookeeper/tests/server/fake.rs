@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::zookeeper::{LONG, PATIENCE, greeter};
+
 /// A session of 10 s.
 const WELCOME: &[u8] = b"\0\0\0\x25\0\0\0\0\0\0\x27\x10\x01\0\0\0\0\0\0\x02\0\0\0\x100123456789abcdef\0";
 
@@ -111,4 +113,94 @@ async fn what_is_no_zookeeper_is_told_so() {
         assert!(error.detail().contains(words), "{error}");
         server.abort();
     }
+}
+
+/// An answer to a request: a code, and what comes behind it.
+async fn answer(stream: &mut TcpStream, request: &[u8], code: i32, body: &[u8]) -> std::io::Result<()> {
+    let length = i32::try_from(16 + body.len()).unwrap();
+    let mut answer = length.to_be_bytes().to_vec();
+    answer.extend(&request[..4]);
+    answer.extend([0; 8]);
+    answer.extend(code.to_be_bytes());
+    answer.extend(body);
+    stream.write_all(&answer).await
+}
+
+/// The welcome to another session, or with a timeout of zero to none.
+fn welcome(timeout: i32, session: u8) -> Vec<u8> {
+    let mut welcome = WELCOME.to_vec();
+    welcome[8..12].copy_from_slice(&timeout.to_be_bytes());
+    welcome[19] = session;
+    welcome
+}
+
+const CREATE: i32 = 1;
+const GET_DATA: i32 = 4;
+const NO_NODE: i32 = -101;
+
+/// Serves until something is created, which is answered or not.
+async fn until_created(stream: &mut TcpStream, is_answered: bool) -> std::io::Result<()> {
+    loop {
+        let request = read_frame(stream).await?;
+        match i32::from_be_bytes(request[4..8].try_into().unwrap()) {
+            CREATE if !is_answered => return Ok(()),
+            CREATE => return answer(stream, &request, 0, &[0; 4]).await,
+            GET_DATA => answer(stream, &request, NO_NODE, &[]).await?,
+            _ => answer(stream, &request, 0, &[0; 4]).await?,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_broken_connection_kept_out_of_a_new_session_is_written_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = config(&listener).await;
+    let serving = async {
+        // A first session, one that is over, and a new one whose connection breaks before the node is restored.
+        for (timeout, session, is_answered) in [(10_000, 2, true), (0, 0, true), (10_000, 3, false)] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_frame(&mut stream).await.unwrap();
+            stream.write_all(&welcome(timeout, session)).await.unwrap();
+            if timeout > 0 {
+                until_created(&mut stream, is_answered).await.unwrap();
+            }
+        }
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_frame(&mut stream).await.unwrap();
+        stream.write_all(&welcome(10_000, 3)).await.unwrap();
+        until_created(&mut stream, true).await.unwrap();
+    };
+    let registering = async {
+        let registry = ZookeeperRegistry::connect(config).await.unwrap();
+        registry.register(&greeter("a"), LONG).await.unwrap();
+        registry
+    };
+    let (_registry, restored) = tokio::join!(registering, timeout(PATIENCE, serving));
+    restored.expect("the node is written into the new session");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_take_leave_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = config(&listener).await;
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_frame(&mut stream).await.unwrap();
+        stream.write_all(WELCOME).await.unwrap();
+        let request = read_frame(&mut stream).await.unwrap();
+        answer(&mut stream, &request, 0, &[0; 4]).await.unwrap();
+        stream
+    };
+    let (registry, mut stream) = tokio::join!(ZookeeperRegistry::connect(config), serving);
+    drop(registry.unwrap());
+    let mut rest = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut rest))
+        .await
+        .expect("it hangs up")
+        .unwrap();
+    assert_eq!(
+        rest,
+        [0, 0, 0, 8, 0, 0, 0, 0, 255, 255, 255, 245],
+        "it says goodbye"
+    );
 }

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use micro_core::registry::{Action, Registry};
+use micro_core::ErrorKind;
+use micro_core::registry::{Action, Node, Registry};
 use micro_testkit::proxy::Proxy;
 use micro_zookeeper::ZookeeperConfig;
 use tokio::time::{Instant, sleep, timeout};
@@ -153,6 +154,7 @@ async fn a_restarted_process_takes_its_node_over_from_the_session_before() {
     let (mut proxy, mut raw) = (proxy().await, raw().await);
     let before = connect(through(&config, proxy.address())).await;
     before.register(&greeter("a"), LONG).await.unwrap();
+    before.register(&greeter("witness"), LONG).await.unwrap();
     let owner = raw.get(&path).await.unwrap();
     // It is as dead as a killed process: its session runs out on the server.
     proxy.cut().await;
@@ -161,17 +163,43 @@ async fn a_restarted_process_takes_its_node_over_from_the_session_before() {
     after.register(&greeter("a"), LONG).await.unwrap();
     let taken = raw.get(&path).await.unwrap();
     assert_ne!((taken.owner, taken.version), (owner.owner, owner.version));
-    // Its session runs out, and takes nothing away.
-    let marker = connect(through(&config, shared_address().parse().unwrap())).await;
-    marker.register(&greeter("marker"), LONG).await.unwrap();
-    assert_eq!(next(&mut watcher).await.service, greeter("marker"));
-    let until = Instant::now() + Duration::from_secs(3);
-    while Instant::now() < until {
-        assert_eq!(raw.get(&path).await.unwrap(), taken);
-        sleep(Duration::from_millis(50)).await;
-    }
+    // Its session runs out, and takes away what it alone had.
+    until_gone(&mut raw, &format!("{}/greeter/witness", config.path)).await;
+    assert_eq!(raw.get(&path).await.unwrap(), taken);
     drop(before);
     after.deregister(&greeter("a")).await.unwrap();
-    assert_eq!(next(&mut watcher).await.action, Action::Delete);
-    marker.deregister(&greeter("marker")).await.unwrap();
+    let mut told = next(&mut watcher).await;
+    if told.service == greeter("witness") {
+        told = next(&mut watcher).await;
+    }
+    assert_eq!((told.action, told.service), (Action::Delete, greeter("a")));
+}
+
+#[tokio::test]
+async fn a_service_too_large_for_one_answer_costs_nobody_else_the_connection() {
+    let (config, _) = short();
+    let proxy = proxy().await;
+    let many = connect(config.clone()).await;
+    let mut service = greeter("a");
+    let nodes = (0..60).map(|number| Node::new(format!("a-node-with-a-long-name-{number}"), "127.0.0.1:1"));
+    service.nodes = nodes.collect();
+    many.register(&service, LONG).await.unwrap();
+    let small = ZookeeperConfig {
+        max_message: 1024,
+        ..through(&config, proxy.address())
+    };
+    let registry = connect(small).await;
+    let accepted = proxy.accepted();
+    let mut other = greeter("b");
+    other.name = "waver".into();
+    for _ in 0..20 {
+        let (found, registered) =
+            tokio::join!(registry.get_service("greeter"), registry.register(&other, LONG));
+        let error = found.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
+        registered.unwrap();
+    }
+    assert_eq!(proxy.accepted(), accepted, "the connection is the same");
+    registry.deregister(&other).await.unwrap();
+    many.deregister(&service).await.unwrap();
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use micro_core::registry::{Change, Node, RegisterOptions, Registry, ServiceRecord, Watcher};
+pub(crate) use micro_testkit::registry::by_hand::{LONG, PATIENCE, greeter, ids, next, register};
 use micro_zookeeper::{ZookeeperConfig, ZookeeperRegistry};
 use servers::{Kind, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,13 +11,6 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::raw::Raw;
-
-/// Long enough for the busiest machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// Longer than any test.
-pub(crate) const LONG: RegisterOptions = RegisterOptions {
-    ttl: Some(Duration::from_secs(600)),
-};
 
 /// The ZooKeeper that `MICRO_ZOOKEEPER` names, or else that of this machine.
 pub(crate) fn shared_address() -> String {
@@ -95,40 +88,4 @@ pub(crate) async fn connect(config: ZookeeperConfig) -> ZookeeperRegistry {
             Err(_) => sleep(Duration::from_millis(50)).await,
         }
     }
-}
-
-pub(crate) fn greeter(node: &str) -> ServiceRecord {
-    ServiceRecord::new("greeter", "1").with_nodes(vec![Node::new(node, "127.0.0.1:9101")])
-}
-
-/// Registers as core's loop does: until it works.
-pub(crate) async fn register(registry: &ZookeeperRegistry, record: &ServiceRecord) {
-    let until = Instant::now() + PATIENCE;
-    while let Err(error) = registry.register(record, LONG).await {
-        assert!(Instant::now() < until, "{error}");
-        sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// The ids that a look-up gives, sorted.
-pub(crate) fn ids(records: &[ServiceRecord]) -> Vec<&str> {
-    let mut ids: Vec<&str> = records
-        .iter()
-        .flat_map(|record| &record.nodes)
-        .map(|node| node.id.as_str())
-        .collect();
-    ids.sort_unstable();
-    ids
-}
-
-/// The next change, whatever trouble is told before it.
-pub(crate) async fn next(watcher: &mut Watcher) -> Change {
-    let next = async {
-        loop {
-            if let Ok(change) = watcher.next().await {
-                return change;
-            }
-        }
-    };
-    timeout(PATIENCE, next).await.expect("a change")
 }

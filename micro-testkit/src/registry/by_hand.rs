@@ -1,0 +1,65 @@
+//! For the tests that a registry has beside the cases: what they register, and how they wait for what comes of it. All
+//! of it panics when it is waited for in vain, as tests do.
+
+use std::time::Duration;
+
+use micro_core::Registry;
+use micro_core::registry::{Change, Node, RegisterOptions, ServiceRecord, Watcher};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Long enough for the busiest machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// A time to live that is longer than any test.
+pub const LONG: RegisterOptions = RegisterOptions {
+    ttl: Some(Duration::from_secs(600)),
+};
+
+/// The record of a service `greeter` with one node of this id.
+pub fn greeter(node: &str) -> ServiceRecord {
+    ServiceRecord::new("greeter", "1").with_nodes(vec![Node::new(node, "127.0.0.1:9101")])
+}
+
+/// Registers as core's loop does: until it works.
+pub async fn register(registry: &dyn Registry, record: &ServiceRecord) {
+    let until = Instant::now() + PATIENCE;
+    while let Err(error) = registry.register(record, LONG).await {
+        assert!(Instant::now() < until, "{error}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The ids of all nodes, sorted.
+pub fn ids(records: &[ServiceRecord]) -> Vec<&str> {
+    let nodes = records.iter().flat_map(|record| &record.nodes);
+    let mut ids: Vec<&str> = nodes.map(|node| node.id.as_str()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// Looks up until just these nodes are found.
+pub async fn until(registry: &dyn Registry, name: &str, wanted: &[&str]) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let found = registry.get_service(name).await.unwrap_or_default();
+        if ids(&found) == wanted {
+            return;
+        }
+        assert!(Instant::now() < until, "{name} has {found:?} and not {wanted:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The next change, whatever trouble is told before it. May be cancelled.
+pub async fn next(watcher: &mut Watcher) -> Change {
+    let next = async {
+        loop {
+            if let Ok(change) = watcher.next().await {
+                return change;
+            }
+        }
+    };
+    match timeout(PATIENCE, next).await {
+        Ok(change) => change,
+        Err(_) => panic!("the watcher told of no change within {PATIENCE:?}"),
+    }
+}
