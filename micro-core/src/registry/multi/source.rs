@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::is_aside;
 use super::remembered::Remembered;
 use crate::registry::{Registry, ServiceRecord};
 use crate::{Error, ErrorKind, Result};
@@ -45,6 +46,13 @@ impl Source {
 
     pub(super) fn registry(&self) -> &dyn Registry {
         &*self.registry
+    }
+
+    /// Whether an answer counts where something was to be written: not that of a registry that only reads.
+    ///
+    /// Asked after the answer, since one that is connected to late does not know before.
+    pub(super) fn takes_part(&self, answer: &Result<()>) -> bool {
+        self.registry.takes_registrations() && !answer.as_ref().is_err_and(is_aside)
     }
 
     /// Its records of a service; when it cannot be asked, those that it had last, and the error.

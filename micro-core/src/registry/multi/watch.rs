@@ -9,7 +9,7 @@ use futures_util::stream::{self, BoxStream, FuturesUnordered, SelectAll, StreamE
 use tokio::time::{Instant, sleep_until};
 
 use super::source::{Source, found};
-use super::together;
+use super::{is_aside, together};
 use crate::registry::follow::Follower;
 use crate::registry::{Action, Change, News, ServiceRecord, WatchSource, Watcher};
 use crate::{Error, Result};
@@ -25,27 +25,32 @@ pub(super) async fn watch(sources: &[Arc<Source>], service: Option<&str>) -> Res
     let mut waiting: BTreeSet<usize> = (0..sources.len()).collect();
     let mut watch = Together::new(sources, service);
     let mut failures = Vec::new();
+    let mut aside = Vec::new();
     loop {
         let longest = waiting
             .iter()
             .map(|place| patience[*place])
             .max()
             .unwrap_or_default();
-        let has_begun = failures.len() + waiting.len() < sources.len();
+        let has_begun = failures.len() + aside.len() + waiting.len() < sources.len();
         tokio::select! {
             biased;
             begun = watch.beginning.next() => match begun {
                 Some(begun) => {
                     waiting.remove(&begun.place);
-                    failures.extend(watch.take_beginning(begun));
+                    let failed = watch.take_beginning(begun);
+                    match failed.as_ref().is_some_and(is_aside) {
+                        true => aside.extend(failed),
+                        false => failures.extend(failed),
+                    }
                 }
                 None => break,
             },
             () = sleep_until(start + longest), if has_begun => break,
         }
     }
-    if failures.len() == sources.len() {
-        return Err(together(failures));
+    if failures.len() + aside.len() == sources.len() {
+        return Err(together(if failures.is_empty() { aside } else { failures }));
     }
     // What is there at the beginning counts as known.
     watch.pending.clear();
@@ -85,6 +90,7 @@ impl Together {
                 source: source.clone(),
                 service: service.map(str::to_owned),
                 watcher: None,
+                has_tried: false,
             };
             let (source, service) = (source.clone(), service.map(str::to_owned));
             let remembered = move || source.remembered(service.as_deref());
@@ -134,8 +140,11 @@ impl Together {
         }
     }
 
-    /// Follows a watch from now on, whether it has begun or not: the follower goes on trying.
+    /// Follows a watch from now on, whether it has begun or not: the follower goes on trying. One that cannot be is left.
     fn take_beginning(&mut self, begun: Begun) -> Option<Error> {
+        if begun.failure.as_ref().is_some_and(is_aside) {
+            return begun.failure;
+        }
         let place = begun.place;
         let followed = stream::unfold(begun.follower, move |mut follower| async move {
             let told = follower.next().await;
@@ -193,17 +202,35 @@ struct Listener {
     source: Arc<Source>,
     service: Option<String>,
     watcher: Option<Watcher>,
+    has_tried: bool,
+}
+
+impl Listener {
+    async fn begin_at(&mut self) -> Result<(Watcher, Vec<ServiceRecord>)> {
+        let watch = self.source.registry().watch(self.service.as_deref());
+        let watcher = self.source.ask_patiently(watch).await?;
+        let listing = listing(&self.source, self.service.as_deref()).await?;
+        Ok((watcher, listing))
+    }
 }
 
 #[async_trait]
 impl WatchSource for Listener {
     async fn begin(&mut self) -> Result<Vec<ServiceRecord>> {
         self.watcher = None;
-        let watch = self.source.registry().watch(self.service.as_deref());
-        let watcher = self.source.ask_patiently(watch).await?;
-        let listing = listing(&self.source, self.service.as_deref()).await?;
-        self.watcher = Some(watcher);
-        Ok(listing)
+        let is_first = !std::mem::replace(&mut self.has_tried, true);
+        match self.begin_at().await {
+            Ok((watcher, listing)) => {
+                self.watcher = Some(watcher);
+                Ok(listing)
+            }
+            // One that was away and says only now that it cannot be watched so: it has nothing, and never will.
+            Err(error) if !is_first && is_aside(&error) => {
+                self.watcher = Some(Watcher::new(stream::pending()));
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn next(&mut self) -> Result<News> {
