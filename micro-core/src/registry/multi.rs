@@ -31,6 +31,10 @@ pub struct MultiRegistryOptions {
     /// Of how many services the last answer of each registry is kept, for when it is away; the one that was not asked
     /// for the longest makes room for a new one. Default 1024; 0 counts as 1.
     pub max_services: usize,
+    /// How long a registry may be away before its last answers are forgotten: look-ups are without its nodes then, and
+    /// watchers are told that they are gone. Default 10 min: long enough to start a registry anew, and short enough that
+    /// nodes which died after the old registry was switched off are not called for ever.
+    pub forget_after: Duration,
 }
 
 impl Default for MultiRegistryOptions {
@@ -38,6 +42,7 @@ impl Default for MultiRegistryOptions {
         Self {
             timeout: Duration::from_secs(4),
             max_services: 1024,
+            forget_after: Duration::from_secs(600),
         }
     }
 }
@@ -47,7 +52,8 @@ impl Default for MultiRegistryOptions {
 ///
 /// The order counts: where several know a node, the record of the first is taken. The registries are asked at the same
 /// time. One that is away is not missed as long as another one answers: what it said last of a service is counted
-/// still, so that nodes which only it knows are not lost by its outage. One that did not answer in
+/// still, so that nodes which only it knows are not lost by its outage, unless that lasts for longer than
+/// [10 min](MultiRegistryOptions::forget_after). One that did not answer in
 /// [time](MultiRegistryOptions::timeout) is, for half a minute, not waited for longer than an eighth of that time.
 ///
 /// - [`register`](Registry::register) succeeds when at least one registry took the record; it fails, and names every
@@ -63,7 +69,7 @@ impl Default for MultiRegistryOptions {
 ///   record nor as having failed, and is left out of lists and watches that it does not have. Only when all are so does
 ///   their answer count.
 /// - A node is gone for a [`Watcher`] when it is gone from every registry that had it; a registry that is away keeps
-///   what it had. A registry that is away when the watch begins is tried again after growing pauses. Of each outage a
+///   what it had until it is forgotten. A registry that is away when the watch begins is tried again after growing pauses. Of each outage a
 ///   watcher is told once, by an error that names the registry: when it begins, or, if the watch began within it, when
 ///   it ends.
 ///
@@ -93,12 +99,16 @@ impl MultiRegistry {
         registries: impl IntoIterator<Item = Arc<dyn Registry>>,
         options: MultiRegistryOptions,
     ) -> Result<Self> {
-        let timeout = options
-            .timeout
-            .clamp(Duration::from_millis(10), Duration::from_secs(31_536_000));
+        let longest = Duration::from_secs(31_536_000);
+        let within = |time: Duration| time.clamp(Duration::from_millis(10), longest);
+        let options = MultiRegistryOptions {
+            timeout: within(options.timeout),
+            max_services: options.max_services.max(1),
+            forget_after: within(options.forget_after),
+        };
         let sources: Vec<_> = registries
             .into_iter()
-            .map(|registry| Arc::new(Source::new(registry, timeout, options.max_services.max(1))))
+            .map(|registry| Arc::new(Source::new(registry, options)))
             .collect();
         if sources.is_empty() {
             return Err(Error::bad_request(
@@ -110,7 +120,7 @@ impl MultiRegistry {
         Ok(Self {
             name: names.join(","),
             sources,
-            timeout,
+            timeout: options.timeout,
         })
     }
 
