@@ -36,6 +36,13 @@ pub trait Registry: Send + Sync + 'static {
     /// The name by which flags choose this registry, such as `mdns`.
     fn name(&self) -> &str;
 
+    /// Whether what is registered here can be found by others. Default `true`; `false` for a registry that only reads,
+    /// whose [`register`](Self::register) does nothing or fails with
+    /// [`ErrorKind::MethodNotAllowed`](crate::ErrorKind::MethodNotAllowed).
+    fn takes_registrations(&self) -> bool {
+        true
+    }
+
     /// Makes the record's nodes known. Registering a node again replaces its record and refreshes its time to live.
     ///
     /// # Errors

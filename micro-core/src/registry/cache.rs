@@ -211,6 +211,10 @@ impl Registry for RegistryCache {
         self.registry.name()
     }
 
+    fn takes_registrations(&self) -> bool {
+        self.registry.takes_registrations()
+    }
+
     async fn register(&self, service: &ServiceRecord, options: RegisterOptions) -> Result<()> {
         self.registry.register(service, options).await
     }

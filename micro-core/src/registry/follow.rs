@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::stream;
+use futures_core::Stream;
+use futures_util::stream::{self, StreamExt};
 use tokio::time::{Instant, sleep};
 
 use super::{Change, KnownNodes, ServiceRecord, Watcher};
@@ -45,6 +46,9 @@ pub enum News {
     Listing(Vec<ServiceRecord>),
     /// What changed. A deletion may say no more than the names of service, version and node.
     Changes(Vec<Change>),
+    /// There will be nothing any more, such as after the registry was closed: the watcher says `watcher stopped`, and
+    /// its stream ends. What was known is not told as deleted.
+    End,
 }
 
 impl Watcher {
@@ -62,10 +66,7 @@ impl Watcher {
     pub async fn follow(what: impl Into<String> + Send, source: impl WatchSource) -> Result<Self> {
         let mut follower = Follower::new(what, source);
         follower.begin_watch().await?;
-        Ok(Self::new(stream::unfold(follower, |mut follower| async {
-            let next = follower.next().await;
-            Some((next, follower))
-        })))
+        Ok(Self::new(follower.changes()))
     }
 }
 
@@ -83,6 +84,11 @@ pub(super) struct Follower<S> {
     told: bool,
     /// Whether it could not begin at first, and never did.
     is_late: bool,
+    /// Since when it is away.
+    away: Option<Instant>,
+    /// After what time away its nodes are told as deleted. None: never.
+    forget_after: Option<Duration>,
+    has_ended: bool,
 }
 
 impl<S: WatchSource> Follower<S> {
@@ -96,7 +102,28 @@ impl<S: WatchSource> Follower<S> {
             failures: 0,
             told: false,
             is_late: false,
+            away: None,
+            forget_after: None,
+            has_ended: false,
         }
+    }
+
+    /// Tells nodes as deleted when the source was away for that time.
+    pub(super) fn forgetting_after(mut self, time: Duration) -> Self {
+        self.forget_after = Some(time);
+        self
+    }
+
+    /// All that is told, until the source says that it ended, and that as an error.
+    pub(super) fn changes(self) -> impl Stream<Item = Result<Change>> + Send {
+        stream::unfold(self, |mut follower| async {
+            if follower.has_ended {
+                return None;
+            }
+            let next = follower.next().await;
+            Some((next, follower))
+        })
+        .fuse()
     }
 
     /// Begins for the first time, and returns what is there, a change each node.
@@ -111,12 +138,14 @@ impl<S: WatchSource> Follower<S> {
         begun.map(|()| std::mem::take(&mut self.pending))
     }
 
-    /// Takes these records for known, where the source could not begin, and returns them, a change each node.
-    pub(super) fn assume(&mut self, records: Vec<ServiceRecord>) -> VecDeque<Change> {
+    /// Takes these records for known, where the source could not begin, and returns them, a change each node. The source
+    /// is away since then.
+    pub(super) fn assume(&mut self, records: Vec<ServiceRecord>, away: Instant) -> VecDeque<Change> {
+        self.away = Some(away);
         self.known.replace(records).into()
     }
 
-    pub(super) async fn next(&mut self) -> Result<Change> {
+    async fn next(&mut self) -> Result<Change> {
         loop {
             if let Some(change) = self.pending.pop_front() {
                 return Ok(change);
@@ -131,6 +160,13 @@ impl<S: WatchSource> Follower<S> {
                     for change in changes {
                         self.pending.extend(self.known.apply(change));
                     }
+                }
+                Ok(News::End) => {
+                    self.has_ended = true;
+                    return Err(Error::unavailable(
+                        "go.micro.registry",
+                        format!("{}: watcher stopped: the registry was closed", self.what),
+                    ));
                 }
                 Err(error) => {
                     tracing::debug!("{} was interrupted: {error}", self.what);
@@ -149,6 +185,7 @@ impl<S: WatchSource> Follower<S> {
         if self.failures > 0 {
             sleep(retry_pause(self.failures)).await;
         }
+        let tried = Instant::now();
         match self.begin().await {
             Ok(()) => {
                 self.told = false;
@@ -162,6 +199,7 @@ impl<S: WatchSource> Follower<S> {
             }
             Err(error) => {
                 self.failures += 1;
+                self.forget(tried);
                 tracing::debug!("{} is not back yet: {error}", self.what);
                 if std::mem::replace(&mut self.told, true) {
                     return Ok(());
@@ -171,11 +209,21 @@ impl<S: WatchSource> Follower<S> {
         }
     }
 
+    /// Takes the nodes for gone when the source is away for too long. What counts is when the attempt that failed began:
+    /// one that began long ago may have failed only because nobody read the watcher.
+    fn forget(&mut self, tried: Instant) {
+        let away = tried.saturating_duration_since(*self.away.get_or_insert(tried));
+        if self.forget_after.is_some_and(|limit| away >= limit) {
+            self.pending.extend(self.known.replace(Vec::new()));
+        }
+    }
+
     /// The whole listing is compared, since a server may come back without its data or with older ones, and not every
     /// server's numbers tell.
     async fn begin(&mut self) -> Result<()> {
         let listing = self.source.begin().await?;
         self.begun = Some(Instant::now());
+        self.away = None;
         self.pending.extend(self.known.replace(listing));
         Ok(())
     }
@@ -277,6 +325,20 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(told(&mut watcher).await, (Action::Delete, "a".into()));
         assert!(begun.elapsed() > Duration::from_secs(30), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_ends_ends_the_stream() {
+        let news = [Ok(News::Listing(nodes(&["a", "b"]))), Ok(News::End)];
+        let mut watcher = follow([Ok(nodes(&["a"]))], news).await.unwrap();
+        assert_eq!(told(&mut watcher).await, (Action::Create, "b".into()));
+        let error = watcher.next().await.unwrap_err();
+        assert_eq!(
+            error.detail(),
+            "the watch of greeter: watcher stopped: the registry was closed"
+        );
+        assert!(StreamExt::next(&mut watcher).await.is_none());
+        assert!(watcher.next().await.is_err(), "and it may be asked again");
     }
 
     #[tokio::test]

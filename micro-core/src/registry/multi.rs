@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use self::merge::merge;
 use self::source::Source;
 use super::{RegisterOptions, Registry, ServiceRecord, Watcher, service_not_found};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 pub use self::late::LateRegistry;
 
@@ -31,6 +31,10 @@ pub struct MultiRegistryOptions {
     /// Of how many services the last answer of each registry is kept, for when it is away; the one that was not asked
     /// for the longest makes room for a new one. Default 1024; 0 counts as 1.
     pub max_services: usize,
+    /// How long a registry may be away before its last answers are forgotten: look-ups are without its nodes then, and
+    /// watchers are told that they are gone. Default 10 min: long enough to start a registry anew, and short enough that
+    /// nodes which died after the old registry was switched off are not called for ever.
+    pub forget_after: Duration,
 }
 
 impl Default for MultiRegistryOptions {
@@ -38,6 +42,7 @@ impl Default for MultiRegistryOptions {
         Self {
             timeout: Duration::from_secs(4),
             max_services: 1024,
+            forget_after: Duration::from_secs(600),
         }
     }
 }
@@ -47,7 +52,8 @@ impl Default for MultiRegistryOptions {
 ///
 /// The order counts: where several know a node, the record of the first is taken. The registries are asked at the same
 /// time. One that is away is not missed as long as another one answers: what it said last of a service is counted
-/// still, so that nodes which only it knows are not lost by its outage. One that did not answer in
+/// still, so that nodes which only it knows are not lost by its outage, unless that lasts for longer than
+/// [10 min](MultiRegistryOptions::forget_after). One that did not answer in
 /// [time](MultiRegistryOptions::timeout) is, for half a minute, not waited for longer than an eighth of that time.
 ///
 /// - [`register`](Registry::register) succeeds when at least one registry took the record; it fails, and names every
@@ -58,8 +64,12 @@ impl Default for MultiRegistryOptions {
 /// - [`get_service`](Registry::get_service) says `NotFound` only when all registries said so. When one is away and
 ///   nothing is known from the others and from before, it fails with that one's error.
 /// - [`list_services`](Registry::list_services) likewise.
+/// - A registry that [only reads](Registry::takes_registrations), or answers that it cannot do what is asked for
+///   ([`MethodNotAllowed`](crate::ErrorKind::MethodNotAllowed)), has no part in it: it counts neither as having taken a
+///   record nor as having failed, and is left out of lists and watches that it does not have. Only when all are so does
+///   their answer count.
 /// - A node is gone for a [`Watcher`] when it is gone from every registry that had it; a registry that is away keeps
-///   what it had. A registry that is away when the watch begins is tried again after growing pauses. Of each outage a
+///   what it had until it is forgotten. A registry that is away when the watch begins is tried again after growing pauses. Of each outage a
 ///   watcher is told once, by an error that names the registry: when it begins, or, if the watch began within it, when
 ///   it ends.
 ///
@@ -89,12 +99,16 @@ impl MultiRegistry {
         registries: impl IntoIterator<Item = Arc<dyn Registry>>,
         options: MultiRegistryOptions,
     ) -> Result<Self> {
-        let timeout = options
-            .timeout
-            .clamp(Duration::from_millis(10), Duration::from_secs(31_536_000));
+        let longest = Duration::from_secs(31_536_000);
+        let within = |time: Duration| time.clamp(Duration::from_millis(10), longest);
+        let options = MultiRegistryOptions {
+            timeout: within(options.timeout),
+            max_services: options.max_services.max(1),
+            forget_after: within(options.forget_after),
+        };
         let sources: Vec<_> = registries
             .into_iter()
-            .map(|registry| Arc::new(Source::new(registry, timeout, options.max_services.max(1))))
+            .map(|registry| Arc::new(Source::new(registry, options)))
             .collect();
         if sources.is_empty() {
             return Err(Error::bad_request(
@@ -106,8 +120,39 @@ impl MultiRegistry {
         Ok(Self {
             name: names.join(","),
             sources,
-            timeout,
+            timeout: options.timeout,
         })
+    }
+
+    /// Registers in all, and waits for as long as is right for those that do not answer. None: no answer yet.
+    async fn register_within(
+        &self,
+        patience: Duration,
+        service: &ServiceRecord,
+        options: RegisterOptions,
+    ) -> Vec<Option<Result<()>>> {
+        let mut answers: Vec<Option<Result<()>>> = self.sources.iter().map(|_| None).collect();
+        let registered = self.sources.iter().enumerate().map(|(place, source)| async move {
+            let registered = source.ask_patiently(source.registry().register(service, options));
+            (place, registered.await)
+        });
+        let mut registered: FuturesUnordered<_> = registered.collect();
+        let enough = sleep(patience);
+        tokio::pin!(enough);
+        let mut is_taken = false;
+        loop {
+            tokio::select! {
+                biased;
+                answer = registered.next() => match answer {
+                    Some((place, answer)) => {
+                        is_taken |= answer.is_ok() && self.sources[place].takes_part(&answer);
+                        answers[place] = Some(answer);
+                    }
+                    None => return answers,
+                },
+                () = &mut enough, if is_taken => return answers,
+            }
+        }
     }
 
     /// Asks all and waits for each as long as for one answer.
@@ -133,46 +178,35 @@ impl Registry for MultiRegistry {
         &self.name
     }
 
+    /// Whether one of them does.
+    fn takes_registrations(&self) -> bool {
+        let mut sources = self.sources.iter();
+        sources.any(|source| source.registry().takes_registrations())
+    }
+
     async fn register(&self, service: &ServiceRecord, options: RegisterOptions) -> Result<()> {
         let patience = options.ttl.map_or(self.timeout, |ttl| self.timeout.min(ttl / 4));
-        let mut answers: Vec<Option<Result<()>>> = self.sources.iter().map(|_| None).collect();
-        let mut is_taken = false;
-        {
-            let registered = self.sources.iter().enumerate().map(|(place, source)| async move {
-                let registered = source.ask_patiently(source.registry().register(service, options));
-                (place, registered.await)
-            });
-            let mut registered: FuturesUnordered<_> = registered.collect();
-            let enough = sleep(patience);
-            tokio::pin!(enough);
-            loop {
-                tokio::select! {
-                    biased;
-                    answer = registered.next() => match answer {
-                        Some((place, answer)) => {
-                            is_taken |= answer.is_ok();
-                            answers[place] = Some(answer);
-                        }
-                        None => break,
-                    },
-                    () = &mut enough, if is_taken => break,
-                }
-            }
-        }
-        let mut failures = Vec::new();
+        let answers = self.register_within(patience, service, options).await;
+        let has_taken = |(source, answer): (&Arc<Source>, &Option<Result<()>>)| {
+            answer
+                .as_ref()
+                .is_some_and(|answer| answer.is_ok() && source.takes_part(answer))
+        };
+        let is_taken = self.sources.iter().zip(&answers).any(has_taken);
+        let mut shares = Shares::default();
         for (source, answer) in self.sources.iter().zip(answers) {
-            match answer.unwrap_or_else(|| Err(source.too_slow(patience))) {
-                Ok(()) => source.took(&service.name),
-                Err(error) => {
-                    source.refused(&service.name, &error, is_taken);
-                    failures.push(error);
-                }
+            let answer = answer.unwrap_or_else(|| Err(source.too_slow(patience)));
+            match &answer {
+                Err(error) if source.takes_part(&answer) => source.refused(&service.name, error, is_taken),
+                Ok(()) if source.takes_part(&answer) => source.took(&service.name),
+                _ => drop(source.forget_refusal(&service.name)),
             }
+            shares.add(source, answer);
         }
         if is_taken {
             return Ok(());
         }
-        Err(together(failures))
+        shares.unless_failed()
     }
 
     async fn deregister(&self, service: &ServiceRecord) -> Result<()> {
@@ -182,11 +216,11 @@ impl Registry for MultiRegistry {
                 source.ask_patiently(source.registry().deregister(service))
             })
             .await;
-        let failures: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
-        if failures.is_empty() {
-            return Ok(());
+        let mut shares = Shares::default();
+        for (source, answer) in self.sources.iter().zip(answers) {
+            shares.add(source, answer);
         }
-        Err(together(failures))
+        shares.unless_failed()
     }
 
     async fn get_service(&self, name: &str) -> Result<Vec<ServiceRecord>> {
@@ -208,7 +242,10 @@ impl Registry for MultiRegistry {
     async fn list_services(&self) -> Result<Vec<ServiceRecord>> {
         let (records, failures): (Vec<_>, Vec<_>) = self.ask_all(Source::list).await.into_iter().unzip();
         let merged = merge(records);
-        let failures: Vec<_> = failures.into_iter().flatten().collect();
+        let (aside, failures): (Vec<_>, Vec<_>) = failures.into_iter().flatten().partition(is_aside);
+        if aside.len() == self.sources.len() {
+            return Err(together(aside));
+        }
         if merged.is_empty() && !failures.is_empty() {
             return Err(together(failures));
         }
@@ -218,6 +255,41 @@ impl Registry for MultiRegistry {
     async fn watch(&self, service: Option<&str>) -> Result<Watcher> {
         watch::watch(&self.sources, service).await
     }
+}
+
+/// What came of a registration or its end, without those that took it.
+#[derive(Default)]
+struct Shares {
+    failures: Vec<Error>,
+    /// Of those that only read.
+    aside: Vec<Error>,
+    has_part: bool,
+}
+
+impl Shares {
+    fn add(&mut self, source: &Source, answer: Result<()>) {
+        let takes_part = source.takes_part(&answer);
+        self.has_part |= takes_part;
+        match answer {
+            Err(error) if takes_part => self.failures.push(error),
+            Err(error) => self.aside.push(error),
+            Ok(()) => {}
+        }
+    }
+
+    /// Those that only read count where there are no others.
+    fn unless_failed(self) -> Result<()> {
+        let failures = if self.has_part { self.failures } else { self.aside };
+        match failures.is_empty() {
+            true => Ok(()),
+            false => Err(together(failures)),
+        }
+    }
+}
+
+/// Whether a registry says that it cannot do this at all.
+fn is_aside(error: &Error) -> bool {
+    error.kind() == ErrorKind::MethodNotAllowed
 }
 
 /// The errors of several registries, each of which names its own, as one. They keep their code when it is the same.

@@ -82,6 +82,26 @@ async fn what_one_that_is_away_said_last_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_one_that_was_switched_off_said_last_is_forgotten() {
+    let (old, new, multi) = both();
+    old.put(&record("a", "old")).await;
+    new.put(&record("b", "new")).await;
+    multi.list_services().await.unwrap();
+    assert_eq!(nodes(&multi).await, ["a old", "b new"]);
+    sleep(Duration::from_secs(3600)).await;
+    old.go_down();
+    assert_eq!(nodes(&multi).await, ["a old", "b new"], "away since now");
+    sleep(Duration::from_secs(599)).await;
+    assert_eq!(nodes(&multi).await, ["a old", "b new"]);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(nodes(&multi).await, ["b new"]);
+    old.come_back();
+    assert_eq!(nodes(&multi).await, ["a old", "b new"]);
+    old.go_down();
+    assert_eq!(nodes(&multi).await, ["a old", "b new"], "a new outage");
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_so_many_services_are_kept_for_an_outage() {
     let old = Moody::named("old");
     let options = MultiRegistryOptions {

@@ -6,6 +6,7 @@ mod registries;
 
 mod late;
 mod lookup;
+mod reading;
 mod register;
 mod warnings;
 mod watch;

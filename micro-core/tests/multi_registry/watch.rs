@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use futures_util::FutureExt;
 use micro_core::ErrorKind;
-use micro_core::registry::Watcher;
+use micro_core::registry::{Change, Watcher};
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -155,6 +155,61 @@ async fn one_that_is_away_at_first_keeps_what_it_said_last() {
         old.come_back_empty().await;
         assert_eq!(told(&mut watcher).await[1..], ["delete a 1"]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_nodes_of_one_that_was_switched_off_are_gone_after_a_time() {
+    for is_away_at_first in [false, true] {
+        let (old, new, multi) = both();
+        old.put(&record("a", "old")).await;
+        old.put(&record("b", "old")).await;
+        new.put(&record("b", "new")).await;
+        assert_eq!(nodes(&multi).await.len(), 2);
+        if is_away_at_first {
+            old.go_down();
+        }
+        let mut watcher = watch(&multi).await;
+        assert!(told(&mut watcher).await.is_empty());
+        old.go_down();
+        let mut heard = Vec::new();
+        let until = Instant::now() + Duration::from_secs(530);
+        while Instant::now() < until {
+            heard.extend(told(&mut watcher).await);
+        }
+        heard.retain(|told| !told.contains("interrupted"));
+        assert!(heard.is_empty(), "{heard:?}");
+        for change in ["delete a old", "update b new"] {
+            let heard = timeout(Duration::from_secs(120), watcher.next()).await;
+            let Change { action, service } = heard.unwrap().unwrap();
+            let node = &service.nodes[0];
+            assert_eq!(format!("{action} {} {}", node.id, node.address), change);
+        }
+        old.come_back();
+        let mut heard = told(&mut watcher).await;
+        heard.retain(|told| !told.contains("only now"));
+        assert_eq!(heard, ["create a old", "update b old"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watcher_that_is_not_read_does_not_make_a_registry_distrusted() {
+    let (old, _, multi) = both();
+    old.put(&record("a", "1")).await;
+    let mut watcher = watch(&multi).await;
+    // Long enough to begin anew without a pause.
+    assert!(told(&mut watcher).await.is_empty());
+    old.hangs.store(true, SeqCst);
+    old.go_down();
+    // It begins anew, which hangs, and is left there.
+    let moment = Duration::from_millis(1);
+    assert!(timeout(moment, watcher.next()).await.is_err());
+    old.hangs.store(false, SeqCst);
+    old.come_back();
+    sleep(Duration::from_secs(60)).await;
+    let told = timeout(moment, watcher.next()).await.unwrap();
+    assert!(told.is_err(), "it was too slow for the watcher");
+    old.slow.store(true, SeqCst);
+    assert_eq!(timed(nodes(&multi)).await.1, Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]

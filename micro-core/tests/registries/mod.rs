@@ -23,6 +23,10 @@ pub(crate) struct Moody {
     pub(crate) hangs: AtomicBool,
     /// The list of services has no nodes.
     pub(crate) is_brief: AtomicBool,
+    /// It takes no registrations, and has no list.
+    pub(crate) only_reads: AtomicBool,
+    /// Says so instead of doing nothing.
+    pub(crate) refuses: AtomicBool,
     pub(crate) lookups: AtomicUsize,
     pub(crate) watches: AtomicUsize,
     pub(crate) watchers: Arc<AtomicUsize>,
@@ -77,6 +81,21 @@ impl Moody {
         self.lookups.load(SeqCst)
     }
 
+    fn ignores_or_refuses(&self) -> Result<()> {
+        match self.refuses.load(SeqCst) {
+            true => Err(Error::method_not_allowed(self.name, "only reads")),
+            false => Ok(()),
+        }
+    }
+
+    /// One that only reads answers for names only.
+    fn is_for_names(&self, service: Option<&str>) -> Result<()> {
+        match self.only_reads.load(SeqCst) && !self.down.load(SeqCst) && service.is_none() {
+            true => Err(Error::method_not_allowed(self.name, "no list")),
+            false => Ok(()),
+        }
+    }
+
     async fn answer(&self) -> Result<MemoryRegistry> {
         if self.hangs.load(SeqCst) {
             std::future::pending::<()>().await;
@@ -106,11 +125,21 @@ impl Registry for Moody {
         self.name
     }
 
+    fn takes_registrations(&self) -> bool {
+        !self.only_reads.load(SeqCst)
+    }
+
     async fn register(&self, service: &ServiceRecord, options: RegisterOptions) -> Result<()> {
+        if self.only_reads.load(SeqCst) {
+            return self.ignores_or_refuses();
+        }
         self.answer().await?.register(service, options).await
     }
 
     async fn deregister(&self, service: &ServiceRecord) -> Result<()> {
+        if self.only_reads.load(SeqCst) {
+            return self.ignores_or_refuses();
+        }
         self.answer().await?.deregister(service).await
     }
 
@@ -120,6 +149,7 @@ impl Registry for Moody {
     }
 
     async fn list_services(&self) -> Result<Vec<ServiceRecord>> {
+        self.is_for_names(None)?;
         let mut listed = self.answer().await?.list_services().await?;
         if self.is_brief.load(SeqCst) {
             listed.iter_mut().for_each(|record| record.nodes.clear());
@@ -129,6 +159,7 @@ impl Registry for Moody {
 
     async fn watch(&self, service: Option<&str>) -> Result<Watcher> {
         self.watches.fetch_add(1, SeqCst);
+        self.is_for_names(service)?;
         let changes = self.answer().await?.watch(service).await?;
         if self.blind.load(SeqCst) {
             return Ok(Watcher::new(futures_util::stream::pending()));

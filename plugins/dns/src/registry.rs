@@ -47,6 +47,11 @@ impl Registry for DnsRegistry {
         "dns"
     }
 
+    /// Never: it only reads.
+    fn takes_registrations(&self) -> bool {
+        false
+    }
+
     async fn register(&self, service: &ServiceRecord, _: RegisterOptions) -> Result<()> {
         if self.refuses() {
             return Err(error::read_only("register", &service.name));

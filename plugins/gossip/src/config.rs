@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use micro_core::Result;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
@@ -12,8 +13,10 @@ use crate::error;
 
 /// The port to meet at where none is given.
 const PORT: u16 = 7946;
-/// How long one name of a seed may take to be resolved.
+/// How long the names of the seeds, all at the same time, may take to be resolved.
 const RESOLVE: Duration = Duration::from_secs(5);
+/// Longer times count as this.
+const LONGEST: Duration = Duration::from_secs(86_400);
 /// The fewest bytes of a key.
 const MIN_KEY: usize = 32;
 
@@ -106,13 +109,26 @@ impl GossipConfig {
         })
     }
 
-    pub(crate) fn check(&self) -> Result<()> {
+    /// The same, with times that can be reckoned with.
+    pub(crate) fn checked(mut self) -> Result<Self> {
+        self.check()?;
+        for time in [
+            &mut self.interval,
+            &mut self.failure_timeout,
+            &mut self.join_timeout,
+        ] {
+            *time = LONGEST.min(*time);
+        }
+        Ok(self)
+    }
+
+    fn check(&self) -> Result<()> {
         if self.interval < Duration::from_millis(10) {
             return Err(error::misconfigured(
                 "an `interval` of less than 10 ms keeps machine and network busy; the default is 500 ms",
             ));
         }
-        if self.failure_timeout < self.interval * 4 {
+        if self.failure_timeout < self.interval.saturating_mul(4) {
             return Err(error::misconfigured(format!(
                 "with an interval of {:?}, a `failure_timeout` of {:?} would take the living for dead; make it at least \
                  four times as long",
@@ -125,7 +141,7 @@ impl GossipConfig {
         Ok(())
     }
 
-    /// The addresses of the seeds whose names can be resolved now.
+    /// The addresses of the seeds whose names can be resolved now, in their order.
     pub(crate) async fn resolve_seeds(&self) -> Vec<SocketAddr> {
         if self.seeds.is_empty() {
             return match self.listen {
@@ -133,16 +149,11 @@ impl GossipConfig {
                 Some(_) => Vec::new(),
             };
         }
-        let mut found = Vec::new();
-        for seed_of in &self.seeds {
-            let Ok(name) = seed(seed_of) else { continue };
-            match timeout(RESOLVE, lookup_host(&name)).await {
-                Ok(Ok(addresses)) => found.extend(addresses),
-                Ok(Err(problem)) => tracing::warn!("gossip: the seed {name} cannot be resolved: {problem}"),
-                Err(_) => tracing::warn!("gossip: the seed {name} was not resolved within {RESOLVE:?}"),
-            }
-        }
-        found
+        join_all(self.seeds.iter().map(|text| resolve(text)))
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// The addresses to try to listen at, in that order.
@@ -185,6 +196,18 @@ impl GossipConfig {
         })?;
         Ok(SocketAddr::new(own, chosen.port()))
     }
+}
+
+async fn resolve(text: &str) -> Vec<SocketAddr> {
+    let Ok(name) = seed(text) else {
+        return Vec::new();
+    };
+    match timeout(RESOLVE, lookup_host(&name)).await {
+        Ok(Ok(addresses)) => return addresses.collect(),
+        Ok(Err(problem)) => tracing::warn!("gossip: the seed {name} cannot be resolved: {problem}"),
+        Err(_) => tracing::warn!("gossip: the seed {name} was not resolved within {RESOLVE:?}"),
+    }
+    Vec::new()
 }
 
 /// Where the processes of one machine meet when nothing is configured.
@@ -293,6 +316,36 @@ mod tests {
             config.advertised(bound, &[local]).unwrap().to_string(),
             "192.0.2.9:77"
         );
+    }
+
+    #[test]
+    fn times_beyond_all_reckoning_count_as_a_day() {
+        let config = GossipConfig {
+            interval: Duration::MAX / 4,
+            failure_timeout: Duration::MAX,
+            join_timeout: Duration::MAX,
+            ..GossipConfig::default()
+        };
+        let config = config.checked().unwrap();
+        for time in [config.interval, config.failure_timeout, config.join_timeout] {
+            assert_eq!(time, LONGEST);
+        }
+        let config = GossipConfig {
+            interval: Duration::MAX,
+            ..GossipConfig::default()
+        };
+        assert!(config.checked().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn seeds_are_resolved_in_their_order() {
+        let seeds = ["127.0.0.1:5", "127.0.0.1:4", "127.0.0.1:6"].map(str::to_owned);
+        let found = GossipConfig::from_addresses(&seeds)
+            .unwrap()
+            .resolve_seeds()
+            .await;
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, seeds);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micro_core::Result;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::member::Member;
@@ -19,20 +20,23 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Begins the membership, for the registry or for the task.
 pub(crate) async fn begin(shared: &Shared, before: Option<&Member>) -> Result<Member> {
+    let entries = shared.own_entries();
+    let keys: Vec<String> = entries.iter().map(|(key, _)| key.clone()).collect();
     let member = Member::begin(
         &shared.config,
         before.map(|member| member.address),
-        shared.own_entries(),
+        entries,
         shared.bell.clone(),
         shared.traffic.clone(),
     )
     .await?;
-    shared.set_chitchat(member.handle.chitchat());
+    shared.go_on_with(member.handle.chitchat(), &keys).await?;
     Ok(member)
 }
 
 pub(crate) async fn run(shared: Arc<Shared>, mut member: Member) {
     let mut look_for_others = Instant::now() + LOOK_FOR_OTHERS;
+    let mut resolving = JoinSet::new();
     loop {
         let ended = member.handle.termination_watcher();
         tokio::select! {
@@ -42,9 +46,14 @@ pub(crate) async fn run(shared: Arc<Shared>, mut member: Member) {
             }
             () = lapse(shared.next_lapse()) => shared.lapse().await,
             () = shared.look.notified() => {}
-            () = sleep_until(look_for_others) => {
+            () = sleep_until(look_for_others), if resolving.is_empty() => {
                 look_for_others = Instant::now() + LOOK_FOR_OTHERS;
-                member.set_seeds(shared.config.resolve_seeds().await);
+                // Takes seconds where the name servers are away, and nothing else may wait for that.
+                let shared = shared.clone();
+                resolving.spawn(async move { shared.config.resolve_seeds().await });
+            }
+            Some(Ok(seeds)) = resolving.join_next() => {
+                member.set_seeds(seeds);
                 member.look_for_others().await;
             }
             result = ended => {
@@ -109,5 +118,42 @@ pub(crate) async fn join(shared: &Shared) -> Result<()> {
             );
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::GossipConfig;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_registered_and_deregistered_while_gossip_is_begun_anew_counts() {
+        let shared = Shared::new(GossipConfig {
+            listen: Some(([127, 0, 0, 1], 0).into()),
+            ..GossipConfig::default()
+        });
+        let _first = begin(&shared, None).await.unwrap();
+        let entry = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+        for key in ["gone", "stays", "changes"] {
+            shared.put(entry(key, "before"), None).await.unwrap();
+        }
+        let (entries, keys) = (shared.own_entries(), shared.own_keys());
+        let second = Member::begin(
+            &shared.config,
+            None,
+            entries,
+            shared.bell.clone(),
+            shared.traffic.clone(),
+        );
+        let second = second.await.unwrap();
+        shared.take_out(vec!["gone".to_owned()]).await.unwrap();
+        shared.put(entry("changes", "after"), None).await.unwrap();
+        shared.put(entry("new", "after"), None).await.unwrap();
+        shared.go_on_with(second.handle.chitchat(), &keys).await.unwrap();
+        let mut chitchat = shared.lock().await.unwrap();
+        let state = chitchat.self_node_state();
+        let values = ["gone", "stays", "changes", "new"].map(|key| state.get(key));
+        assert_eq!(values, [Some(""), Some("before"), Some("after"), Some("after")]);
     }
 }

@@ -17,8 +17,9 @@ use crate::record::ROOT;
 use crate::socket::{Opened, Traffic};
 use crate::view::peers;
 
-/// A dead member is forgotten after this time; until then others try to reach it, in case that it was cut off.
-const REMEMBER_DEAD: Duration = Duration::from_secs(3600);
+/// A dead member is forgotten after this time; until then others try to reach it, in case that it was cut off. Not for
+/// long: it takes room in each message until then, and more than some 2,000 members do not fit.
+const REMEMBER_DEAD: Duration = Duration::from_secs(300);
 /// How long it is remembered that an entry was taken out.
 const REMEMBER_DELETED: Duration = Duration::from_secs(600);
 /// To how many others a change is told at once. They tell it on.

@@ -46,8 +46,7 @@ impl GossipRegistry {
     ///
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn connect(config: GossipConfig) -> Result<Self> {
-        config.check()?;
-        let shared = Arc::new(Shared::new(config));
+        let shared = Arc::new(Shared::new(config.checked()?));
         let member = keeper::begin(&shared, None).await?;
         let (address, has_seeds) = (member.address, member.has_seeds());
         let task = tokio::spawn(keeper::run(shared.clone(), member));

@@ -18,9 +18,12 @@ use crate::view;
 /// The pause before the state is asked for again that somebody else has.
 const TRY_AGAIN: Duration = Duration::from_millis(1);
 
+/// The state of a membership, which ends with it.
+type Running = Arc<tokio::sync::Mutex<Chitchat>>;
+
 pub(crate) struct Shared {
     pub(crate) config: GossipConfig,
-    chitchat: Mutex<Option<Arc<tokio::sync::Mutex<Chitchat>>>>,
+    chitchat: Mutex<Option<Running>>,
     is_closed: AtomicBool,
     own: Mutex<BTreeMap<String, Own>>,
     /// Rings when an entry came or changed, of whichever member.
@@ -58,22 +61,61 @@ impl Shared {
     /// The state of the cluster. Not waited for in the mutex's queue: a future that stands there and is not polled, such
     /// as that of a watcher that nobody reads, would keep all others out. Everybody gives it back at once.
     pub(crate) async fn lock(&self) -> Result<OwnedMutexGuard<Chitchat>> {
-        loop {
-            match self.chitchat()?.try_lock_owned() {
-                Ok(chitchat) => return Ok(chitchat),
-                Err(_) => sleep(TRY_AGAIN).await,
-            }
+        let chitchat = self.lock_though_closed().await?;
+        match self.is_closed() {
+            true => Err(error::closed()),
+            false => Ok(chitchat),
         }
     }
 
-    fn chitchat(&self) -> Result<Arc<tokio::sync::Mutex<Chitchat>>> {
-        let chitchat = self.chitchat.lock().unwrap_or_else(PoisonError::into_inner);
-        let chitchat = chitchat.clone().filter(|_| !self.is_closed());
-        chitchat.ok_or_else(error::closed)
+    pub(crate) async fn lock_though_closed(&self) -> Result<OwnedMutexGuard<Chitchat>> {
+        loop {
+            let running = self.running().clone().ok_or_else(error::closed)?;
+            if let Ok(chitchat) = running.clone().try_lock_owned()
+                && self.is_current(&running)
+            {
+                return Ok(chitchat);
+            }
+            sleep(TRY_AGAIN).await;
+        }
     }
 
-    pub(crate) fn set_chitchat(&self, running: Arc<tokio::sync::Mutex<Chitchat>>) {
-        *self.chitchat.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.chitchat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this is the state to change. It is for as long as it is locked.
+    fn is_current(&self, state: &Running) -> bool {
+        let running = self.running();
+        running
+            .as_ref()
+            .is_some_and(|running| Arc::ptr_eq(running, state))
+    }
+
+    /// Goes on with another state, which was begun with these own keys. What was put and taken out since then is made up
+    /// for.
+    pub(crate) async fn go_on_with(&self, begun: Running, with: &[String]) -> Result<()> {
+        let former = self.running().clone();
+        let former = match former {
+            Some(former) => Some(former.lock_owned().await),
+            None => None,
+        };
+        *self.running() = Some(begun);
+        drop(former);
+        let mut chitchat = self.lock().await?;
+        let state = chitchat.self_node_state();
+        let own = self.own();
+        for (key, own) in own.iter() {
+            if state.get(key) != Some(own.value.as_str()) {
+                state.set(key, &own.value);
+            }
+        }
+        for key in with.iter().filter(|key| !own.contains_key(*key)) {
+            if state.get(key) != Some("") {
+                state.set_with_ttl(key, "");
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -14,10 +14,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::config::GossipKey;
-use crate::seal::Seal;
+use crate::seal::{Heard, MAX_DATAGRAM, Seal};
 
-/// The longest datagram of UDP.
-const MAX_DATAGRAM: usize = 65_507;
 /// How long the way over the loopback interface may take.
 const AROUND: Duration = Duration::from_millis(200);
 
@@ -115,7 +113,6 @@ struct Sealed {
     /// Who sent the message that is on its way to `codec`.
     under_way: Option<SocketAddr>,
     buffer: Vec<u8>,
-    datagram: Vec<u8>,
 }
 
 impl Sealed {
@@ -133,7 +130,6 @@ impl Sealed {
             mirror,
             under_way: None,
             buffer: vec![0; MAX_DATAGRAM],
-            datagram: Vec::new(),
         })
     }
 
@@ -145,13 +141,17 @@ impl Sealed {
             Err(problem) if is_transient(&problem) => return Ok(None),
             Err(problem) => return Err(problem.into()),
         };
-        let Some(message) = self.seal.open(&mut self.buffer[..length]) else {
-            tracing::debug!(
-                "gossip: {from} sent {length} bytes that are not sealed with the key of this cluster"
-            );
-            return Ok(None);
+        let message = match self.seal.open(&mut self.buffer[..length]) {
+            Heard::Message(message) => message,
+            Heard::Half => return Ok(None),
+            Heard::Nothing => {
+                tracing::debug!(
+                    "gossip: {from} sent {length} bytes that are not sealed with the key of this cluster"
+                );
+                return Ok(None);
+            }
         };
-        self.mirror.send(message).await?;
+        self.mirror.send(&message).await?;
         Ok(Some(from))
     }
 }
@@ -167,9 +167,11 @@ impl Socket for Sealed {
         while self.mirror.try_recv(&mut self.buffer).is_ok() {}
         self.codec.send(self.mirror_address, envelope).await?;
         let length = timeout(AROUND, self.mirror.recv(&mut self.buffer)).await??;
-        let sealed = self.seal.seal(&self.buffer[..length], &mut self.datagram);
-        sealed.context("the message cannot be sealed")?;
-        let num_bytes_sent = self.outer.send_to(&self.datagram, to).await?;
+        let sealed = self.seal.seal(&self.buffer[..length]);
+        let mut num_bytes_sent = 0;
+        for datagram in sealed.context("the message cannot be sealed")? {
+            num_bytes_sent += self.outer.send_to(&datagram, to).await?;
+        }
         Ok(SendOutcome { num_bytes_sent })
     }
 

@@ -63,6 +63,25 @@ impl Watching {
         (new, gone)
     }
 
+    /// Waits for changes.
+    async fn heard(&mut self) -> Result<Vec<Change>> {
+        loop {
+            if self.registry.shared().is_closed() {
+                return Ok(Vec::new());
+            }
+            let bells = self.bells.as_mut().ok_or_else(error::interrupted)?;
+            let rung = tokio::select! {
+                rung = bells.entries.changed() => rung,
+                rung = bells.members.changed() => rung,
+            };
+            rung.map_err(|_| error::interrupted())?;
+            let changes = self.changes().await?;
+            if !changes.is_empty() {
+                return Ok(changes);
+            }
+        }
+    }
+
     async fn changes(&mut self) -> Result<Vec<Change>> {
         let (new, gone) = {
             let chitchat = self.registry.shared().lock().await?;
@@ -94,7 +113,12 @@ impl WatchSource for Watching {
     async fn begin(&mut self) -> Result<Vec<ServiceRecord>> {
         self.known.clear();
         let new = {
-            let chitchat = self.registry.shared().lock().await?;
+            let shared = self.registry.shared();
+            // One that goes on after the registry was closed tells so by `next`.
+            let chitchat = match self.bells {
+                None => shared.lock().await?,
+                Some(_) => shared.lock_though_closed().await?,
+            };
             let mut bells = Bells {
                 entries: self.registry.shared().bell.subscribe(),
                 members: chitchat.live_nodes_watcher(),
@@ -107,17 +131,10 @@ impl WatchSource for Watching {
     }
 
     async fn next(&mut self) -> Result<News> {
-        loop {
-            let bells = self.bells.as_mut().ok_or_else(error::interrupted)?;
-            let rung = tokio::select! {
-                rung = bells.entries.changed() => rung,
-                rung = bells.members.changed() => rung,
-            };
-            rung.map_err(|_| error::interrupted())?;
-            let changes = self.changes().await?;
-            if !changes.is_empty() {
-                return Ok(News::Changes(changes));
-            }
+        let heard = self.heard().await;
+        match self.registry.shared().is_closed() {
+            true => Ok(News::End),
+            false => heard.map(News::Changes),
         }
     }
 }

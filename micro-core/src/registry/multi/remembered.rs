@@ -65,6 +65,10 @@ impl Remembered {
         records.cloned().collect()
     }
 
+    pub(super) fn clear(&mut self) {
+        self.services.clear();
+    }
+
     fn make_room(&mut self) {
         let longest_unasked = self.services.iter().min_by_key(|(_, answer)| answer.asked);
         if let Some(name) = longest_unasked.map(|(name, _)| name.clone()) {

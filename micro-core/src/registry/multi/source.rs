@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::remembered::Remembered;
+use super::{MultiRegistryOptions, is_aside};
 use crate::registry::{Registry, ServiceRecord};
 use crate::{Error, ErrorKind, Result};
 
@@ -21,6 +22,10 @@ pub(super) struct Source {
     timeout: Duration,
     /// Until when it is waited for less, because it did not answer.
     distrusted: Mutex<Option<Instant>>,
+    /// Since when it gives no answers, as far as look-ups know.
+    away: Mutex<Option<Instant>>,
+    /// How long away its last answers count.
+    forget_after: Duration,
     services: Mutex<Remembered>,
     listing: Mutex<Vec<ServiceRecord>>,
     /// Services that it did not take, of which that was told.
@@ -28,12 +33,14 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(registry: Arc<dyn Registry>, timeout: Duration, max_services: usize) -> Self {
+    pub(super) fn new(registry: Arc<dyn Registry>, options: MultiRegistryOptions) -> Self {
         Self {
             registry,
-            timeout,
+            timeout: options.timeout,
             distrusted: Mutex::default(),
-            services: Mutex::new(Remembered::new(max_services)),
+            away: Mutex::default(),
+            forget_after: options.forget_after,
+            services: Mutex::new(Remembered::new(options.max_services)),
             listing: Mutex::default(),
             refused: Mutex::default(),
         }
@@ -47,14 +54,25 @@ impl Source {
         &*self.registry
     }
 
+    /// Whether an answer counts where something was to be written: not that of a registry that only reads.
+    ///
+    /// Asked after the answer, since one that is connected to late does not know before.
+    pub(super) fn takes_part(&self, answer: &Result<()>) -> bool {
+        self.registry.takes_registrations() && !answer.as_ref().is_err_and(is_aside)
+    }
+
     /// Its records of a service; when it cannot be asked, those that it had last, and the error.
     pub(super) async fn service(&self, name: &str) -> (Vec<ServiceRecord>, Option<Error>) {
         match found(self.ask(self.registry.get_service(name)).await) {
             Ok(records) => {
+                self.is_there();
                 lock(&self.services).set(name, &records);
                 (records, None)
             }
-            Err(error) => (lock(&self.services).get(name), Some(error)),
+            Err(error) => {
+                self.is_missed();
+                (lock(&self.services).get(name), Some(error))
+            }
         }
     }
 
@@ -71,11 +89,51 @@ impl Source {
     pub(super) async fn list(&self) -> (Vec<ServiceRecord>, Option<Error>) {
         match self.ask(self.registry.list_services()).await {
             Ok(records) => {
+                self.is_there();
                 lock(&self.listing).clone_from(&records);
                 (records, None)
             }
-            Err(error) => (lock(&self.listing).clone(), Some(error)),
+            Err(error) => {
+                self.is_missed();
+                (lock(&self.listing).clone(), Some(error))
+            }
         }
+    }
+
+    /// Since when it is away: now, if nobody noticed before.
+    pub(super) fn away_since(&self) -> Instant {
+        lock(&self.away).unwrap_or_else(Instant::now)
+    }
+
+    pub(super) fn forget_after(&self) -> Duration {
+        self.forget_after
+    }
+
+    /// Notes that it answered.
+    pub(super) fn is_there(&self) {
+        *lock(&self.away) = None;
+    }
+
+    /// Notes that it gave no answer, and forgets what it said last when that is so for too long.
+    fn is_missed(&self) {
+        let since = *lock(&self.away).get_or_insert_with(Instant::now);
+        if since.elapsed() >= self.forget_after {
+            lock(&self.services).clear();
+            lock(&self.listing).clear();
+        }
+    }
+
+    /// Waits for an answer as long as for one that is needed, on behalf of a watcher. What comes of it says nothing of
+    /// the registry: nobody may have read the watcher meanwhile.
+    pub(super) async fn ask_for_watcher<T>(&self, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        match timeout(self.timeout, answer).await {
+            Ok(answer) => self.named(answer),
+            Err(_) => Err(self.too_slow(self.timeout)),
+        }
+    }
+
+    fn named<T>(&self, answer: Result<T>) -> Result<T> {
+        answer.map_err(|error| error.context(format_args!("registry {}", self.name())))
     }
 
     /// Waits for an answer as long as for one that is needed.
@@ -92,15 +150,20 @@ impl Source {
         match timeout(limit, answer).await {
             Ok(answer) => {
                 *lock(&self.distrusted) = None;
-                answer.map_err(|error| error.context(format_args!("registry {}", self.name())))
+                self.named(answer)
             }
             Err(_) => {
-                // Not after a short wait: whoever became slow, but not too slow, is to be found out.
-                if limit >= self.timeout {
-                    *lock(&self.distrusted) = Some(Instant::now() + DISTRUST);
-                }
+                self.distrust(limit);
                 Err(self.too_slow(limit))
             }
+        }
+    }
+
+    /// Notes that it gave no answer in that time.
+    pub(super) fn distrust(&self, limit: Duration) {
+        // Not after a short wait: whoever became slow, but not too slow, is to be found out.
+        if limit >= self.timeout {
+            *lock(&self.distrusted) = Some(Instant::now() + DISTRUST);
         }
     }
 

@@ -9,10 +9,10 @@ use futures_util::stream::{self, BoxStream, FuturesUnordered, SelectAll, StreamE
 use tokio::time::{Instant, sleep_until};
 
 use super::source::{Source, found};
-use super::together;
+use super::{is_aside, together};
 use crate::registry::follow::Follower;
 use crate::registry::{Action, Change, News, ServiceRecord, WatchSource, Watcher};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// How many services of a list are looked up at the same time.
 const LOOKUPS: usize = 16;
@@ -25,27 +25,41 @@ pub(super) async fn watch(sources: &[Arc<Source>], service: Option<&str>) -> Res
     let mut waiting: BTreeSet<usize> = (0..sources.len()).collect();
     let mut watch = Together::new(sources, service);
     let mut failures = Vec::new();
+    let mut aside = Vec::new();
     loop {
         let longest = waiting
             .iter()
             .map(|place| patience[*place])
             .max()
             .unwrap_or_default();
-        let has_begun = failures.len() + waiting.len() < sources.len();
+        let has_begun = failures.len() + aside.len() + waiting.len() < sources.len();
         tokio::select! {
             biased;
             begun = watch.beginning.next() => match begun {
                 Some(begun) => {
-                    waiting.remove(&begun.place);
-                    failures.extend(watch.take_beginning(begun));
+                    let place = begun.place;
+                    waiting.remove(&place);
+                    let failed = watch.take_beginning(begun);
+                    if failed.as_ref().is_some_and(|error| error.kind() == ErrorKind::Timeout) {
+                        sources[place].distrust(patience[place]);
+                    }
+                    match failed.as_ref().is_some_and(is_aside) {
+                        true => aside.extend(failed),
+                        false => failures.extend(failed),
+                    }
                 }
                 None => break,
             },
-            () = sleep_until(start + longest), if has_begun => break,
+            () = sleep_until(start + longest), if has_begun => {
+                for place in waiting {
+                    sources[place].distrust(patience[place]);
+                }
+                break;
+            }
         }
     }
-    if failures.len() == sources.len() {
-        return Err(together(failures));
+    if failures.len() + aside.len() == sources.len() {
+        return Err(together(if failures.is_empty() { aside } else { failures }));
     }
     // What is there at the beginning counts as known.
     watch.pending.clear();
@@ -85,15 +99,21 @@ impl Together {
                 source: source.clone(),
                 service: service.map(str::to_owned),
                 watcher: None,
+                has_tried: false,
             };
             let (source, service) = (source.clone(), service.map(str::to_owned));
-            let remembered = move || source.remembered(service.as_deref());
+            let forget_after = source.forget_after();
+            let remembered = move || (source.remembered(service.as_deref()), source.away_since());
             let begun = async move {
-                let mut follower = Follower::new(what, listener);
+                let follower = Follower::new(what, listener);
+                let mut follower = follower.forgetting_after(forget_after);
                 let (known, failure) = match follower.begin_watch().await {
                     Ok(known) => (known, None),
                     // What look-ups give of it meanwhile; what of that is missing when it is back is told then.
-                    Err(failure) => (follower.assume(remembered()), Some(failure)),
+                    Err(failure) => {
+                        let (records, since) = remembered();
+                        (follower.assume(records, since), Some(failure))
+                    }
                 };
                 Begun {
                     place,
@@ -134,13 +154,13 @@ impl Together {
         }
     }
 
-    /// Follows a watch from now on, whether it has begun or not: the follower goes on trying.
+    /// Follows a watch from now on, whether it has begun or not: the follower goes on trying. One that cannot be is left.
     fn take_beginning(&mut self, begun: Begun) -> Option<Error> {
+        if begun.failure.as_ref().is_some_and(is_aside) {
+            return begun.failure;
+        }
         let place = begun.place;
-        let followed = stream::unfold(begun.follower, move |mut follower| async move {
-            let told = follower.next().await;
-            Some(((place, told), follower))
-        });
+        let followed = begun.follower.changes().map(move |told| (place, told));
         self.followed.push(followed.boxed());
         for change in begun.known {
             self.take(place, change);
@@ -193,17 +213,36 @@ struct Listener {
     source: Arc<Source>,
     service: Option<String>,
     watcher: Option<Watcher>,
+    has_tried: bool,
+}
+
+impl Listener {
+    async fn begin_at(&mut self) -> Result<(Watcher, Vec<ServiceRecord>)> {
+        let watch = self.source.registry().watch(self.service.as_deref());
+        let watcher = self.source.ask_for_watcher(watch).await?;
+        let listing = listing(&self.source, self.service.as_deref()).await?;
+        Ok((watcher, listing))
+    }
 }
 
 #[async_trait]
 impl WatchSource for Listener {
     async fn begin(&mut self) -> Result<Vec<ServiceRecord>> {
         self.watcher = None;
-        let watch = self.source.registry().watch(self.service.as_deref());
-        let watcher = self.source.ask_patiently(watch).await?;
-        let listing = listing(&self.source, self.service.as_deref()).await?;
-        self.watcher = Some(watcher);
-        Ok(listing)
+        let is_first = !std::mem::replace(&mut self.has_tried, true);
+        match self.begin_at().await {
+            Ok((watcher, listing)) => {
+                self.source.is_there();
+                self.watcher = Some(watcher);
+                Ok(listing)
+            }
+            // One that was away and says only now that it cannot be watched so: it has nothing, and never will.
+            Err(error) if !is_first && is_aside(&error) => {
+                self.watcher = Some(Watcher::new(stream::pending()));
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn next(&mut self) -> Result<News> {
@@ -219,7 +258,7 @@ async fn listing(source: &Source, service: Option<&str>) -> Result<Vec<ServiceRe
     if let Some(service) = service {
         return lookup(source, service).await;
     }
-    let listed = source.ask_patiently(source.registry().list_services()).await?;
+    let listed = source.ask_for_watcher(source.registry().list_services()).await?;
     // The list may leave out nodes.
     let names: BTreeSet<String> = listed.into_iter().map(|record| record.name).collect();
     let lookups = stream::iter(names).map(|name| async move { lookup(source, &name).await });
@@ -228,5 +267,9 @@ async fn listing(source: &Source, service: Option<&str>) -> Result<Vec<ServiceRe
 }
 
 async fn lookup(source: &Source, service: &str) -> Result<Vec<ServiceRecord>> {
-    found(source.ask_patiently(source.registry().get_service(service)).await)
+    found(
+        source
+            .ask_for_watcher(source.registry().get_service(service))
+            .await,
+    )
 }

@@ -53,6 +53,7 @@ async fn who_closes_is_gone_at_once_and_can_do_no_more() {
     let two = member(&[one.local_address()]).await;
     register(&two, "two").await;
     until(&one, &["two"]).await;
+    let mut watcher = two.watch(None).await.unwrap();
     two.close().await;
     println!("closed and gone after {:?}", until(&one, &[]).await);
     two.close().await;
@@ -65,6 +66,15 @@ async fn who_closes_is_gone_at_once_and_can_do_no_more() {
     ] {
         assert!(error.detail().contains("closed"), "{error}");
     }
+    let ended = async {
+        // What it saw of the goodbye may come before.
+        while let Ok(change) = watcher.next().await {
+            assert_eq!(change.action, Action::Delete);
+        }
+        let error = watcher.next().await.unwrap_err();
+        assert!(error.detail().contains("watcher stopped"), "{error}");
+    };
+    timeout(PATIENCE, ended).await.unwrap();
     let three = GossipRegistry::connect(GossipConfig {
         listen: Some(two.local_address()),
         ..config(&[])
