@@ -28,6 +28,8 @@ pub struct GrpcConfig {
     /// Whether messages are compressed: those of requests always, those of answers where the caller reads it.
     /// What others compressed is read whatever is chosen here. Default: none.
     pub compression: Compression,
+    /// The web sites whose pages may call a listener from a browser. Default: none.
+    pub origins: Origins,
     /// What peers may ask.
     pub limits: GrpcLimits,
     /// Encryption, of both ends. Default: none.
@@ -47,6 +49,20 @@ pub struct IdentityFiles {
     /// How often it is looked whether the files were written anew, at most; only while connections are made.
     /// `Duration::ZERO`: for each connection.
     pub reload_interval: Duration,
+}
+
+/// Web sites, as browsers name them in `Origin`: pages of others cannot call. Browsers alone keep to it; it protects
+/// their users, and no service from its callers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origins {
+    /// No site but the listener's own.
+    #[default]
+    None,
+    /// Every site, which is right where a call can do no more than anybody's, wherever it comes from.
+    Any,
+    /// These, each with scheme, host and port as it is in `Origin`: `https://shop.example`, `http://localhost:3000`.
+    Listed(Vec<String>),
 }
 
 /// Whether messages are compressed.
@@ -116,6 +132,7 @@ impl Default for GrpcConfig {
             stream_window: 1024 * 1024,
             connection_window: 8 * 1024 * 1024,
             compression: Compression::None,
+            origins: Origins::None,
             limits: GrpcLimits::default(),
             tls: None,
             identity_files: None,

@@ -15,5 +15,5 @@ mod status;
 mod timeout;
 mod heartbeat;
 
-pub use crate::config::{Compression, GrpcConfig, GrpcLimits, IdentityFiles, KeepAlive};
+pub use crate::config::{Compression, GrpcConfig, GrpcLimits, IdentityFiles, KeepAlive, Origins};
 pub use crate::transport::GrpcTransport;

@@ -3,6 +3,9 @@
 mod answer;
 mod call;
 mod connection;
+mod http1;
+mod opening;
+mod web;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -199,7 +202,22 @@ async fn serve_connection(
         }
         Err(_) => return,
     };
-    match timeout_at(until, Connection::new(socket, Peer { remote, local }, server)).await {
+    let peer = Peer { remote, local };
+    let socket = match timeout_at(until, opening::open(socket)).await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(problem)) => {
+            tracing::debug!(%remote, %problem, "a connection ended before it began");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(%remote, "a caller did not begin to speak in time");
+            return;
+        }
+    };
+    if !socket.is_http2() {
+        return http1::serve(socket, peer, server).await;
+    }
+    match timeout_at(until, Connection::new(socket, peer, server)).await {
         Ok(Ok(connection)) => connection.run().await,
         Ok(Err(problem)) => tracing::debug!(%remote, %problem, "a caller does not speak HTTP/2"),
         Err(_) => tracing::debug!(%remote, "a caller did not begin to speak HTTP/2 in time"),
