@@ -94,6 +94,7 @@ fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
 fn grpc(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
     let mut config = micro_grpc::GrpcConfig {
         tls: arguments.tls,
+        diagnostics: arguments.diagnostics,
         ..micro_grpc::GrpcConfig::default()
     };
     if let Some(size) = arguments.pool_size {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use micro_core::debug::Diagnostics;
 use micro_core::transport::http::Tls;
 
 /// How the gRPC transport works.
@@ -30,6 +31,9 @@ pub struct GrpcConfig {
     pub compression: Compression,
     /// The web sites whose pages may call a listener from a browser. Default: none.
     pub origins: Origins,
+    /// The service that is served, as it knows itself: a listener answers `grpc.health.v1.Health` and gRPC's
+    /// reflection from it. Give the same to the service's builder. Default: none, and neither is answered.
+    pub diagnostics: Option<Diagnostics>,
     /// What peers may ask.
     pub limits: GrpcLimits,
     /// Encryption, of both ends. Default: none.
@@ -133,6 +137,7 @@ impl Default for GrpcConfig {
             connection_window: 8 * 1024 * 1024,
             compression: Compression::None,
             origins: Origins::None,
+            diagnostics: None,
             limits: GrpcLimits::default(),
             tls: None,
             identity_files: None,

@@ -1,6 +1,7 @@
 //! The serving end: accepts connections, and lets go of them in order.
 
 mod answer;
+mod builtin;
 mod call;
 mod connection;
 mod http1;
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use self::builtin::Builtin;
 use self::connection::Connection;
 use crate::config::GrpcConfig;
 use crate::security::Security;
@@ -74,7 +76,10 @@ pub(crate) async fn listen(
         )
     })?;
     let server = Arc::new(Server {
-        handler,
+        handler: match &config.diagnostics {
+            Some(diagnostics) => Arc::new(Builtin::new(diagnostics.clone(), handler)),
+            None => handler,
+        },
         config: config.clone(),
         draining: AtomicBool::new(false),
         drain: Notify::new(),
