@@ -14,3 +14,4 @@ mod grpc_web;
 mod connect;
 mod browsers;
 mod dialects;
+mod builtin;
