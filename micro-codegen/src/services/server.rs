@@ -153,6 +153,10 @@ impl Services<'_> {
     }
 }
 
+/// Declares nothing but an option, and would bring all of Protobuf's own descriptors with it. The option itself is no
+/// part of descriptors as they are embedded.
+const ANNOTATIONS: &str = "google/api/annotations.proto";
+
 /// The encoded descriptors of a file and of all that it imports, before those who import it. Comments and places in the
 /// source are left out, which are most of it.
 fn descriptors(file: &FileDescriptor) -> Vec<u8> {
@@ -162,7 +166,7 @@ fn descriptors(file: &FileDescriptor) -> Vec<u8> {
 }
 
 fn gather(file: &FileDescriptor, seen: &mut BTreeSet<String>, set: &mut FileDescriptorSet) {
-    if !seen.insert(file.name().to_owned()) {
+    if file.name() == ANNOTATIONS || !seen.insert(file.name().to_owned()) {
         return;
     }
     for import in file.dependencies() {
@@ -170,5 +174,17 @@ fn gather(file: &FileDescriptor, seen: &mut BTreeSet<String>, set: &mut FileDesc
     }
     let mut proto = file.file_descriptor_proto().clone();
     proto.source_code_info = None;
+    if let Some(unused) = proto.dependency.iter().position(|name| name == ANNOTATIONS) {
+        proto.dependency.remove(unused);
+        // Imports are referred to by their place.
+        for places in [&mut proto.public_dependency, &mut proto.weak_dependency] {
+            let place = |number: &i32| usize::try_from(*number).unwrap_or(usize::MAX);
+            places.retain(|number| place(number) != unused);
+            places
+                .iter_mut()
+                .filter(|number| place(number) > unused)
+                .for_each(|number| *number -= 1);
+        }
+    }
     set.file.push(proto);
 }
