@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use prost::Message;
+use prost::{DecodeError, Message};
 
 use super::messages::{Extension, File, Named, Set, Type};
 
@@ -22,18 +22,22 @@ impl Files {
     /// Reads encoded sets. What cannot be read is left out, and told in the log.
     pub(in crate::server::builtin) fn read(sets: &[&[u8]]) -> Self {
         let mut files = Self::default();
-        for set in sets {
-            let read = Set::decode(*set).and_then(|set| {
-                set.file
-                    .into_iter()
-                    .try_for_each(|bytes| Ok(files.add(File::decode(bytes.as_slice())?, bytes)))
-            });
+        for set in sets.iter().copied() {
+            let read = files.read_set(set);
             if let Err(problem) = read {
                 tracing::warn!(%problem, "the descriptors of a service cannot be read; reflection does not know it");
             }
         }
         files.services.sort_unstable();
         files
+    }
+
+    fn read_set(&mut self, set: &[u8]) -> Result<(), DecodeError> {
+        for bytes in Set::decode(set)?.file {
+            let file = File::decode(bytes.as_slice())?;
+            self.add(file, bytes);
+        }
+        Ok(())
     }
 
     fn add(&mut self, file: File, bytes: Vec<u8>) {
