@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use micro_core::transport::http::{Identity, Tls};
+use micro_core::transport::socket::Connector;
 use micro_grpc::GrpcConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -176,4 +178,30 @@ async fn a_stream_over_http1_that_is_not_read_stops_its_writer() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn http1_is_served_over_encrypted_connections_to_those_who_choose_it() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = certificate.self_signed(&key).unwrap().pem();
+    let tls = Tls {
+        identity: Some(Identity {
+            certificates: certificate.clone().into(),
+            key: key.serialize_pem().into(),
+        }),
+        authorities: certificate.into(),
+        ..Tls::default()
+    };
+    let listener = serve_all(GrpcConfig {
+        tls: Some(tls.clone()),
+        ..GrpcConfig::default()
+    })
+    .await;
+    for protocols in [&["http/1.1"][..], &[]] {
+        let connector = Connector::new(Some(&tls), protocols).unwrap();
+        let mut stream = soon(connector.connect(listener.address())).await.unwrap();
+        let answer = exchange(&mut stream, &post("/a.Greeter/Hello", JSON, b"{}")).await;
+        assert_eq!((answer.status, answer.text()), (200, "{}"), "{protocols:?}");
+    }
 }

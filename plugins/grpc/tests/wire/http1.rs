@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use micro_core::transport::Listener;
 use micro_core::{Body, Error, Request, Response, Result};
 use micro_grpc::GrpcConfig;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -47,7 +47,7 @@ pub(crate) fn post(path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8>
 }
 
 /// Sends bytes and reads one answer, which leaves the connection as it was.
-pub(crate) async fn exchange(stream: &mut TcpStream, request: &[u8]) -> Plain {
+pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &[u8]) -> Plain {
     soon(async {
         stream.write_all(request).await.unwrap();
         let mut head = Vec::new();
@@ -80,7 +80,7 @@ pub(crate) async fn exchange(stream: &mut TcpStream, request: &[u8]) -> Plain {
     .await
 }
 
-async fn chunk(stream: &mut TcpStream) -> Option<Vec<u8>> {
+async fn chunk<S: AsyncRead + Unpin>(stream: &mut S) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     while !line.ends_with(b"\r\n") {
         line.push(stream.read_u8().await.unwrap());
