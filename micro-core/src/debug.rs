@@ -97,6 +97,8 @@ struct Shared {
     checks: Mutex<Vec<(String, Check)>>,
     /// Name and version, once they are known.
     service: OnceLock<(String, String)>,
+    /// What the endpoints say of themselves in Protobuf's words.
+    descriptors: Mutex<Vec<&'static [u8]>>,
     /// Ends the streams of log lines, which would keep the service from stopping.
     closing: CancellationToken,
 }
@@ -115,6 +117,7 @@ impl Diagnostics {
             spans: Arc::new(Spans::new(options.traces_per_second)),
             checks: Mutex::default(),
             service: OnceLock::new(),
+            descriptors: Mutex::default(),
             closing: CancellationToken::new(),
         }))
     }
@@ -168,6 +171,41 @@ impl Diagnostics {
     /// ```
     pub fn route(&self) -> Arc<dyn Route> {
         Arc::new(HealthRoute(self.clone()))
+    }
+
+    /// The name of the service. Empty before it is known.
+    pub fn service(&self) -> &str {
+        self.0.service.get().map_or("", |(name, _)| name)
+    }
+
+    /// Whether the service serves and its [checks](crate::ServiceBuilder::health_check) succeed, as `/health` says.
+    /// Takes as long as the slowest check, and no longer than 5 s.
+    pub async fn is_well(&self) -> bool {
+        self.check().await.iter().all(health::Checked::is_up)
+    }
+
+    /// Waits until the service ends its streams because it stops.
+    pub async fn closing(&self) {
+        self.0.closing.cancelled().await;
+    }
+
+    /// The `FileDescriptorSet`s of the service's endpoints, encoded, as generated code has them.
+    pub fn descriptors(&self) -> Vec<&'static [u8]> {
+        self.0
+            .descriptors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Learns of descriptors, of which many endpoints have the same.
+    pub(crate) fn learn(&self, descriptors: impl Iterator<Item = &'static [u8]>) {
+        let mut known = self.0.descriptors.lock().unwrap_or_else(PoisonError::into_inner);
+        for set in descriptors.filter(|set| !set.is_empty()) {
+            if !known.contains(&set) {
+                known.push(set);
+            }
+        }
     }
 
     pub(crate) fn advance(&self, readiness: Readiness) {

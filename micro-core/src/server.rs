@@ -93,6 +93,9 @@ impl ServerBuilder {
             .into_iter()
             .flat_map(|make| make(&codecs))
             .collect();
+        if let Some(diagnostics) = &self.diagnostics {
+            diagnostics.learn(endpoints.iter().map(|endpoint| endpoint.descriptors));
+        }
         let mut records: BTreeMap<Text, Option<registry::Endpoint>> = BTreeMap::new();
         let mut handlers = Vec::with_capacity(endpoints.len());
         let own = endpoints.len();

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use micro_core::debug::Diagnostics;
 use micro_core::registry::{LateRegistry, MultiRegistry};
 use micro_core::selector::Strategy;
 use micro_core::transport::http::{Route, Tls};
@@ -59,6 +60,9 @@ pub struct PluginArguments {
     /// What a transport that speaks plain HTTP is to serve beside calls, such as `/health`: path prefixes, and what
     /// answers them. Others leave it.
     pub routes: Vec<(String, Arc<dyn Route>)>,
+    /// What the service that is made tells about itself; transports that answer questions about it get it. `None`: no
+    /// service is made.
+    pub diagnostics: Option<Diagnostics>,
     pub(crate) environment: Arc<HashMap<String, String>>,
 }
 

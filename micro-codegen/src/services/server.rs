@@ -1,7 +1,11 @@
 //! The trait that a server implements, and its endpoints.
 
-use proc_macro2::{Ident, TokenStream};
-use prost_reflect::ServiceDescriptor;
+use std::collections::BTreeSet;
+
+use proc_macro2::{Ident, Literal, TokenStream};
+use prost::Message;
+use prost_reflect::{FileDescriptor, ServiceDescriptor};
+use prost_types::FileDescriptorSet;
 use quote::quote;
 
 use super::method::Method;
@@ -57,9 +61,15 @@ impl Services<'_> {
         let handlers = methods.iter().map(|method| self.handler(&name, method));
         let endpoints = methods.iter().map(|method| self.endpoint(method));
         let count = methods.len();
+        let descriptors = Literal::byte_string(&descriptors(&service.parent_file()));
         Ok(quote! {
             #[doc = #docs]
             pub struct #server<T>(::std::sync::Arc<T>);
+
+            impl<T> #server<T> {
+                /// The encoded `FileDescriptorSet` of the file that the service is in and of all that it imports.
+                pub const FILE_DESCRIPTOR_SET: &'static [u8] = #descriptors;
+            }
 
             impl<T: #name> #server<T> {
                 /// Serves this implementation.
@@ -92,7 +102,7 @@ impl Services<'_> {
                 ) -> ::std::vec::Vec<#root::handler::Endpoint> {
                     #(#handlers)*
                     let mut endpoints = ::std::vec::Vec::with_capacity(#count);
-                    #(endpoints.push(#endpoints);)*
+                    #(endpoints.push(#endpoints.with_descriptors(Self::FILE_DESCRIPTOR_SET));)*
                     endpoints
                 }
             }
@@ -141,4 +151,40 @@ impl Services<'_> {
             ) #(#pairs)*
         }
     }
+}
+
+/// Declares nothing but an option, and would bring all of Protobuf's own descriptors with it. The option itself is no
+/// part of descriptors as they are embedded.
+const ANNOTATIONS: &str = "google/api/annotations.proto";
+
+/// The encoded descriptors of a file and of all that it imports, before those who import it. Comments and places in the
+/// source are left out, which are most of it.
+fn descriptors(file: &FileDescriptor) -> Vec<u8> {
+    let mut set = FileDescriptorSet::default();
+    gather(file, &mut BTreeSet::new(), &mut set);
+    set.encode_to_vec()
+}
+
+fn gather(file: &FileDescriptor, seen: &mut BTreeSet<String>, set: &mut FileDescriptorSet) {
+    if file.name() == ANNOTATIONS || !seen.insert(file.name().to_owned()) {
+        return;
+    }
+    for import in file.dependencies() {
+        gather(&import, seen, set);
+    }
+    let mut proto = file.file_descriptor_proto().clone();
+    proto.source_code_info = None;
+    if let Some(unused) = proto.dependency.iter().position(|name| name == ANNOTATIONS) {
+        proto.dependency.remove(unused);
+        // Imports are referred to by their place.
+        for places in [&mut proto.public_dependency, &mut proto.weak_dependency] {
+            let place = |number: &i32| usize::try_from(*number).unwrap_or(usize::MAX);
+            places.retain(|number| place(number) != unused);
+            places
+                .iter_mut()
+                .filter(|number| place(number) > unused)
+                .for_each(|number| *number -= 1);
+        }
+    }
+    set.file.push(proto);
 }

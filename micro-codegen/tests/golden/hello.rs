@@ -1048,6 +1048,21 @@ pub struct HelloServer<T>(::std::sync::Arc<T>);
     clippy::pedantic,
     rustdoc::all
 )]
+impl<T> HelloServer<T> {
+    /// The encoded `FileDescriptorSet` of the file that the service is in and of all that it imports.
+    pub const FILE_DESCRIPTOR_SET: &'static [u8] = b"\n\xF5\x03\n\x0Bhello.proto\x12\x05hello\"!\n\x0BPingRequest\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\"G\n\x0CPingResponse\x12\x1A\n\x08greeting\x18\x01 \x01(\tR\x08greeting\x12\x1B\n\tserved_by\x18\x02 \x01(\tR\x08servedBy\"#\n\x0CCountRequest\x12\x13\n\x05up_to\x18\x01 \x01(\rR\x04upTo\"'\n\rCountResponse\x12\x16\n\x06number\x18\x01 \x01(\rR\x06number\"\x1E\n\x06Number\x12\x14\n\x05value\x18\x01 \x01(\x03R\x05value\"\x1D\n\x05Total\x12\x14\n\x05value\x18\x01 \x01(\x03R\x05value\"\x1A\n\x04Note\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text2\xC1\x01\n\x05Hello\x124\n\x04Ping\x12\x12.hello.PingRequest\x1A\x13.hello.PingResponse\"\x03\x90\x02\x01\x124\n\x05Count\x12\x13.hello.CountRequest\x1A\x14.hello.CountResponse0\x01\x12&\n\x03Sum\x12\r.hello.Number\x1A\x0C.hello.Total\"\0(\x01\x12$\n\x04Chat\x12\x0B.hello.Note\x1A\x0B.hello.Note(\x010\x01b\x06proto3";
+}
+
+#[allow(
+    dead_code,
+    deprecated,
+    missing_docs,
+    non_camel_case_types,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    rustdoc::all
+)]
 impl<T: Hello> HelloServer<T> {
     /// Serves this implementation.
     pub fn new(service: T) -> Self {
@@ -1145,7 +1160,8 @@ impl<T: Hello> ::micro::handler::IntoEndpoints for HelloServer<T> {
                     .with_metadata("endpoint", "Hello.Ping")
                     .with_metadata("handler", "rpc")
                     .with_metadata("method", "GET")
-                    .with_metadata("path", "/v1/ping/{name},/v1/hello/{name}"),
+                    .with_metadata("path", "/v1/ping/{name},/v1/hello/{name}")
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
@@ -1154,7 +1170,8 @@ impl<T: Hello> ::micro::handler::IntoEndpoints for HelloServer<T> {
                         codecs,
                         Method_Count(::std::sync::Arc::clone(&self.0)),
                     )
-                    .with_metadata("description", "Counts."),
+                    .with_metadata("description", "Counts.")
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
@@ -1167,15 +1184,17 @@ impl<T: Hello> ::micro::handler::IntoEndpoints for HelloServer<T> {
                     .with_metadata("handler", "rpc")
                     .with_metadata("method", "POST")
                     .with_metadata("path", "/v1/sum")
-                    .with_metadata("body", "*"),
+                    .with_metadata("body", "*")
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
                 ::micro::handler::bidirectional_streaming(
-                    ::micro::Text::from_static("Hello.Chat"),
-                    codecs,
-                    Method_Chat(::std::sync::Arc::clone(&self.0)),
-                ),
+                        ::micro::Text::from_static("Hello.Chat"),
+                        codecs,
+                        Method_Chat(::std::sync::Arc::clone(&self.0)),
+                    )
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
     }

@@ -2428,6 +2428,21 @@ pub struct TypeServer<T>(::std::sync::Arc<T>);
     clippy::pedantic,
     rustdoc::all
 )]
+impl<T> TypeServer<T> {
+    /// The encoded `FileDescriptorSet` of the file that the service is in and of all that it imports.
+    pub const FILE_DESCRIPTOR_SET: &'static [u8] = b"\n\xBE\x01\n\x1Bgoogle/protobuf/empty.proto\x12\x0Fgoogle.protobuf\"\x07\n\x05EmptyB}\n\x13com.google.protobufB\nEmptyProtoP\x01Z.google.golang.org/protobuf/types/known/emptypb\xF8\x01\x01\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\xFF\x01\n\x1Fgoogle/protobuf/timestamp.proto\x12\x0Fgoogle.protobuf\";\n\tTimestamp\x12\x18\n\x07seconds\x18\x01 \x01(\x03R\x07seconds\x12\x14\n\x05nanos\x18\x02 \x01(\x05R\x05nanosB\x85\x01\n\x13com.google.protobufB\x0ETimestampProtoP\x01Z2google.golang.org/protobuf/types/known/timestamppb\xF8\x01\x01\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\xE4\x01\n\x19google/protobuf/any.proto\x12\x0Fgoogle.protobuf\"6\n\x03Any\x12\x19\n\x08type_url\x18\x01 \x01(\tR\x07typeUrl\x12\x14\n\x05value\x18\x02 \x01(\x0CR\x05valueBv\n\x13com.google.protobufB\x08AnyProtoP\x01Z,google.golang.org/protobuf/types/known/anypb\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\xFB\x01\n\x1Egoogle/protobuf/duration.proto\x12\x0Fgoogle.protobuf\":\n\x08Duration\x12\x18\n\x07seconds\x18\x01 \x01(\x03R\x07seconds\x12\x14\n\x05nanos\x18\x02 \x01(\x05R\x05nanosB\x83\x01\n\x13com.google.protobufB\rDurationProtoP\x01Z1google.golang.org/protobuf/types/known/durationpb\xF8\x01\x01\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\xE6\x01\n google/protobuf/field_mask.proto\x12\x0Fgoogle.protobuf\"!\n\tFieldMask\x12\x14\n\x05paths\x18\x01 \x03(\tR\x05pathsB\x85\x01\n\x13com.google.protobufB\x0EFieldMaskProtoP\x01Z2google.golang.org/protobuf/types/known/fieldmaskpb\xF8\x01\x01\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\xE2\x05\n\x1Cgoogle/protobuf/struct.proto\x12\x0Fgoogle.protobuf\"\x98\x01\n\x06Struct\x12;\n\x06fields\x18\x01 \x03(\x0B2#.google.protobuf.Struct.FieldsEntryR\x06fields\x1AQ\n\x0BFieldsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12,\n\x05value\x18\x02 \x01(\x0B2\x16.google.protobuf.ValueR\x05value:\x028\x01\"\xB2\x02\n\x05Value\x12;\n\nnull_value\x18\x01 \x01(\x0E2\x1A.google.protobuf.NullValueH\0R\tnullValue\x12#\n\x0Cnumber_value\x18\x02 \x01(\x01H\0R\x0BnumberValue\x12#\n\x0Cstring_value\x18\x03 \x01(\tH\0R\x0BstringValue\x12\x1F\n\nbool_value\x18\x04 \x01(\x08H\0R\tboolValue\x12<\n\x0Cstruct_value\x18\x05 \x01(\x0B2\x17.google.protobuf.StructH\0R\x0BstructValue\x12;\n\nlist_value\x18\x06 \x01(\x0B2\x1A.google.protobuf.ListValueH\0R\tlistValueB\x06\n\x04kind\";\n\tListValue\x12.\n\x06values\x18\x01 \x03(\x0B2\x16.google.protobuf.ValueR\x06values*\x1B\n\tNullValue\x12\x0E\n\nNULL_VALUE\x10\0B\x7F\n\x13com.google.protobufB\x0BStructProtoP\x01Z/google.golang.org/protobuf/types/known/structpb\xF8\x01\x01\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\x86\x04\n\x1Egoogle/protobuf/wrappers.proto\x12\x0Fgoogle.protobuf\"#\n\x0BDoubleValue\x12\x14\n\x05value\x18\x01 \x01(\x01R\x05value\"\"\n\nFloatValue\x12\x14\n\x05value\x18\x01 \x01(\x02R\x05value\"\"\n\nInt64Value\x12\x14\n\x05value\x18\x01 \x01(\x03R\x05value\"#\n\x0BUInt64Value\x12\x14\n\x05value\x18\x01 \x01(\x04R\x05value\"\"\n\nInt32Value\x12\x14\n\x05value\x18\x01 \x01(\x05R\x05value\"#\n\x0BUInt32Value\x12\x14\n\x05value\x18\x01 \x01(\rR\x05value\"!\n\tBoolValue\x12\x14\n\x05value\x18\x01 \x01(\x08R\x05value\"#\n\x0BStringValue\x12\x14\n\x05value\x18\x01 \x01(\tR\x05value\"\"\n\nBytesValue\x12\x14\n\x05value\x18\x01 \x01(\x0CR\x05valueB\x83\x01\n\x13com.google.protobufB\rWrappersProtoP\x01Z1google.golang.org/protobuf/types/known/wrapperspb\xF8\x01\x01\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\xE6\x18\n\x11nasty/types.proto\x12\x0Enasty.types.v1\x1A\x19google/protobuf/any.proto\x1A\x1Egoogle/protobuf/duration.proto\x1A\x1Bgoogle/protobuf/empty.proto\x1A google/protobuf/field_mask.proto\x1A\x1Cgoogle/protobuf/struct.proto\x1A\x1Fgoogle/protobuf/timestamp.proto\x1A\x1Egoogle/protobuf/wrappers.proto\"\x9F\x16\n\nEverything\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n\x04flag\x18\x02 \x01(\x08R\x04flag\x12\x10\n\x03i32\x18\x03 \x01(\x05R\x03i32\x12\x10\n\x03s32\x18\x04 \x01(\x11R\x03s32\x12\x12\n\x04sf32\x18\x05 \x01(\x0FR\x04sf32\x12\x10\n\x03u32\x18\x06 \x01(\rR\x03u32\x12\x10\n\x03f32\x18\x07 \x01(\x07R\x03f32\x12\x10\n\x03i64\x18\x08 \x01(\x03R\x03i64\x12\x10\n\x03s64\x18\t \x01(\x12R\x03s64\x12\x12\n\x04sf64\x18\n \x01(\x10R\x04sf64\x12\x10\n\x03u64\x18\x0B \x01(\x04R\x03u64\x12\x10\n\x03f64\x18\x0C \x01(\x06R\x03f64\x12\x16\n\x06single\x18\r \x01(\x02R\x06single\x12\x14\n\x05twice\x18\x0E \x01(\x01R\x05twice\x12\x1B\n\traw_bytes\x18\x0F \x01(\x0CR\x08rawBytes\x12(\n\x04suit\x18\x10 \x01(\x0E2\x14.nasty.types.v1.SuitR\x04suit\x123\n\x04mood\x18\x11 \x01(\x0E2\x1F.nasty.types.v1.Everything.MoodR\x04mood\x126\n\x05inner\x18\x12 \x01(\x0B2 .nasty.types.v1.Everything.InnerR\x05inner\x128\n\trecursive\x18\x13 \x01(\x0B2\x1A.nasty.types.v1.EverythingR\trecursive\x12\x14\n\x05longs\x18\x14 \x03(\x03R\x05longs\x12*\n\x05suits\x18\x15 \x03(\x0E2\x14.nasty.types.v1.SuitR\x05suits\x128\n\x06inners\x18\x16 \x03(\x0B2 .nasty.types.v1.Everything.InnerR\x06inners\x12L\n\x0Clong_by_name\x18\x17 \x03(\x0B2*.nasty.types.v1.Everything.LongByNameEntryR\nlongByName\x12U\n\x0Finner_by_number\x18\x18 \x03(\x0B2-.nasty.types.v1.Everything.InnerByNumberEntryR\rinnerByNumber\x12L\n\x0Csuit_by_name\x18\x19 \x03(\x0B2*.nasty.types.v1.Everything.SuitByNameEntryR\nsuitByName\x12O\n\rbytes_by_flag\x18\x1A \x03(\x0B2+.nasty.types.v1.Everything.BytesByFlagEntryR\x0BbytesByFlag\x12\x14\n\x04word\x18\x1B \x01(\tH\0R\x04word\x12\x18\n\x06number\x18\x1C \x01(\x03H\0R\x06number\x128\n\x05thing\x18\x1D \x01(\x0B2 .nasty.types.v1.Everything.InnerH\0R\x05thing\x127\n\x0Bchosen_suit\x18\x1E \x01(\x0E2\x14.nasty.types.v1.SuitH\0R\nchosenSuit\x12\x14\n\x04blob\x18\x1F \x01(\x0CH\0R\x04blob\x124\n\x06moment\x18  \x01(\x0B2\x1A.google.protobuf.TimestampH\0R\x06moment\x12\x19\n\x05maybe\x18! \x01(\tH\x01R\x05maybe\x88\x01\x01\x12\"\n\nmaybe_long\x18\" \x01(\x03H\x02R\tmaybeLong\x88\x01\x01\x128\n\nmaybe_suit\x18# \x01(\x0E2\x14.nasty.types.v1.SuitH\x03R\tmaybeSuit\x88\x01\x01\x129\n\ncreated_at\x18$ \x01(\x0B2\x1A.google.protobuf.TimestampR\tcreatedAt\x12/\n\x05lasts\x18% \x01(\x0B2\x19.google.protobuf.DurationR\x05lasts\x120\n\x07nothing\x18& \x01(\x0B2\x16.google.protobuf.EmptyR\x07nothing\x12&\n\x03any\x18' \x01(\x0B2\x14.google.protobuf.AnyR\x03any\x125\n\tstructure\x18( \x01(\x0B2\x17.google.protobuf.StructR\tstructure\x12,\n\x05value\x18) \x01(\x0B2\x16.google.protobuf.ValueR\x05value\x12>\n\x0Clong_wrapper\x18* \x01(\x0B2\x1B.google.protobuf.Int64ValueR\x0BlongWrapper\x12?\n\x0Ctext_wrapper\x18+ \x01(\x0B2\x1C.google.protobuf.StringValueR\x0BtextWrapper\x12.\n\x04mask\x18, \x01(\x0B2\x1A.google.protobuf.FieldMaskR\x04mask\x12.\n\x04list\x18- \x01(\x0B2\x1A.google.protobuf.ListValueR\x04list\x120\n\x05times\x18. \x03(\x0B2\x1A.google.protobuf.TimestampR\x05times\x12G\n\tdurations\x18/ \x03(\x0B2).nasty.types.v1.Everything.DurationsEntryR\tdurations\x12\x16\n\x06floats\x180 \x03(\x02R\x06floats\x12\x14\n\x05blobs\x181 \x03(\x0CR\x05blobs\x12\x1A\n\x07renamed\x182 \x01(\tR\totherName\x12.\n\x04null\x183 \x01(\x0E2\x1A.google.protobuf.NullValueR\x04null\x12\x14\n\x03old\x184 \x01(\tB\x02\x18\x01R\x03old\x1A\xEC\x01\n\x05Inner\x12\x1D\n\ntext_value\x18\x01 \x01(\tR\ttextValue\x123\n\x04mood\x18\x02 \x01(\x0E2\x1F.nasty.types.v1.Everything.MoodR\x04mood\x12?\n\x06deeper\x18\x03 \x01(\x0B2'.nasty.types.v1.Everything.Inner.DeeperR\x06deeper\x1AN\n\x06Deeper\x12\x14\n\x05depth\x18\x01 \x01(\x03R\x05depth\x12.\n\x04back\x18\x02 \x01(\x0B2\x1A.nasty.types.v1.EverythingR\x04back\x1A=\n\x0FLongByNameEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1Ab\n\x12InnerByNumberEntry\x12\x10\n\x03key\x18\x01 \x01(\x05R\x03key\x126\n\x05value\x18\x02 \x01(\x0B2 .nasty.types.v1.Everything.InnerR\x05value:\x028\x01\x1AS\n\x0FSuitByNameEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12*\n\x05value\x18\x02 \x01(\x0E2\x14.nasty.types.v1.SuitR\x05value:\x028\x01\x1A>\n\x10BytesByFlagEntry\x12\x10\n\x03key\x18\x01 \x01(\x08R\x03key\x12\x14\n\x05value\x18\x02 \x01(\x0CR\x05value:\x028\x01\x1AW\n\x0EDurationsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12/\n\x05value\x18\x02 \x01(\x0B2\x19.google.protobuf.DurationR\x05value:\x028\x01\"$\n\x04Mood\x12\r\n\tMOOD_CALM\x10\0\x12\r\n\tMOOD_WILD\x10\x01B\x08\n\x06choiceB\x08\n\x06_maybeB\r\n\x0B_maybe_longB\r\n\x0B_maybe_suit*>\n\x04Suit\x12\x14\n\x10SUIT_UNSPECIFIED\x10\0\x12\x0F\n\x0BSUIT_HEARTS\x10\x01\x12\x0F\n\x0BSUIT_SPADES\x10\x02b\x06proto3\n\x86\x0C\n\x11nasty/names.proto\x12\x05nasty\x1A\x1Bgoogle/protobuf/empty.proto\x1A\x1Fgoogle/protobuf/timestamp.proto\x1A\x11nasty/types.proto\"\xCF\x01\n\x06Result\x12\x12\n\x04self\x18\x01 \x01(\tR\x04self\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\x12\x10\n\x03gen\x18\x03 \x01(\tR\x03gen\x12\x14\n\x05crate\x18\x04 \x01(\tR\x05crate\x12'\n\x07options\x18\x05 \x03(\x0B2\r.nasty.OptionR\x07options\x12\x1C\n\x03vec\x18\x06 \x01(\x0B2\n.nasty.VecR\x03vec\x12.\n\x0Cself_message\x18\x07 \x01(\x0B2\x0B.nasty.SelfR\x0BselfMessage\";\n\x06Option\x12\x10\n\x02fn\x18\x01 \x01(\tH\0R\x02fn\x12\x16\n\x05match\x18\x02 \x01(\x03H\0R\x05matchB\x07\n\x05async\"\x7F\n\x03Vec\x12.\n\x06string\x18\x01 \x03(\x0B2\x16.nasty.Vec.StringEntryR\x06string\x1AH\n\x0BStringEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12#\n\x05value\x18\x02 \x01(\x0B2\r.nasty.StringR\x05value:\x028\x01\"\x1E\n\x06String\x12\x14\n\x05bytes\x18\x01 \x01(\x0CR\x05bytes\"T\n\x04Self\x12$\n\x04enum\x18\x01 \x01(\x0E2\x10.nasty.Self.EnumR\x04enum\"&\n\x04Enum\x12\x10\n\x0CENUM_UNKNOWN\x10\0\x12\x0C\n\x08ENUM_1ST\x10\x01\"\x89\x01\n\x07Message\x12*\n\x05serde\x18\x01 \x01(\x0B2\x14.nasty.Message.SerdeR\x05serde\x1AR\n\x05Serde\x120\n\x05inner\x18\x01 \x01(\x0B2\x1A.nasty.Message.Serde.InnerR\x05inner\x1A\x17\n\x05Inner\x12\x0E\n\x02is\x18\x01 \x01(\x08R\x02is\"h\n\x08Conflict\x12&\n\x02of\x18\x01 \x01(\x0B2\x14.nasty.Conflict.KindH\0R\x02of\x12\x14\n\x04text\x18\x02 \x01(\tH\0R\x04text\x1A\x16\n\x04Kind\x12\x0E\n\x02is\x18\x01 \x01(\x08R\x02isB\x06\n\x04kind\"\x07\n\x05Clone\"\x06\n\x04Send\"\x08\n\x06Future\"#\n\x03Box\x12\x1C\n\x03box\x18\x01 \x01(\x0B2\n.nasty.BoxR\x03box\"\x06\n\x04Ping2\xC3\x04\n\x04type\x12#\n\x03new\x12\r.nasty.Option\x1A\r.nasty.Result\x12!\n\x04Self\x12\n.nasty.Vec\x1A\r.nasty.String\x12\"\n\x04type\x12\x0E.nasty.Message\x1A\n.nasty.Box\x12\"\n\x05Clone\x12\x0C.nasty.Clone\x1A\x0B.nasty.Send\x12$\n\x06Within\x12\r.nasty.Future\x1A\x0B.nasty.Self\x12 \n\x04Ping\x12\x0B.nasty.Ping\x1A\x0B.nasty.Ping\x12L\n\x0ESayHTTP2Please\x12\x16.google.protobuf.Empty\x1A\x1A.google.protobuf.Timestamp\"\x06\x88\x02\x01\x90\x02\x02\x12=\n\x05Ticks\x12\x16.google.protobuf.Empty\x1A\x1A.google.protobuf.Timestamp0\x01\x12?\n\x07Collect\x12\x1A.google.protobuf.Timestamp\x1A\x16.google.protobuf.Empty(\x01\x12B\n\x04Both\x12\x1A.google.protobuf.Timestamp\x1A\x1A.nasty.types.v1.Everything(\x010\x01\x12Q\n\nEverything\x12\x1A.nasty.types.v1.Everything\x1A'.nasty.types.v1.Everything.Inner.Deeper2\x07\n\x05Emptyb\x06proto3";
+}
+
+#[allow(
+    dead_code,
+    deprecated,
+    missing_docs,
+    non_camel_case_types,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    rustdoc::all
+)]
 impl<T: Type> TypeServer<T> {
     /// Serves this implementation.
     pub fn new(service: T) -> Self {
@@ -2629,50 +2644,56 @@ impl<T: Type> ::micro::handler::IntoEndpoints for TypeServer<T> {
         endpoints
             .push(
                 ::micro::handler::unary(
-                    ::micro::Text::from_static("type.new"),
-                    codecs,
-                    Method_New(::std::sync::Arc::clone(&self.0)),
-                ),
+                        ::micro::Text::from_static("type.new"),
+                        codecs,
+                        Method_New(::std::sync::Arc::clone(&self.0)),
+                    )
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
                 ::micro::handler::unary(
-                    ::micro::Text::from_static("type.Self"),
-                    codecs,
-                    Method_Self_(::std::sync::Arc::clone(&self.0)),
-                ),
+                        ::micro::Text::from_static("type.Self"),
+                        codecs,
+                        Method_Self_(::std::sync::Arc::clone(&self.0)),
+                    )
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
                 ::micro::handler::unary(
-                    ::micro::Text::from_static("type.type"),
-                    codecs,
-                    Method_Type(::std::sync::Arc::clone(&self.0)),
-                ),
+                        ::micro::Text::from_static("type.type"),
+                        codecs,
+                        Method_Type(::std::sync::Arc::clone(&self.0)),
+                    )
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
                 ::micro::handler::unary(
-                    ::micro::Text::from_static("type.Clone"),
-                    codecs,
-                    Method_Clone(::std::sync::Arc::clone(&self.0)),
-                ),
+                        ::micro::Text::from_static("type.Clone"),
+                        codecs,
+                        Method_Clone(::std::sync::Arc::clone(&self.0)),
+                    )
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
                 ::micro::handler::unary(
-                    ::micro::Text::from_static("type.Within"),
-                    codecs,
-                    Method_Within(::std::sync::Arc::clone(&self.0)),
-                ),
+                        ::micro::Text::from_static("type.Within"),
+                        codecs,
+                        Method_Within(::std::sync::Arc::clone(&self.0)),
+                    )
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
                 ::micro::handler::unary(
-                    ::micro::Text::from_static("type.Ping"),
-                    codecs,
-                    Method_Ping(::std::sync::Arc::clone(&self.0)),
-                ),
+                        ::micro::Text::from_static("type.Ping"),
+                        codecs,
+                        Method_Ping(::std::sync::Arc::clone(&self.0)),
+                    )
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
@@ -2681,39 +2702,44 @@ impl<T: Type> ::micro::handler::IntoEndpoints for TypeServer<T> {
                         codecs,
                         Method_SayHttp2Please(::std::sync::Arc::clone(&self.0)),
                     )
-                    .with_metadata("idempotent", "true"),
+                    .with_metadata("idempotent", "true")
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
                 ::micro::handler::server_streaming(
-                    ::micro::Text::from_static("type.Ticks"),
-                    codecs,
-                    Method_Ticks(::std::sync::Arc::clone(&self.0)),
-                ),
+                        ::micro::Text::from_static("type.Ticks"),
+                        codecs,
+                        Method_Ticks(::std::sync::Arc::clone(&self.0)),
+                    )
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
                 ::micro::handler::client_streaming(
-                    ::micro::Text::from_static("type.Collect"),
-                    codecs,
-                    Method_Collect(::std::sync::Arc::clone(&self.0)),
-                ),
+                        ::micro::Text::from_static("type.Collect"),
+                        codecs,
+                        Method_Collect(::std::sync::Arc::clone(&self.0)),
+                    )
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
                 ::micro::handler::bidirectional_streaming(
-                    ::micro::Text::from_static("type.Both"),
-                    codecs,
-                    Method_Both(::std::sync::Arc::clone(&self.0)),
-                ),
+                        ::micro::Text::from_static("type.Both"),
+                        codecs,
+                        Method_Both(::std::sync::Arc::clone(&self.0)),
+                    )
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
             .push(
                 ::micro::handler::unary(
-                    ::micro::Text::from_static("type.Everything"),
-                    codecs,
-                    Method_Everything(::std::sync::Arc::clone(&self.0)),
-                ),
+                        ::micro::Text::from_static("type.Everything"),
+                        codecs,
+                        Method_Everything(::std::sync::Arc::clone(&self.0)),
+                    )
+                    .with_descriptors(Self::FILE_DESCRIPTOR_SET),
             );
         endpoints
     }
@@ -2915,6 +2941,21 @@ pub trait Empty: ::core::marker::Send + ::core::marker::Sync + 'static {}
     rustdoc::all
 )]
 pub struct EmptyServer<T>(::std::sync::Arc<T>);
+
+#[allow(
+    dead_code,
+    deprecated,
+    missing_docs,
+    non_camel_case_types,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    rustdoc::all
+)]
+impl<T> EmptyServer<T> {
+    /// The encoded `FileDescriptorSet` of the file that the service is in and of all that it imports.
+    pub const FILE_DESCRIPTOR_SET: &'static [u8] = b"\n\xBE\x01\n\x1Bgoogle/protobuf/empty.proto\x12\x0Fgoogle.protobuf\"\x07\n\x05EmptyB}\n\x13com.google.protobufB\nEmptyProtoP\x01Z.google.golang.org/protobuf/types/known/emptypb\xF8\x01\x01\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\xFF\x01\n\x1Fgoogle/protobuf/timestamp.proto\x12\x0Fgoogle.protobuf\";\n\tTimestamp\x12\x18\n\x07seconds\x18\x01 \x01(\x03R\x07seconds\x12\x14\n\x05nanos\x18\x02 \x01(\x05R\x05nanosB\x85\x01\n\x13com.google.protobufB\x0ETimestampProtoP\x01Z2google.golang.org/protobuf/types/known/timestamppb\xF8\x01\x01\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\xE4\x01\n\x19google/protobuf/any.proto\x12\x0Fgoogle.protobuf\"6\n\x03Any\x12\x19\n\x08type_url\x18\x01 \x01(\tR\x07typeUrl\x12\x14\n\x05value\x18\x02 \x01(\x0CR\x05valueBv\n\x13com.google.protobufB\x08AnyProtoP\x01Z,google.golang.org/protobuf/types/known/anypb\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\xFB\x01\n\x1Egoogle/protobuf/duration.proto\x12\x0Fgoogle.protobuf\":\n\x08Duration\x12\x18\n\x07seconds\x18\x01 \x01(\x03R\x07seconds\x12\x14\n\x05nanos\x18\x02 \x01(\x05R\x05nanosB\x83\x01\n\x13com.google.protobufB\rDurationProtoP\x01Z1google.golang.org/protobuf/types/known/durationpb\xF8\x01\x01\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\xE6\x01\n google/protobuf/field_mask.proto\x12\x0Fgoogle.protobuf\"!\n\tFieldMask\x12\x14\n\x05paths\x18\x01 \x03(\tR\x05pathsB\x85\x01\n\x13com.google.protobufB\x0EFieldMaskProtoP\x01Z2google.golang.org/protobuf/types/known/fieldmaskpb\xF8\x01\x01\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\xE2\x05\n\x1Cgoogle/protobuf/struct.proto\x12\x0Fgoogle.protobuf\"\x98\x01\n\x06Struct\x12;\n\x06fields\x18\x01 \x03(\x0B2#.google.protobuf.Struct.FieldsEntryR\x06fields\x1AQ\n\x0BFieldsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12,\n\x05value\x18\x02 \x01(\x0B2\x16.google.protobuf.ValueR\x05value:\x028\x01\"\xB2\x02\n\x05Value\x12;\n\nnull_value\x18\x01 \x01(\x0E2\x1A.google.protobuf.NullValueH\0R\tnullValue\x12#\n\x0Cnumber_value\x18\x02 \x01(\x01H\0R\x0BnumberValue\x12#\n\x0Cstring_value\x18\x03 \x01(\tH\0R\x0BstringValue\x12\x1F\n\nbool_value\x18\x04 \x01(\x08H\0R\tboolValue\x12<\n\x0Cstruct_value\x18\x05 \x01(\x0B2\x17.google.protobuf.StructH\0R\x0BstructValue\x12;\n\nlist_value\x18\x06 \x01(\x0B2\x1A.google.protobuf.ListValueH\0R\tlistValueB\x06\n\x04kind\";\n\tListValue\x12.\n\x06values\x18\x01 \x03(\x0B2\x16.google.protobuf.ValueR\x06values*\x1B\n\tNullValue\x12\x0E\n\nNULL_VALUE\x10\0B\x7F\n\x13com.google.protobufB\x0BStructProtoP\x01Z/google.golang.org/protobuf/types/known/structpb\xF8\x01\x01\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\x86\x04\n\x1Egoogle/protobuf/wrappers.proto\x12\x0Fgoogle.protobuf\"#\n\x0BDoubleValue\x12\x14\n\x05value\x18\x01 \x01(\x01R\x05value\"\"\n\nFloatValue\x12\x14\n\x05value\x18\x01 \x01(\x02R\x05value\"\"\n\nInt64Value\x12\x14\n\x05value\x18\x01 \x01(\x03R\x05value\"#\n\x0BUInt64Value\x12\x14\n\x05value\x18\x01 \x01(\x04R\x05value\"\"\n\nInt32Value\x12\x14\n\x05value\x18\x01 \x01(\x05R\x05value\"#\n\x0BUInt32Value\x12\x14\n\x05value\x18\x01 \x01(\rR\x05value\"!\n\tBoolValue\x12\x14\n\x05value\x18\x01 \x01(\x08R\x05value\"#\n\x0BStringValue\x12\x14\n\x05value\x18\x01 \x01(\tR\x05value\"\"\n\nBytesValue\x12\x14\n\x05value\x18\x01 \x01(\x0CR\x05valueB\x83\x01\n\x13com.google.protobufB\rWrappersProtoP\x01Z1google.golang.org/protobuf/types/known/wrapperspb\xF8\x01\x01\xA2\x02\x03GPB\xAA\x02\x1EGoogle.Protobuf.WellKnownTypesb\x06proto3\n\xE6\x18\n\x11nasty/types.proto\x12\x0Enasty.types.v1\x1A\x19google/protobuf/any.proto\x1A\x1Egoogle/protobuf/duration.proto\x1A\x1Bgoogle/protobuf/empty.proto\x1A google/protobuf/field_mask.proto\x1A\x1Cgoogle/protobuf/struct.proto\x1A\x1Fgoogle/protobuf/timestamp.proto\x1A\x1Egoogle/protobuf/wrappers.proto\"\x9F\x16\n\nEverything\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n\x04flag\x18\x02 \x01(\x08R\x04flag\x12\x10\n\x03i32\x18\x03 \x01(\x05R\x03i32\x12\x10\n\x03s32\x18\x04 \x01(\x11R\x03s32\x12\x12\n\x04sf32\x18\x05 \x01(\x0FR\x04sf32\x12\x10\n\x03u32\x18\x06 \x01(\rR\x03u32\x12\x10\n\x03f32\x18\x07 \x01(\x07R\x03f32\x12\x10\n\x03i64\x18\x08 \x01(\x03R\x03i64\x12\x10\n\x03s64\x18\t \x01(\x12R\x03s64\x12\x12\n\x04sf64\x18\n \x01(\x10R\x04sf64\x12\x10\n\x03u64\x18\x0B \x01(\x04R\x03u64\x12\x10\n\x03f64\x18\x0C \x01(\x06R\x03f64\x12\x16\n\x06single\x18\r \x01(\x02R\x06single\x12\x14\n\x05twice\x18\x0E \x01(\x01R\x05twice\x12\x1B\n\traw_bytes\x18\x0F \x01(\x0CR\x08rawBytes\x12(\n\x04suit\x18\x10 \x01(\x0E2\x14.nasty.types.v1.SuitR\x04suit\x123\n\x04mood\x18\x11 \x01(\x0E2\x1F.nasty.types.v1.Everything.MoodR\x04mood\x126\n\x05inner\x18\x12 \x01(\x0B2 .nasty.types.v1.Everything.InnerR\x05inner\x128\n\trecursive\x18\x13 \x01(\x0B2\x1A.nasty.types.v1.EverythingR\trecursive\x12\x14\n\x05longs\x18\x14 \x03(\x03R\x05longs\x12*\n\x05suits\x18\x15 \x03(\x0E2\x14.nasty.types.v1.SuitR\x05suits\x128\n\x06inners\x18\x16 \x03(\x0B2 .nasty.types.v1.Everything.InnerR\x06inners\x12L\n\x0Clong_by_name\x18\x17 \x03(\x0B2*.nasty.types.v1.Everything.LongByNameEntryR\nlongByName\x12U\n\x0Finner_by_number\x18\x18 \x03(\x0B2-.nasty.types.v1.Everything.InnerByNumberEntryR\rinnerByNumber\x12L\n\x0Csuit_by_name\x18\x19 \x03(\x0B2*.nasty.types.v1.Everything.SuitByNameEntryR\nsuitByName\x12O\n\rbytes_by_flag\x18\x1A \x03(\x0B2+.nasty.types.v1.Everything.BytesByFlagEntryR\x0BbytesByFlag\x12\x14\n\x04word\x18\x1B \x01(\tH\0R\x04word\x12\x18\n\x06number\x18\x1C \x01(\x03H\0R\x06number\x128\n\x05thing\x18\x1D \x01(\x0B2 .nasty.types.v1.Everything.InnerH\0R\x05thing\x127\n\x0Bchosen_suit\x18\x1E \x01(\x0E2\x14.nasty.types.v1.SuitH\0R\nchosenSuit\x12\x14\n\x04blob\x18\x1F \x01(\x0CH\0R\x04blob\x124\n\x06moment\x18  \x01(\x0B2\x1A.google.protobuf.TimestampH\0R\x06moment\x12\x19\n\x05maybe\x18! \x01(\tH\x01R\x05maybe\x88\x01\x01\x12\"\n\nmaybe_long\x18\" \x01(\x03H\x02R\tmaybeLong\x88\x01\x01\x128\n\nmaybe_suit\x18# \x01(\x0E2\x14.nasty.types.v1.SuitH\x03R\tmaybeSuit\x88\x01\x01\x129\n\ncreated_at\x18$ \x01(\x0B2\x1A.google.protobuf.TimestampR\tcreatedAt\x12/\n\x05lasts\x18% \x01(\x0B2\x19.google.protobuf.DurationR\x05lasts\x120\n\x07nothing\x18& \x01(\x0B2\x16.google.protobuf.EmptyR\x07nothing\x12&\n\x03any\x18' \x01(\x0B2\x14.google.protobuf.AnyR\x03any\x125\n\tstructure\x18( \x01(\x0B2\x17.google.protobuf.StructR\tstructure\x12,\n\x05value\x18) \x01(\x0B2\x16.google.protobuf.ValueR\x05value\x12>\n\x0Clong_wrapper\x18* \x01(\x0B2\x1B.google.protobuf.Int64ValueR\x0BlongWrapper\x12?\n\x0Ctext_wrapper\x18+ \x01(\x0B2\x1C.google.protobuf.StringValueR\x0BtextWrapper\x12.\n\x04mask\x18, \x01(\x0B2\x1A.google.protobuf.FieldMaskR\x04mask\x12.\n\x04list\x18- \x01(\x0B2\x1A.google.protobuf.ListValueR\x04list\x120\n\x05times\x18. \x03(\x0B2\x1A.google.protobuf.TimestampR\x05times\x12G\n\tdurations\x18/ \x03(\x0B2).nasty.types.v1.Everything.DurationsEntryR\tdurations\x12\x16\n\x06floats\x180 \x03(\x02R\x06floats\x12\x14\n\x05blobs\x181 \x03(\x0CR\x05blobs\x12\x1A\n\x07renamed\x182 \x01(\tR\totherName\x12.\n\x04null\x183 \x01(\x0E2\x1A.google.protobuf.NullValueR\x04null\x12\x14\n\x03old\x184 \x01(\tB\x02\x18\x01R\x03old\x1A\xEC\x01\n\x05Inner\x12\x1D\n\ntext_value\x18\x01 \x01(\tR\ttextValue\x123\n\x04mood\x18\x02 \x01(\x0E2\x1F.nasty.types.v1.Everything.MoodR\x04mood\x12?\n\x06deeper\x18\x03 \x01(\x0B2'.nasty.types.v1.Everything.Inner.DeeperR\x06deeper\x1AN\n\x06Deeper\x12\x14\n\x05depth\x18\x01 \x01(\x03R\x05depth\x12.\n\x04back\x18\x02 \x01(\x0B2\x1A.nasty.types.v1.EverythingR\x04back\x1A=\n\x0FLongByNameEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\x1Ab\n\x12InnerByNumberEntry\x12\x10\n\x03key\x18\x01 \x01(\x05R\x03key\x126\n\x05value\x18\x02 \x01(\x0B2 .nasty.types.v1.Everything.InnerR\x05value:\x028\x01\x1AS\n\x0FSuitByNameEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12*\n\x05value\x18\x02 \x01(\x0E2\x14.nasty.types.v1.SuitR\x05value:\x028\x01\x1A>\n\x10BytesByFlagEntry\x12\x10\n\x03key\x18\x01 \x01(\x08R\x03key\x12\x14\n\x05value\x18\x02 \x01(\x0CR\x05value:\x028\x01\x1AW\n\x0EDurationsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12/\n\x05value\x18\x02 \x01(\x0B2\x19.google.protobuf.DurationR\x05value:\x028\x01\"$\n\x04Mood\x12\r\n\tMOOD_CALM\x10\0\x12\r\n\tMOOD_WILD\x10\x01B\x08\n\x06choiceB\x08\n\x06_maybeB\r\n\x0B_maybe_longB\r\n\x0B_maybe_suit*>\n\x04Suit\x12\x14\n\x10SUIT_UNSPECIFIED\x10\0\x12\x0F\n\x0BSUIT_HEARTS\x10\x01\x12\x0F\n\x0BSUIT_SPADES\x10\x02b\x06proto3\n\x86\x0C\n\x11nasty/names.proto\x12\x05nasty\x1A\x1Bgoogle/protobuf/empty.proto\x1A\x1Fgoogle/protobuf/timestamp.proto\x1A\x11nasty/types.proto\"\xCF\x01\n\x06Result\x12\x12\n\x04self\x18\x01 \x01(\tR\x04self\x12\x12\n\x04type\x18\x02 \x01(\tR\x04type\x12\x10\n\x03gen\x18\x03 \x01(\tR\x03gen\x12\x14\n\x05crate\x18\x04 \x01(\tR\x05crate\x12'\n\x07options\x18\x05 \x03(\x0B2\r.nasty.OptionR\x07options\x12\x1C\n\x03vec\x18\x06 \x01(\x0B2\n.nasty.VecR\x03vec\x12.\n\x0Cself_message\x18\x07 \x01(\x0B2\x0B.nasty.SelfR\x0BselfMessage\";\n\x06Option\x12\x10\n\x02fn\x18\x01 \x01(\tH\0R\x02fn\x12\x16\n\x05match\x18\x02 \x01(\x03H\0R\x05matchB\x07\n\x05async\"\x7F\n\x03Vec\x12.\n\x06string\x18\x01 \x03(\x0B2\x16.nasty.Vec.StringEntryR\x06string\x1AH\n\x0BStringEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12#\n\x05value\x18\x02 \x01(\x0B2\r.nasty.StringR\x05value:\x028\x01\"\x1E\n\x06String\x12\x14\n\x05bytes\x18\x01 \x01(\x0CR\x05bytes\"T\n\x04Self\x12$\n\x04enum\x18\x01 \x01(\x0E2\x10.nasty.Self.EnumR\x04enum\"&\n\x04Enum\x12\x10\n\x0CENUM_UNKNOWN\x10\0\x12\x0C\n\x08ENUM_1ST\x10\x01\"\x89\x01\n\x07Message\x12*\n\x05serde\x18\x01 \x01(\x0B2\x14.nasty.Message.SerdeR\x05serde\x1AR\n\x05Serde\x120\n\x05inner\x18\x01 \x01(\x0B2\x1A.nasty.Message.Serde.InnerR\x05inner\x1A\x17\n\x05Inner\x12\x0E\n\x02is\x18\x01 \x01(\x08R\x02is\"h\n\x08Conflict\x12&\n\x02of\x18\x01 \x01(\x0B2\x14.nasty.Conflict.KindH\0R\x02of\x12\x14\n\x04text\x18\x02 \x01(\tH\0R\x04text\x1A\x16\n\x04Kind\x12\x0E\n\x02is\x18\x01 \x01(\x08R\x02isB\x06\n\x04kind\"\x07\n\x05Clone\"\x06\n\x04Send\"\x08\n\x06Future\"#\n\x03Box\x12\x1C\n\x03box\x18\x01 \x01(\x0B2\n.nasty.BoxR\x03box\"\x06\n\x04Ping2\xC3\x04\n\x04type\x12#\n\x03new\x12\r.nasty.Option\x1A\r.nasty.Result\x12!\n\x04Self\x12\n.nasty.Vec\x1A\r.nasty.String\x12\"\n\x04type\x12\x0E.nasty.Message\x1A\n.nasty.Box\x12\"\n\x05Clone\x12\x0C.nasty.Clone\x1A\x0B.nasty.Send\x12$\n\x06Within\x12\r.nasty.Future\x1A\x0B.nasty.Self\x12 \n\x04Ping\x12\x0B.nasty.Ping\x1A\x0B.nasty.Ping\x12L\n\x0ESayHTTP2Please\x12\x16.google.protobuf.Empty\x1A\x1A.google.protobuf.Timestamp\"\x06\x88\x02\x01\x90\x02\x02\x12=\n\x05Ticks\x12\x16.google.protobuf.Empty\x1A\x1A.google.protobuf.Timestamp0\x01\x12?\n\x07Collect\x12\x1A.google.protobuf.Timestamp\x1A\x16.google.protobuf.Empty(\x01\x12B\n\x04Both\x12\x1A.google.protobuf.Timestamp\x1A\x1A.nasty.types.v1.Everything(\x010\x01\x12Q\n\nEverything\x12\x1A.nasty.types.v1.Everything\x1A'.nasty.types.v1.Everything.Inner.Deeper2\x07\n\x05Emptyb\x06proto3";
+}
 
 #[allow(
     dead_code,

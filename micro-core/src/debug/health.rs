@@ -30,7 +30,7 @@ struct Report {
 }
 
 #[derive(Serialize)]
-struct Checked {
+pub(super) struct Checked {
     name: String,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,7 +77,7 @@ impl Route for HealthRoute {
 
 impl Diagnostics {
     /// Whether the service serves, and what its checks say, all at once.
-    async fn check(&self) -> Vec<Checked> {
+    pub(super) async fn check(&self) -> Vec<Checked> {
         let checks = self
             .0
             .checks
@@ -95,7 +95,7 @@ impl Diagnostics {
     }
 
     fn report(&self, checks: Vec<Checked>) -> Response<Body> {
-        let is_up = checks.iter().all(|check| check.error.is_none());
+        let is_up = checks.iter().all(Checked::is_up);
         let (service, version) = self.0.service.get().cloned().unwrap_or_default();
         let report = Report {
             status: status(is_up),
@@ -121,6 +121,10 @@ impl Diagnostics {
 }
 
 impl Checked {
+    pub(super) fn is_up(&self) -> bool {
+        self.error.is_none()
+    }
+
     fn new(name: String, result: Result<(), String>, duration: Duration) -> Self {
         Self {
             name,

@@ -26,6 +26,9 @@ pub struct Endpoint {
     pub record: registry::Endpoint,
     /// Whether the registry is not told of it.
     pub is_internal: bool,
+    /// A `FileDescriptorSet` of Protobuf, encoded, in which its service and all types are, for those who ask what
+    /// there is to call. Empty: there is none.
+    pub descriptors: &'static [u8],
 }
 
 impl Endpoint {
@@ -36,6 +39,7 @@ impl Endpoint {
             handler: Arc::new(handler),
             record: registry::Endpoint::default(),
             is_internal: false,
+            descriptors: &[],
         }
     }
 
@@ -50,6 +54,13 @@ impl Endpoint {
     #[must_use]
     pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.record.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// States the [descriptors](Self::descriptors). Generated code does.
+    #[must_use]
+    pub fn with_descriptors(mut self, descriptors: &'static [u8]) -> Self {
+        self.descriptors = descriptors;
         self
     }
 

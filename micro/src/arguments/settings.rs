@@ -10,7 +10,7 @@ use micro_core::debug::{Diagnostics, DiagnosticsOptions, RecentLog};
 use micro_core::registry::LateRegistry;
 use micro_core::selector::Strategy;
 use micro_core::service::{RegistrationOptions, ServiceOptions};
-use micro_core::transport::http::{ClientCertificates, Identity, Route, Tls};
+use micro_core::transport::http::{ClientCertificates, Identity, Tls};
 use micro_core::{Broker, Client, ErrorKind, Registry, Result, Service, ServiceBuilder, Transport};
 
 use super::Arguments;
@@ -179,15 +179,14 @@ impl Settings {
     ///
     /// When that fails or a file of the TLS flags cannot be read; the message names the transport or the file.
     pub async fn connect_transport(&self) -> Result<Arc<dyn Transport>> {
-        self.connect_transport_with(Vec::new()).await
+        self.connect_transport_with(None).await
     }
 
-    async fn connect_transport_with(
-        &self,
-        routes: Vec<(String, Arc<dyn Route>)>,
-    ) -> Result<Arc<dyn Transport>> {
+    async fn connect_transport_with(&self, diagnostics: Option<Diagnostics>) -> Result<Arc<dyn Transport>> {
+        let health = diagnostics.iter().map(Diagnostics::route);
         let arguments = PluginArguments {
-            routes,
+            routes: health.map(|route| ("/health".to_owned(), route)).collect(),
+            diagnostics,
             tls: self.tls.read()?,
             pool_size: self.pool_size,
             pool_ttl: self.pool_ttl,
@@ -227,8 +226,7 @@ impl Settings {
             log: self.recent_log.clone(),
             ..DiagnosticsOptions::default()
         });
-        let routes = vec![("/health".to_owned(), diagnostics.route())];
-        let transport = self.connect_transport_with(routes).await?;
+        let transport = self.connect_transport_with(Some(diagnostics.clone())).await?;
         let registry = self.connect_registry_perhaps_later().await?;
         let broker = self.connect_broker(registry.clone()).await?;
         let mut builder = Service::builder(&self.service.name)

@@ -96,11 +96,12 @@ fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
     Ok(Arc::new(HttpTransport::new(config)?))
 }
 
-/// It serves calls and no pages, so the routes are left out.
+/// It serves calls and no pages, so the routes are left out; it answers health and reflection in gRPC's own way.
 #[cfg(feature = "grpc")]
 fn grpc(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
     let mut config = micro_grpc::GrpcConfig {
         tls: arguments.tls,
+        diagnostics: arguments.diagnostics,
         ..micro_grpc::GrpcConfig::default()
     };
     if let Some(size) = arguments.pool_size {

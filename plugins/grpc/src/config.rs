@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use micro_core::debug::Diagnostics;
 use micro_core::transport::http::Tls;
 
 /// How the gRPC transport works.
@@ -28,6 +29,11 @@ pub struct GrpcConfig {
     /// Whether messages are compressed: those of requests always, those of answers where the caller reads it.
     /// What others compressed is read whatever is chosen here. Default: none.
     pub compression: Compression,
+    /// The web sites whose pages may call a listener from a browser. Default: none.
+    pub origins: Origins,
+    /// The service that is served, as it knows itself: a listener answers `grpc.health.v1.Health` and gRPC's
+    /// reflection from it. Give the same to the service's builder. Default: none, and neither is answered.
+    pub diagnostics: Option<Diagnostics>,
     /// What peers may ask.
     pub limits: GrpcLimits,
     /// Encryption, of both ends. Default: none.
@@ -47,6 +53,20 @@ pub struct IdentityFiles {
     /// How often it is looked whether the files were written anew, at most; only while connections are made.
     /// `Duration::ZERO`: for each connection.
     pub reload_interval: Duration,
+}
+
+/// Web sites, as browsers name them in `Origin`: pages of others cannot call. Browsers alone keep to it; it protects
+/// their users, and no service from its callers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origins {
+    /// No site but the listener's own.
+    #[default]
+    None,
+    /// Every site, which is right where a call can do no more than anybody's, wherever it comes from.
+    Any,
+    /// These, each with scheme, host and port as it is in `Origin`: `https://shop.example`, `http://localhost:3000`.
+    Listed(Vec<String>),
 }
 
 /// Whether messages are compressed.
@@ -116,6 +136,8 @@ impl Default for GrpcConfig {
             stream_window: 1024 * 1024,
             connection_window: 8 * 1024 * 1024,
             compression: Compression::None,
+            origins: Origins::None,
+            diagnostics: None,
             limits: GrpcLimits::default(),
             tls: None,
             identity_files: None,

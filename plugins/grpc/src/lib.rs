@@ -16,6 +16,6 @@ mod timeout;
 mod trailers;
 mod heartbeat;
 
-pub use crate::config::{Compression, GrpcConfig, GrpcLimits, IdentityFiles, KeepAlive};
+pub use crate::config::{Compression, GrpcConfig, GrpcLimits, IdentityFiles, KeepAlive, Origins};
 pub use crate::trailers::Trailers;
 pub use crate::transport::GrpcTransport;

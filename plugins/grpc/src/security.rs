@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use crate::config::{GrpcConfig, IdentityFiles};
 
-/// What is spoken over encrypted connections.
-const PROTOCOLS: &[&str] = &["h2"];
+/// What is spoken over encrypted connections, by callers and by listeners.
+const CALLED: &[&str] = &["h2"];
+const SERVED: &[&str] = &["h2", "http/1.1"];
 
 /// What makes connections, out of what the files hold now.
 pub(crate) struct Security {
@@ -97,7 +98,7 @@ impl Security {
 }
 
 fn made(tls: Option<&Tls>) -> Result<(Connector, Acceptor)> {
-    Ok((Connector::new(tls, PROTOCOLS)?, Acceptor::new(tls, PROTOCOLS)?))
+    Ok((Connector::new(tls, CALLED)?, Acceptor::new(tls, SERVED)?))
 }
 
 impl IdentityFiles {

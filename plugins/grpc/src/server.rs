@@ -1,8 +1,12 @@
 //! The serving end: accepts connections, and lets go of them in order.
 
 mod answer;
+mod builtin;
 mod call;
 mod connection;
+mod http1;
+mod opening;
+mod web;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use self::builtin::Builtin;
 use self::connection::Connection;
 use crate::config::GrpcConfig;
 use crate::security::Security;
@@ -71,7 +76,10 @@ pub(crate) async fn listen(
         )
     })?;
     let server = Arc::new(Server {
-        handler,
+        handler: match &config.diagnostics {
+            Some(diagnostics) => Arc::new(Builtin::new(diagnostics.clone(), handler)),
+            None => handler,
+        },
         config: config.clone(),
         draining: AtomicBool::new(false),
         drain: Notify::new(),
@@ -199,7 +207,22 @@ async fn serve_connection(
         }
         Err(_) => return,
     };
-    match timeout_at(until, Connection::new(socket, Peer { remote, local }, server)).await {
+    let peer = Peer { remote, local };
+    let socket = match timeout_at(until, opening::open(socket)).await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(problem)) => {
+            tracing::debug!(%remote, %problem, "a connection ended before it began");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(%remote, "a caller did not begin to speak in time");
+            return;
+        }
+    };
+    if !socket.is_http2() {
+        return http1::serve(socket, peer, server).await;
+    }
+    match timeout_at(until, Connection::new(socket, peer, server)).await {
         Ok(Ok(connection)) => connection.run().await,
         Ok(Err(problem)) => tracing::debug!(%remote, %problem, "a caller does not speak HTTP/2"),
         Err(_) => tracing::debug!(%remote, "a caller did not begin to speak HTTP/2 in time"),

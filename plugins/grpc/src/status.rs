@@ -153,15 +153,9 @@ pub(crate) fn write(error: &Error, headers: &mut HeaderMap) {
 }
 
 fn details(error: &Error, status: u16, json: &str) -> Vec<u8> {
-    let details = Details {
-        id: error.id().to_owned(),
-        code: error.code(),
-        detail: error.detail().to_owned(),
-        status: error.status().to_owned(),
-    };
     let any = Any {
         type_url: DETAILS_TYPE.to_owned(),
-        value: details.encode_to_vec(),
+        value: go_micros(error),
     };
     Status {
         code: i32::from(status),
@@ -169,6 +163,17 @@ fn details(error: &Error, status: u16, json: &str) -> Vec<u8> {
         details: vec![any],
     }
     .encode_to_vec()
+}
+
+/// The error as Go Micro's message.
+pub(crate) fn go_micros(error: &Error) -> Vec<u8> {
+    let details = Details {
+        id: error.id().to_owned(),
+        code: error.code(),
+        detail: error.detail().to_owned(),
+        status: error.status().to_owned(),
+    };
+    details.encode_to_vec()
 }
 
 /// The JSON of an error whose detail is cut until it fits.

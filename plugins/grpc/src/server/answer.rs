@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::{HeaderMap, HeaderValue, Response as HttpResponse, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response as HttpResponse};
 use micro_core::{Body, Error, Response};
 use tokio::time::timeout;
 
@@ -27,7 +27,7 @@ pub(super) struct Answerer {
 
 impl Answerer {
     pub(super) fn new(respond: SendResponse<Bytes>, headers: &HeaderMap, config: &GrpcConfig) -> Self {
-        let compression = match config.compression.is_on() && reads_gzip(headers) {
+        let compression = match config.compression.is_on() && reads_gzip(headers, GRPC_ACCEPT_ENCODING) {
             true => config.compression,
             false => Compression::None,
         };
@@ -41,13 +41,6 @@ impl Answerer {
     /// Ready when nobody waits for the answer any more.
     pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.respond.poll_reset(context).map(drop)
-    }
-
-    /// Answers what is no call of gRPC.
-    pub(super) fn refuse(mut self, status: StatusCode) {
-        let mut response = HttpResponse::new(());
-        *response.status_mut() = status;
-        let _ = self.respond.send_response(response, true);
     }
 
     /// Answers with an error and nothing else.
@@ -133,8 +126,9 @@ impl Answerer {
     }
 }
 
-fn reads_gzip(headers: &HeaderMap) -> bool {
-    headers.get_all(GRPC_ACCEPT_ENCODING).iter().any(|accepted| {
+/// Whether the caller says in this header that it reads gzip.
+pub(super) fn reads_gzip(headers: &HeaderMap, accepted: HeaderName) -> bool {
+    headers.get_all(accepted).iter().any(|accepted| {
         let mut names = accepted.as_bytes().split(|byte| *byte == b',');
         names.any(|name| name.trim_ascii() == b"gzip")
     })

@@ -10,13 +10,14 @@ use bytes::Bytes;
 use futures_core::Stream;
 use h2::RecvStream;
 use h2::server::SendResponse;
-use http::{HeaderMap, Method, StatusCode, request};
+use http::{HeaderMap, Method, request};
 use micro_core::handler::{CallKind, Peer, RequestParts};
 use micro_core::{Body, Error, Request, Result, Text};
 use tokio::time::{Instant, timeout};
 
 use super::Server;
 use super::answer::Answerer;
+use super::web;
 use crate::content_type::{self, Format};
 use crate::framing::is_gzip;
 use crate::metadata::{self, GRPC_ENCODING, GRPC_TIMEOUT, TIMEOUT};
@@ -24,7 +25,7 @@ use crate::receive::{Beginning, Broken, Incoming};
 use crate::timeout;
 
 /// The id of errors that are made here.
-const SERVER: &str = "go.micro.server";
+pub(super) const SERVER: &str = "go.micro.server";
 
 /// Serves one call. Dropped, it ends the call.
 pub(super) async fn serve(
@@ -35,13 +36,12 @@ pub(super) async fn serve(
     peer: Peer,
     server: Arc<Server>,
 ) {
-    let mut answerer = Answerer::new(respond, &head.headers, &server.config);
-    if let Some(status) = refusal(&head) {
-        return answerer.refuse(status);
-    }
-    let Some(format) = content_type::read(&head.headers) else {
-        return answerer.refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let format = match content_type::read(&head.headers) {
+        Some(format) if head.method == Method::POST => format,
+        // Boxed, so that what is rare does not make every call's future larger.
+        _ => return Box::pin(web::serve_http2(head, body, respond, peer, &server)).await,
     };
+    let mut answerer = Answerer::new(respond, &head.headers, &server.config);
     let Some(begun) = begin(&head, named, body, &server, &mut answerer).await else {
         return;
     };
@@ -71,11 +71,6 @@ pub(super) async fn serve(
     }
 }
 
-/// The HTTP status of what is no call of gRPC.
-fn refusal(head: &request::Parts) -> Option<StatusCode> {
-    (head.method != Method::POST).then_some(StatusCode::METHOD_NOT_ALLOWED)
-}
-
 /// A call of which the beginning is there.
 struct Begun {
     service: Text,
@@ -93,13 +88,7 @@ async fn begin(
     answerer: &mut Answerer,
 ) -> Option<Result<Begun>> {
     let Some((service, endpoint)) = named else {
-        return Some(Err(Error::server(
-            501,
-            format!(
-                "{} is no path of a gRPC method; call /<service>.<Handler>/<Method>",
-                head.uri.path()
-            ),
-        )));
+        return Some(Err(no_method(head.uri.path())));
     };
     let is_gzip = match is_gzip(head.headers.get(GRPC_ENCODING)) {
         Ok(is_gzip) => is_gzip,
@@ -130,6 +119,14 @@ async fn begin(
         kind,
         body,
     }))
+}
+
+/// The error of a path that names no method.
+pub(super) fn no_method(path: &str) -> Error {
+    Error::server(
+        501,
+        format!("{path} is no path of a gRPC method; call /<service>.<Handler>/<Method>"),
+    )
 }
 
 /// Nearly always there at once; what is not gets a timer.
@@ -179,7 +176,7 @@ impl Begun {
 }
 
 /// When the caller stops waiting, by gRPC's header or by Go Micro's.
-fn deadline(headers: &HeaderMap) -> Result<Option<Instant>> {
+pub(super) fn deadline(headers: &HeaderMap) -> Result<Option<Instant>> {
     if let Some(value) = headers.get(GRPC_TIMEOUT) {
         let left = timeout::read(value.as_bytes()).ok_or_else(|| {
             Error::bad_request(

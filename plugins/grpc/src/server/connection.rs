@@ -11,11 +11,11 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use micro_core::handler::Peer;
-use micro_core::transport::socket::Socket;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
+use super::opening::Opened;
 use super::{LONGEST, Server, call};
 use crate::config::FRAME_SIZE;
 use crate::heartbeat::{Heard, Heartbeat, Listening};
@@ -32,7 +32,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub(super) struct Connection {
-    http2: h2::server::Connection<Listening, Bytes>,
+    http2: h2::server::Connection<Listening<Opened>, Bytes>,
     peer: Peer,
     server: Arc<Server>,
     paths: Paths,
@@ -55,7 +55,7 @@ struct Times {
 }
 
 impl Connection {
-    pub(super) async fn new(socket: Socket, peer: Peer, server: Arc<Server>) -> Result<Self, h2::Error> {
+    pub(super) async fn new(socket: Opened, peer: Peer, server: Arc<Server>) -> Result<Self, h2::Error> {
         let heard = Arc::new(Heard::default());
         let config = &server.config;
         let limits = &config.limits;

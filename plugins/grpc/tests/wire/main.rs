@@ -1,4 +1,5 @@
-//! What the transport does on the wire: captured bytes, bad input, farewells, dead peers.
+//! What the transport does on the wire: captured bytes, bad input, farewells, dead peers; and the other dialects of
+//! its port.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod raw;
@@ -8,3 +9,9 @@ mod draining;
 mod silent;
 mod certificates;
 mod connections;
+mod http1;
+mod grpc_web;
+mod connect;
+mod browsers;
+mod dialects;
+mod builtin;
