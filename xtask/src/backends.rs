@@ -82,10 +82,20 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 /// Names the servers that must be had and cannot be, with the reasons.
 pub(crate) fn prepare(names: &[&str]) -> Result<(), String> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let Err(message) = Home::open().and_then(|home| up::run(&home, &names)) else {
+    let is_required = is_required(|variable| std::env::var(variable).ok());
+    let prepared = Home::open().and_then(|home| {
+        up::run(&home, &names)?;
+        // A server that was found, or that docker runs, leaves no program behind for tests that start their own.
+        if is_required {
+            up::install(&home, &names)
+        } else {
+            Ok(())
+        }
+    });
+    let Err(message) = prepared else {
         return Ok(());
     };
-    if is_required(|variable| std::env::var(variable).ok()) {
+    if is_required {
         return Err(message);
     }
     steps::warned(&format!(

@@ -56,6 +56,30 @@ pub(super) fn run(home: &Home, names: &[String]) -> Result<(), String> {
     }
 }
 
+/// Installs the programs of the named servers, whoever runs the servers: tests start further ones of their own.
+///
+/// # Errors
+///
+/// Names those that cannot be had, with the reasons.
+pub(super) fn install(home: &Home, names: &[String]) -> Result<(), String> {
+    let _lock = home.lock()?;
+    let mut failures = Vec::new();
+    for backend in table::chosen(names)? {
+        let site = Site {
+            home,
+            name: backend.name,
+        };
+        if let Err(reason) = (backend.install)(&site) {
+            failures.push(format!("the program of {} cannot be had: {reason}", backend.name));
+        }
+    }
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures.join("\n"))
+    }
+}
+
 /// Has one server running, and tells its version and how.
 fn one(home: &Home, backend: &Backend) -> Result<String, String> {
     if let Some(version) = found(home, backend)? {
