@@ -1,5 +1,6 @@
 //! Who is where: the registry's contract and its records.
 
+mod address;
 mod cache;
 mod follow;
 mod known;
@@ -17,6 +18,7 @@ use futures_core::Stream;
 
 use crate::{Error, Result};
 
+pub use self::address::server_uri;
 pub use self::cache::{CachedService, RegistryCache, RegistryCacheOptions, Snapshot};
 pub use self::follow::{News, WatchSource, retry_pause};
 pub use self::known::KnownNodes;

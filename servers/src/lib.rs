@@ -4,6 +4,7 @@
 //! The programs are those that `cargo xtask backends up` installs. Where one is missing, [`start_or_skip`] says so aloud,
 //! and panics where servers must be had.
 
+mod certificates;
 mod consul;
 mod etcd;
 pub mod kubernetes;
@@ -19,6 +20,7 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail};
 
+pub use self::certificates::Authority;
 pub use self::process::Server;
 
 /// The servers that can be started.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use micro_core::Registry;
-use micro_core::registry::{Change, Node, RegisterOptions, ServiceRecord, Watcher};
+use micro_core::registry::{Change, KnownNodes, Node, RegisterOptions, ServiceRecord, Watcher};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Long enough for the busiest machine.
@@ -61,5 +61,17 @@ pub async fn next(watcher: &mut Watcher) -> Change {
     match timeout(PATIENCE, next).await {
         Ok(change) => change,
         Err(_) => panic!("the watcher told of no change within {PATIENCE:?}"),
+    }
+}
+
+/// Reads changes of the `greeter` until the watcher knows just these nodes. Each must be news.
+pub async fn until_told(watcher: &mut Watcher, known: &mut KnownNodes, wanted: &[&str]) {
+    while ids(&known.service("greeter")) != wanted {
+        let change = next(watcher).await;
+        assert_eq!(
+            known.apply(change.clone()),
+            [change],
+            "what is told is really another"
+        );
     }
 }

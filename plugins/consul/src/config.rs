@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use micro_core::Result;
+use micro_core::registry::server_uri;
 use micro_core::transport::http::Identity;
 
 use crate::error;
@@ -143,38 +144,8 @@ impl fmt::Debug for ConsulTls {
     }
 }
 
-fn uri(address: &str, encrypted: bool) -> Result<String> {
-    let address = address.trim();
-    let wrong = |why: &str| {
-        error::misconfigured(format!(
-            "registry address {address:?}: {why}; write host, host:port or http(s)://host:port, such as 127.0.0.1:8500"
-        ))
-    };
-    let (scheme, rest) = match address.split_once("://") {
-        Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
-        Some(_) => return Err(wrong("the scheme is neither http nor https")),
-        None if encrypted => ("https", address),
-        None => ("http", address),
-    };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    // An IPv6 address has colons of its own.
-    let host = match rest.parse::<std::net::Ipv6Addr>() {
-        Ok(_) => format!("[{rest}]"),
-        Err(_) if rest.starts_with(':') => format!("127.0.0.1{rest}"),
-        Err(_) => rest.to_owned(),
-    };
-    let authority: http::uri::Authority = host.parse().map_err(|_| wrong("it is no host"))?;
-    if authority.host().is_empty() || authority.as_str().contains('@') {
-        return Err(wrong("it is no host"));
-    }
-    let port = match authority.as_str().len() - authority.host().len() {
-        0 => 8500,
-        _ => authority
-            .port_u16()
-            .filter(|port| *port != 0)
-            .ok_or_else(|| wrong("the port is none"))?,
-    };
-    Ok(format!("{scheme}://{}:{port}", authority.host()))
+fn uri(address: &str, is_encrypted: bool) -> Result<String> {
+    server_uri(address, 8500, is_encrypted).map_err(error::misconfigured)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use micro_core::Result;
+use micro_core::registry::server_uri;
 use micro_core::transport::http::Identity;
 
 use crate::error;
@@ -141,43 +142,8 @@ impl fmt::Debug for EtcdTls {
     }
 }
 
-fn uri(address: &str, encrypted: bool) -> Result<String> {
-    let address = address.trim();
-    let wrong = |why: &str| {
-        error::misconfigured(format!(
-            "registry address {address:?}: {why}; write host, host:port or http(s)://host:port, such as 127.0.0.1:2379"
-        ))
-    };
-    let (scheme, rest) = match address.split_once("://") {
-        Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
-        Some(_) => return Err(wrong("the scheme is neither http nor https")),
-        None if encrypted => ("https", address),
-        None => ("http", address),
-    };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    // An IPv6 address has colons of its own.
-    let bare_v6 = rest.parse::<std::net::Ipv6Addr>().is_ok();
-    let host = if bare_v6 {
-        format!("[{rest}]")
-    } else {
-        rest.to_owned()
-    };
-    let host = match host.strip_prefix(':') {
-        Some(_) => format!("127.0.0.1{host}"),
-        None => host,
-    };
-    let authority: http::uri::Authority = host.parse().map_err(|_| wrong("it is no host"))?;
-    if authority.host().is_empty() || authority.as_str().contains('@') {
-        return Err(wrong("it is no host"));
-    }
-    let port = match authority.as_str().len() - authority.host().len() {
-        0 => 2379,
-        _ => authority
-            .port_u16()
-            .filter(|port| *port != 0)
-            .ok_or_else(|| wrong("the port is none"))?,
-    };
-    Ok(format!("{scheme}://{}:{port}", authority.host()))
+fn uri(address: &str, is_encrypted: bool) -> Result<String> {
+    server_uri(address, 2379, is_encrypted).map_err(error::misconfigured)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use micro_consul::{ConsulConfig, ConsulRegistry, ConsulTls};
 use micro_core::ErrorKind;
 use micro_core::registry::Registry;
 use micro_core::transport::http::Identity;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use servers::Authority;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -92,34 +92,6 @@ async fn a_token_says_what_is_allowed() {
     until(&reader, "greeter", &[]).await;
 }
 
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
-    }
-
-    fn issue(&self, name: &str) -> Identity {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Identity {
-            certificates: certificate.pem().into_bytes(),
-            key: key.serialize_pem().into_bytes(),
-        }
-    }
-}
-
 /// Starts a Consul that shows a certificate of this name and wants one of its callers, and says where.
 async fn encrypted(authority: &Authority, name: &str) -> Option<(Consul, SocketAddr)> {
     let files = TempDir::new().unwrap();
@@ -128,7 +100,7 @@ async fn encrypted(authority: &Authority, name: &str) -> Option<(Consul, SocketA
         std::fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let server = authority.issue(name);
+    let server = authority.issue(name).unwrap();
     let (ca, cert, key) = (
         file("ca.pem", authority.pem.as_bytes()),
         file("server.pem", &server.certificates),
@@ -162,22 +134,22 @@ fn with_tls(
 
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
-    let authority = Authority::new();
+    let authority = Authority::new().unwrap();
     let Some((_consul, address)) = encrypted(&authority, "consul.example").await else {
         return;
     };
     let name = Some("consul.example");
-    let identity = || Some(authority.issue("client"));
+    let identity = || Some(authority.issue("client").unwrap());
     let registry = connect(with_tls(address, &authority, identity(), name)).await;
     let mut watcher = registry.watch(Some("greeter")).await.unwrap();
     registry.register(&greeter("a"), LONG).await.unwrap();
     assert_eq!(next(&mut watcher).await.service, greeter("a"));
 
-    let stranger = Authority::new();
+    let stranger = Authority::new().unwrap();
     let strangers = [
         with_tls(address, &authority, None, name),
         with_tls(address, &stranger, identity(), name),
-        with_tls(address, &authority, Some(stranger.issue("client")), name),
+        with_tls(address, &authority, Some(stranger.issue("client").unwrap()), name),
         with_tls(address, &authority, identity(), None),
         ConsulConfig {
             agents: vec![address.to_string()],

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use micro_core::registry::{Action, KnownNodes, Registry, Watcher};
+use micro_core::registry::{Action, KnownNodes, Registry};
 use micro_core::service::RegistrationOptions;
 use micro_core::{ErrorKind, Result};
 use micro_etcd::EtcdConfig;
 use micro_testkit::proxy::Proxy;
+use micro_testkit::registry::by_hand::until_told;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -17,18 +18,6 @@ fn config_of(proxy: &Proxy) -> EtcdConfig {
     EtcdConfig {
         endpoints: vec![proxy.address().to_string()],
         ..EtcdConfig::default()
-    }
-}
-
-/// Reads changes until the watcher knows just these nodes.
-async fn until(watcher: &mut Watcher, known: &mut KnownNodes, wanted: &[&str]) {
-    while ids(&known.service("greeter")) != wanted {
-        let change = next(watcher).await;
-        assert_eq!(
-            known.apply(change.clone()),
-            [change],
-            "what is told is really another"
-        );
     }
 }
 
@@ -42,7 +31,7 @@ async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
     let mut known = KnownNodes::new();
     register(&registry, &greeter("stays")).await;
     register(&registry, &greeter("goes")).await;
-    until(&mut watcher, &mut known, &["goes", "stays"]).await;
+    until_told(&mut watcher, &mut known, &["goes", "stays"]).await;
     etcd.server.kill().await.unwrap();
 
     let told = timeout(PATIENCE, watcher.next()).await.unwrap().unwrap_err();
@@ -63,9 +52,9 @@ async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
         register(&other, &new).await;
     }
     register(&registry, &greeter("stays")).await;
-    until(&mut watcher, &mut known, &["comes", "stays"]).await;
+    until_told(&mut watcher, &mut known, &["comes", "stays"]).await;
     register(&other, &greeter("more")).await;
-    until(&mut watcher, &mut known, &["comes", "more", "stays"]).await;
+    until_told(&mut watcher, &mut known, &["comes", "more", "stays"]).await;
     assert_eq!(
         ids(&registry.get_service("greeter").await.unwrap()),
         ["comes", "more", "stays"]

@@ -2,9 +2,8 @@
 
 use micro_core::ErrorKind;
 use micro_core::registry::Registry;
-use micro_core::transport::http::Identity;
 use micro_etcd::{EtcdConfig, EtcdRegistry, EtcdTls};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use servers::Authority;
 use tempfile::TempDir;
 
 use crate::etcd::{Etcd, LONG, connect, greeter, ids, in_base64, next, register};
@@ -78,38 +77,10 @@ async fn a_user_with_the_right_password_and_role_is_let_in() {
     assert_eq!(ids(&registry.get_service("greeter").await.unwrap()), ["b"]);
 }
 
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
-    }
-
-    fn issue(&self, name: &str) -> Identity {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Identity {
-            certificates: certificate.pem().into_bytes(),
-            key: key.serialize_pem().into_bytes(),
-        }
-    }
-}
-
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
-    let authority = Authority::new();
-    let server = authority.issue("127.0.0.1");
+    let authority = Authority::new().unwrap();
+    let server = authority.issue("127.0.0.1").unwrap();
     let files = TempDir::new().unwrap();
     let file = |name: &str, content: &[u8]| {
         let path = files.path().join(name);
@@ -134,17 +105,17 @@ async fn both_sides_show_their_certificates() {
         }),
         ..etcd.config()
     };
-    let config = with(&authority, Some(authority.issue("client")));
+    let config = with(&authority, Some(authority.issue("client").unwrap()));
     let registry = connect(config).await;
     let mut watcher = registry.watch(None).await.unwrap();
     registry.register(&greeter("a"), LONG).await.unwrap();
     assert_eq!(next(&mut watcher).await.service, greeter("a"));
 
-    let stranger = Authority::new();
+    let stranger = Authority::new().unwrap();
     let strangers = [
         with(&authority, None),
-        with(&stranger, Some(authority.issue("client"))),
-        with(&authority, Some(stranger.issue("client"))),
+        with(&stranger, Some(authority.issue("client").unwrap())),
+        with(&authority, Some(stranger.issue("client").unwrap())),
     ];
     for config in strangers {
         let error = EtcdRegistry::connect(config).await.unwrap_err();

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micro_core::ErrorKind;
-use micro_core::registry::{Action, KnownNodes, Registry, Watcher};
+use micro_core::registry::{Action, KnownNodes, Registry};
 use micro_core::service::RegistrationOptions;
 use micro_testkit::proxy::Proxy;
+use micro_testkit::registry::by_hand::until_told;
 use micro_zookeeper::{ZookeeperConfig, ZookeeperRegistry};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -14,18 +15,6 @@ use tokio::time::timeout;
 use crate::zookeeper::{
     LONG, PATIENCE, Zookeeper, connect, greeter, ids, next, register, shared, shared_address,
 };
-
-/// Reads changes until the watcher knows just these nodes.
-async fn until(watcher: &mut Watcher, known: &mut KnownNodes, wanted: &[&str]) {
-    while ids(&known.service("greeter")) != wanted {
-        let change = next(watcher).await;
-        assert_eq!(
-            known.apply(change.clone()),
-            [change],
-            "what is told is really another"
-        );
-    }
-}
 
 #[tokio::test]
 async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
@@ -37,7 +26,7 @@ async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
     let mut known = KnownNodes::new();
     register(&registry, &greeter("stays")).await;
     register(&registry, &greeter("goes")).await;
-    until(&mut watcher, &mut known, &["goes", "stays"]).await;
+    until_told(&mut watcher, &mut known, &["goes", "stays"]).await;
     zookeeper.server.kill().await.unwrap();
 
     let told = timeout(PATIENCE, watcher.next()).await.unwrap().unwrap_err();
@@ -54,7 +43,7 @@ async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
     let other = zookeeper.connect().await;
     register(&other, &greeter("comes")).await;
     // What lives on is written into the new session, though nobody registers it again.
-    until(&mut watcher, &mut known, &["comes", "stays"]).await;
+    until_told(&mut watcher, &mut known, &["comes", "stays"]).await;
     assert_eq!(
         ids(&registry.get_service("greeter").await.unwrap()),
         ["comes", "stays"]

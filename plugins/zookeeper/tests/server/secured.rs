@@ -2,9 +2,8 @@
 
 use micro_core::ErrorKind;
 use micro_core::registry::Registry;
-use micro_core::transport::http::Identity;
 use micro_zookeeper::{ZookeeperAccess, ZookeeperConfig, ZookeeperRegistry, ZookeeperTls};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use servers::Authority;
 use tempfile::TempDir;
 
 use crate::zookeeper::{LONG, Zookeeper, connect, greeter, ids, next, raw, shared};
@@ -90,38 +89,10 @@ async fn a_zookeeper_that_wants_everybody_to_log_in_lets_in_who_does() {
     assert_eq!(ids(&registry.get_service("greeter").await.unwrap()), ["a", "b"]);
 }
 
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
-    }
-
-    fn issue(&self, name: &str) -> Identity {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Identity {
-            certificates: certificate.pem().into_bytes(),
-            key: key.serialize_pem().into_bytes(),
-        }
-    }
-}
-
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
-    let authority = Authority::new();
-    let server = authority.issue("127.0.0.1");
+    let authority = Authority::new().unwrap();
+    let server = authority.issue("127.0.0.1").unwrap();
     let files = TempDir::new().unwrap();
     let file = |name: &str, content: &[u8]| {
         let path = files.path().join(name);
@@ -149,7 +120,7 @@ async fn both_sides_show_their_certificates() {
         }),
         ..zookeeper.config()
     };
-    let config = with(&authority, Some(authority.issue("127.0.0.1")));
+    let config = with(&authority, Some(authority.issue("127.0.0.1").unwrap()));
     let registry = connect(config.clone()).await;
     let mut watcher = registry.watch(None).await.unwrap();
     registry.register(&greeter("a"), LONG).await.unwrap();
@@ -159,14 +130,14 @@ async fn both_sides_show_their_certificates() {
     registry.register(&large, LONG).await.unwrap();
     assert_eq!(next(&mut watcher).await.service, large);
 
-    let stranger = Authority::new();
+    let stranger = Authority::new().unwrap();
     let mut misnamed = config;
     misnamed.tls.as_mut().unwrap().server_name = Some("zookeeper.example".into());
     let strangers = [
         zookeeper.config(),
         with(&authority, None),
-        with(&stranger, Some(authority.issue("127.0.0.1"))),
-        with(&authority, Some(stranger.issue("127.0.0.1"))),
+        with(&stranger, Some(authority.issue("127.0.0.1").unwrap())),
+        with(&authority, Some(stranger.issue("127.0.0.1").unwrap())),
         misnamed,
     ];
     for config in strangers {
