@@ -1,6 +1,7 @@
 //! Publish and subscribe: the broker's contract, its messages and events.
 
 pub mod envelope;
+mod follow;
 pub mod http;
 mod memory;
 
@@ -14,6 +15,7 @@ use futures_core::Stream;
 
 use crate::{Error, Metadata, Result, Text};
 
+pub use self::follow::{EventSource, Remainder};
 pub use self::http::{HttpBroker, HttpBrokerConfig};
 pub use self::memory::MemoryBroker;
 
@@ -131,6 +133,7 @@ pub struct Event {
     topic: Text,
     message: Message,
     acknowledge: Option<Box<dyn Acknowledge>>,
+    deliveries: Option<u32>,
 }
 
 impl Event {
@@ -140,7 +143,20 @@ impl Event {
             topic: topic.into(),
             message,
             acknowledge: None,
+            deliveries: None,
         }
+    }
+
+    /// Says how often the backend has given out this message, this time included.
+    #[must_use]
+    pub fn with_deliveries(mut self, count: u32) -> Self {
+        self.deliveries = Some(count);
+        self
+    }
+
+    /// How often the backend has given out this message, this time included. None where it does not count.
+    pub fn deliveries(&self) -> Option<u32> {
+        self.deliveries
     }
 
     /// Says who is told what becomes of the event.

@@ -13,10 +13,12 @@ pub mod debug;
 pub mod wire;
 pub mod metadata;
 pub mod error;
+mod comeback;
 mod text;
 
 pub use crate::broker::Broker;
 pub use crate::client::Client;
+pub use crate::comeback::retry_pause;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::handler::{Body, Context, Handler, Request, Response, Wrapper};
 pub use crate::metadata::Metadata;

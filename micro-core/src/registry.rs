@@ -20,7 +20,7 @@ use crate::{Error, Result};
 
 pub use self::address::server_uri;
 pub use self::cache::{CachedService, RegistryCache, RegistryCacheOptions, Snapshot};
-pub use self::follow::{News, WatchSource, retry_pause};
+pub use self::follow::{News, WatchSource};
 pub use self::known::KnownNodes;
 pub use self::memory::MemoryRegistry;
 pub use self::multi::{LateRegistry, MultiRegistry, MultiRegistryOptions};

@@ -6,14 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_core::Stream;
 use futures_util::stream::{self, StreamExt};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{Change, KnownNodes, ServiceRecord, Watcher};
+use crate::comeback::Comeback;
 use crate::{Error, Result};
-
-/// The first pause after a failure; it doubles up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a registry's server says to a watcher: the part of a watch that differs from backend to backend.
 ///
@@ -76,12 +73,7 @@ pub(super) struct Follower<S> {
     what: String,
     known: KnownNodes,
     pending: VecDeque<Change>,
-    /// Since when the source listens. None: it failed.
-    begun: Option<Instant>,
-    /// How often it failed, without lasting in between.
-    failures: u32,
-    /// Whether the reader knows of the trouble.
-    told: bool,
+    comeback: Comeback,
     /// Whether it could not begin at first, and never did.
     is_late: bool,
     /// Since when it is away.
@@ -98,9 +90,7 @@ impl<S: WatchSource> Follower<S> {
             what: what.into(),
             known: KnownNodes::new(),
             pending: VecDeque::new(),
-            begun: None,
-            failures: 0,
-            told: false,
+            comeback: Comeback::default(),
             is_late: false,
             away: None,
             forget_after: None,
@@ -133,7 +123,8 @@ impl<S: WatchSource> Follower<S> {
     pub(super) async fn begin_watch(&mut self) -> Result<VecDeque<Change>> {
         let begun = self.begin().await;
         if begun.is_err() {
-            (self.failures, self.told, self.is_late) = (1, true, true);
+            self.comeback.failed();
+            self.is_late = true;
         }
         begun.map(|()| std::mem::take(&mut self.pending))
     }
@@ -150,10 +141,10 @@ impl<S: WatchSource> Follower<S> {
             if let Some(change) = self.pending.pop_front() {
                 return Ok(change);
             }
-            let Some(begun) = self.begun else {
+            if !self.comeback.works() {
                 self.resume().await?;
                 continue;
-            };
+            }
             match self.source.next().await {
                 Ok(News::Listing(listing)) => self.pending.extend(self.known.replace(listing)),
                 Ok(News::Changes(changes)) => {
@@ -170,10 +161,7 @@ impl<S: WatchSource> Follower<S> {
                 }
                 Err(error) => {
                     tracing::debug!("{} was interrupted: {error}", self.what);
-                    self.begun = None;
-                    // What ends again and again right after it began must not spin.
-                    let lasted = begun.elapsed() > LONGEST_PAUSE;
-                    self.failures = if lasted { 0 } else { self.failures + 1 };
+                    self.comeback.interrupted();
                 }
             }
         }
@@ -182,13 +170,10 @@ impl<S: WatchSource> Follower<S> {
     /// Begins again, after a pause if it did not work before. Fails once in each time of trouble, so that the reader
     /// knows.
     async fn resume(&mut self) -> Result<()> {
-        if self.failures > 0 {
-            sleep(retry_pause(self.failures)).await;
-        }
+        self.comeback.pause().await;
         let tried = Instant::now();
         match self.begin().await {
             Ok(()) => {
-                self.told = false;
                 if std::mem::take(&mut self.is_late) {
                     return Err(Error::unavailable(
                         "go.micro.registry",
@@ -198,13 +183,12 @@ impl<S: WatchSource> Follower<S> {
                 Ok(())
             }
             Err(error) => {
-                self.failures += 1;
                 self.forget(tried);
                 tracing::debug!("{} is not back yet: {error}", self.what);
-                if std::mem::replace(&mut self.told, true) {
-                    return Ok(());
+                if self.comeback.failed() {
+                    return Err(error.context(format_args!("{} is interrupted", self.what)));
                 }
-                Err(error.context(format_args!("{} is interrupted", self.what)))
+                Ok(())
             }
         }
     }
@@ -222,19 +206,11 @@ impl<S: WatchSource> Follower<S> {
     /// server's numbers tell.
     async fn begin(&mut self) -> Result<()> {
         let listing = self.source.begin().await?;
-        self.begun = Some(Instant::now());
+        self.comeback.begun();
         self.away = None;
         self.pending.extend(self.known.replace(listing));
         Ok(())
     }
-}
-
-/// How long to wait before a registry's server is tried again, after this many failures in a row: 100 ms at most after
-/// the first, doubling up to 5 s. Random between the half and the whole of it, so that not all clients of a server come
-/// back at once.
-pub fn retry_pause(failures: u32) -> Duration {
-    let whole = FIRST_PAUSE * 2_u32.pow(failures.saturating_sub(1).min(6));
-    whole.min(LONGEST_PAUSE).mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 #[cfg(test)]
@@ -344,14 +320,5 @@ mod tests {
     #[tokio::test]
     async fn a_source_that_cannot_begin_is_no_watcher() {
         assert!(follow([], []).await.is_err());
-    }
-
-    #[test]
-    fn pauses_grow_to_a_bound() {
-        for failures in 0..100 {
-            let pause = retry_pause(failures);
-            assert!(pause >= FIRST_PAUSE / 2 && pause <= LONGEST_PAUSE);
-        }
-        assert!(retry_pause(50) >= LONGEST_PAUSE / 2);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use micro_core::registry::retry_pause;
+use micro_core::retry_pause;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
