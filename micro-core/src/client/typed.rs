@@ -1,9 +1,12 @@
 //! Typed calls: encode, call, decode.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_core::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::task::AbortOnDropHandle;
@@ -166,7 +169,7 @@ impl Client {
         let client = self.clone();
         // The answer's head may come only after our messages, so somebody must run the call while they are sent.
         let opening = AbortOnDropHandle::new(tokio::spawn(async move { client.request(request).await }));
-        let body = Body::stream(stream::unfold(Opened::Opening(opening), Opened::next));
+        let body = Body::stream(Opened::Opening(opening));
         Ok((
             sender,
             Streaming::new(
@@ -234,27 +237,34 @@ enum Opened {
     Ended,
 }
 
-impl Opened {
-    async fn next(self) -> Option<(Result<Bytes>, Self)> {
-        let mut body = match self {
-            Self::Opening(opening) => match opening.await {
-                Ok(Ok(response)) => response.body,
-                Ok(Err(error)) => return Some((Err(error), Self::Ended)),
+impl Stream for Opened {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let opened = &mut *self;
+        if let Self::Opening(opening) = opened {
+            *opened = match ready!(Pin::new(opening).poll(context)) {
+                Ok(Ok(response)) => Self::Open(response.body),
+                Ok(Err(error)) => return opened.end(error),
                 Err(problem) => {
-                    let error = Error::internal(CLIENT, format!("the call's task failed: {problem}"));
-                    return Some((Err(error), Self::Ended));
+                    return opened.end(Error::internal(
+                        CLIENT,
+                        format!("the call's task failed: {problem}"),
+                    ));
                 }
-            },
-            Self::Open(body) => body,
-            Self::Ended => return None,
-        };
-        let message = body.message().await?;
-        let next = if message.is_ok() {
-            Self::Open(body)
-        } else {
-            Self::Ended
-        };
-        Some((message, next))
+            };
+        }
+        match opened {
+            Self::Open(body) => body.poll_message(context),
+            _ => Poll::Ready(None),
+        }
+    }
+}
+
+impl Opened {
+    fn end(&mut self, error: Error) -> Poll<Option<Result<Bytes>>> {
+        *self = Self::Ended;
+        Poll::Ready(Some(Err(error)))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Typed ends of a streaming call.
 
+mod queue;
+
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -8,15 +10,12 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use tokio::sync::mpsc;
 
+use self::queue::{Entrance, Exit, queue};
 use super::Body;
 use crate::codec::{Codecs, Envelope, Message, Role};
 use crate::error::CLIENT;
 use crate::{Error, Result, Text};
-
-/// How many messages may wait between the writer of a stream and the wire.
-const BUFFER: usize = 16;
 
 /// How the messages of one direction of a call are written or read.
 #[derive(Clone)]
@@ -105,7 +104,7 @@ impl<T> fmt::Debug for Streaming<T> {
 
 /// The messages that go out. Dropping it, and all its clones, ends this direction of the stream.
 pub struct StreamSender<T> {
-    messages: mpsc::Sender<Bytes>,
+    messages: Entrance,
     format: Format,
     message: PhantomData<fn(T)>,
 }
@@ -121,7 +120,7 @@ impl<T: Message> StreamSender<T> {
     /// then found at the receiving end of this side.
     pub async fn send(&self, message: T) -> Result<()> {
         let message = self.format.encode(&message)?;
-        self.messages.send(message).await.map_err(|_| self.gone())
+        self.messages.put(message).await.map_err(|_| self.gone())
     }
 
     /// Waits until the far side has ended the stream or is gone, so that it is no use to send more.
@@ -161,27 +160,16 @@ impl<T> fmt::Debug for StreamSender<T> {
 }
 
 /// A sender, and the body that its messages come out of.
-pub(crate) fn outgoing<T: Message>(format: Format) -> (StreamSender<T>, Outgoing) {
-    let (messages, receiver) = mpsc::channel(BUFFER);
+pub(crate) fn outgoing<T: Message>(format: Format) -> (StreamSender<T>, Exit) {
+    let (messages, sent) = queue();
     (
         StreamSender {
             messages,
             format,
             message: PhantomData,
         },
-        Outgoing(receiver),
+        sent,
     )
-}
-
-/// The far end of a [`StreamSender`]: ends when the sender is dropped.
-pub(crate) struct Outgoing(mpsc::Receiver<Bytes>);
-
-impl Stream for Outgoing {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_recv(context).map(|message| message.map(Ok))
-    }
 }
 
 /// The body of a streamed answer: it runs the handler and hands out what the handler sends.
@@ -189,12 +177,12 @@ impl Stream for Outgoing {
 /// Whoever reads the body drives the handler, and whoever drops it cancels the handler: no task is needed.
 pub(crate) struct Running {
     work: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
-    sent: Outgoing,
+    sent: Exit,
     failure: Option<Error>,
 }
 
 impl Running {
-    pub(crate) fn new(work: impl Future<Output = Result<()>> + Send + 'static, sent: Outgoing) -> Self {
+    pub(crate) fn new(work: impl Future<Output = Result<()>> + Send + 'static, sent: Exit) -> Self {
         Self {
             work: Some(Box::pin(work)),
             sent,
@@ -207,13 +195,17 @@ impl Stream for Running {
     type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        // The handler goes on when what it sent is on its way: it is asked once for many messages.
+        if let Some(message) = self.sent.take_ready() {
+            return Poll::Ready(Some(Ok(message)));
+        }
         if let Some(work) = &mut self.work
             && let Poll::Ready(result) = work.as_mut().poll(context)
         {
             self.work = None;
             self.failure = result.err();
         }
-        match self.sent.0.poll_recv(context) {
+        match self.sent.poll_take(context) {
             Poll::Ready(Some(message)) => Poll::Ready(Some(Ok(message))),
             // What was sent before the failure has gone out; senders that outlive a failed handler do not count.
             Poll::Pending if self.work.is_none() && self.failure.is_some() => self.end(),
