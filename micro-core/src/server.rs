@@ -1,5 +1,6 @@
 //! Receives requests, finds the endpoint, answers.
 
+mod dead_letter;
 mod router;
 mod subscriber;
 
@@ -15,6 +16,7 @@ use crate::handler::{Endpoint, IntoEndpoints, Recover, Trace, wrap_all};
 use crate::registry;
 use crate::{Error, Handler, Result, Text, Wrapper};
 
+pub use self::dead_letter::DeadLetter;
 pub use self::router::Router;
 pub use self::subscriber::{Subscribed, Subscriber, subscriber, subscriber_plain};
 

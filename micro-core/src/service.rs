@@ -2,6 +2,7 @@
 
 mod address;
 mod builder;
+mod handling;
 mod registration;
 mod running;
 mod signals;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::DeadLetter;
 use crate::broker::SubscribeOptions;
 use crate::codec::{Codecs, Message, Plain, Role, Slot};
 use crate::error::SERVER;
@@ -26,6 +27,7 @@ pub struct Subscriber {
     name: Text,
     options: SubscribeOptions,
     wrappers: Vec<Arc<dyn Wrapper>>,
+    dead_letter: Option<DeadLetter>,
     shape: Option<Value>,
     make: Make,
 }
@@ -42,6 +44,7 @@ impl Subscriber {
             name: Text::from_static("Func"),
             options: SubscribeOptions::default(),
             wrappers: Vec::new(),
+            dead_letter: None,
             shape: None,
             make: Box::new(|_| Arc::new(handler)),
         }
@@ -63,6 +66,21 @@ impl Subscriber {
     /// A wrapper around the handling of each event. The first is the outermost.
     pub fn wrap(mut self, wrapper: impl Wrapper) -> Self {
         self.wrappers.push(Arc::new(wrapper));
+        self
+    }
+
+    /// Puts events aside that could not be handled in so many attempts: publishes them to this topic, with the reason in
+    /// their [headers](DeadLetter), and counts them as handled. Default: an event that could not be handled is rejected
+    /// after one attempt, and what follows is the broker's affair.
+    ///
+    /// Attempts are made one after the other in this process, with pauses that grow from 100 ms to 5 s, and an event that
+    /// is tried again keeps its place among those that are handled at once: with a concurrency of 1 the order stays. A
+    /// bad request, such as an event that cannot be read, is put aside at once.
+    pub fn dead_letter(mut self, topic: impl Into<Text>, attempts: u32) -> Self {
+        self.dead_letter = Some(DeadLetter {
+            topic: topic.into(),
+            attempts: attempts.max(1),
+        });
         self
     }
 
@@ -92,6 +110,7 @@ impl Subscriber {
             topic: self.topic,
             options: self.options,
             handler: stand_around(handler),
+            dead_letter: self.dead_letter,
             record,
         }
     }
@@ -116,6 +135,8 @@ pub struct Subscribed {
     pub options: SubscribeOptions,
     /// What handles its events.
     pub handler: Arc<dyn Handler>,
+    /// What is done with events that fail again and again.
+    pub dead_letter: Option<DeadLetter>,
     /// How the registry describes it.
     pub record: registry::Endpoint,
 }
@@ -182,6 +203,7 @@ where
         name: Text::from_static("Func"),
         options: SubscribeOptions::default(),
         wrappers: Vec::new(),
+        dead_letter: None,
         shape: Some(schema_value::<E>()),
         make: Box::new(|codecs| {
             Arc::new(Typed {

@@ -45,7 +45,7 @@ impl RunningService {
         tracing::info!(service = %service.options.name, transport = service.transport.name(),
             "listening on {}", listener.address());
         let record = service.record(listener.address())?;
-        let subscriptions = Subscriptions::start(&*service.broker, service.server.subscribers()).await?;
+        let subscriptions = Subscriptions::start(&service.broker, service.server.subscribers()).await?;
         for node in &record.nodes {
             tracing::info!(service = %record.name, registry = service.registry.name(), address = %node.address,
                 "registering node {}", node.id);

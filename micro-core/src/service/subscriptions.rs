@@ -1,4 +1,4 @@
-//! A service's subscriptions: takes events, has them handled, says what became of them.
+//! A service's subscriptions: takes events and has them handled, so many at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +7,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Event, Subscription};
-use crate::codec::PROTOBUF;
-use crate::handler::Request;
+use super::handling::handle;
+use crate::broker::Subscription;
 use crate::server::Subscribed;
-use crate::wire::of_event;
-use crate::{Broker, Handler, Result, Text};
+use crate::{Broker, Result};
 
 /// How long a subscription rests after its broker told of trouble.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -25,7 +23,7 @@ pub(super) struct Subscriptions {
 
 impl Subscriptions {
     /// Subscribes; from then on events are handled.
-    pub(super) async fn start(broker: &dyn Broker, subscribers: &[Subscribed]) -> Result<Self> {
+    pub(super) async fn start(broker: &Arc<dyn Broker>, subscribers: &[Subscribed]) -> Result<Self> {
         let mut subscriptions = Self {
             drain: CancellationToken::new(),
             tasks: JoinSet::new(),
@@ -36,7 +34,12 @@ impl Subscriptions {
                 .await?;
             tracing::info!(broker = broker.name(), topic = %subscribed.topic,
                 queue = subscribed.options.queue.as_deref(), "subscribed");
-            let run = run(subscription, subscribed.clone(), subscriptions.drain.clone());
+            let run = run(
+                subscription,
+                subscribed.clone(),
+                broker.clone(),
+                subscriptions.drain.clone(),
+            );
             subscriptions.tasks.spawn(run);
         }
         Ok(subscriptions)
@@ -61,7 +64,12 @@ impl Subscriptions {
     }
 }
 
-async fn run(mut subscription: Subscription, subscribed: Subscribed, drain: CancellationToken) {
+async fn run(
+    mut subscription: Subscription,
+    subscribed: Subscribed,
+    broker: Arc<dyn Broker>,
+    drain: CancellationToken,
+) {
     let mut handling = JoinSet::new();
     let mut is_draining = false;
     loop {
@@ -74,7 +82,7 @@ async fn run(mut subscription: Subscription, subscribed: Subscribed, drain: Canc
             Some(_) = handling.join_next() => {}
             event = subscription.next(), if handling.len() < subscribed.options.concurrency.max(1) => match event {
                 Some(Ok(event)) => {
-                    handling.spawn(handle(event, subscribed.handler.clone()));
+                    handling.spawn(handle(event, subscribed.clone(), broker.clone()));
                 }
                 Some(Err(error)) => {
                     tracing::warn!(topic = %subscribed.topic, %error, "the broker has trouble; going on");
@@ -88,30 +96,4 @@ async fn run(mut subscription: Subscription, subscribed: Subscribed, drain: Canc
     if !is_draining {
         tracing::error!(topic = %subscribed.topic, "the broker ended the subscription");
     }
-}
-
-async fn handle(mut event: Event, handler: Arc<dyn Handler>) {
-    let topic = event.topic().clone();
-    let outcome = handler.handle(request(&mut event)).await;
-    let told = match outcome {
-        Ok(_) => event.acknowledge().await,
-        Err(error) => {
-            tracing::warn!(%topic, %error, "an event was rejected");
-            event.reject(&error).await
-        }
-    };
-    if let Err(error) = told {
-        tracing::warn!(%topic, %error, "the broker could not be told what became of an event");
-    }
-}
-
-/// An event as a request to the endpoint of its topic's name.
-fn request(event: &mut Event) -> Request {
-    let topic = event.topic().clone();
-    let message = event.take_message();
-    let mut request = Request::new("", topic, message.body);
-    request.metadata = of_event(&message.header);
-    // Go Micro's default.
-    request.content_type = message.header.get("Content-Type").map_or(PROTOBUF, Text::from);
-    request
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod dead_letters;
 mod formats;
 mod handling;
 mod publishing;
