@@ -11,6 +11,7 @@ mod arriving;
 mod deciding;
 mod leaving;
 mod listener;
+mod outages;
 mod sharing;
 mod subject;
 
@@ -27,6 +28,7 @@ use self::leaving::*;
 use self::sharing::*;
 use crate::suite::{Boxed, Failure, Suite};
 
+pub use self::outages::{OutageTraits, check_outage};
 pub use self::subject::BrokerSubject;
 
 /// In what a broker may rightly differ from others.
