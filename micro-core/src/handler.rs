@@ -5,6 +5,7 @@
 
 mod body;
 mod context;
+mod deadline;
 mod limit;
 mod recover;
 mod request;
@@ -40,6 +41,7 @@ pub use self::typed::{
     bidirectional_streaming, client_streaming, endpoint_fn, raw_endpoint, server_streaming, unary,
 };
 
+pub(crate) use self::deadline::{Deadline, outlived};
 pub(crate) use self::recover::panicked;
 pub(crate) use self::stream::{Format, outgoing};
 pub(crate) use self::typed::schema_value;

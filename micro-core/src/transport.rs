@@ -1,7 +1,9 @@
 //! Carries a request to an address and a response back.
 
 pub mod http;
+mod http1;
 mod memory;
+mod port;
 pub mod socket;
 
 use std::sync::Arc;

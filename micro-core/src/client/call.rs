@@ -13,7 +13,7 @@ use super::budget::Budget;
 use super::scope::Route;
 use super::{ClientOptions, RetryOptions};
 use crate::error::CLIENT;
-use crate::handler::{BoxFuture, CallKind, Trace, wrap_all};
+use crate::handler::{BoxFuture, CallKind, Deadline, Trace, wrap_all};
 use crate::registry::Node;
 use crate::selector::{Candidate, Candidates, Criteria, Filter, Filters, InFlight, Outcome, Selector};
 use crate::{Body, Error, ErrorKind, Handler, Request, Response, Result, Text, Transport, Wrapper};
@@ -72,13 +72,12 @@ impl Calls {
         self.budget.earn();
         let deadline = request.deadline;
         let response = self.attempts(request, started).await;
-        match (deadline, response) {
-            (Some(deadline), Ok(mut response)) if response.body.is_stream() => {
-                response.body = until(response.body, deadline);
-                Ok(response)
-            }
-            (_, response) => response,
-        }
+        response.map(|mut response| {
+            response.body = Deadline::new(deadline).bound_body(response.body, || {
+                Error::timeout(CLIENT, "call timeout: the stream outlived its deadline")
+            });
+            response
+        })
     }
 
     /// Tries nodes until one answers, or no further try is allowed.
@@ -379,24 +378,6 @@ fn stand_in(body: Arc<Mutex<Option<Body>>>) -> Body {
         match &mut real {
             Some(real) => real.poll_message(context),
             None => std::task::Poll::Ready(None),
-        }
-    }))
-}
-
-/// Ends a stream with an error when its time is up.
-fn until(body: Body, deadline: Instant) -> Body {
-    Body::stream(stream::unfold(Some(body), move |body| async move {
-        let mut body = body?;
-        match timeout_at(deadline, body.message()).await {
-            Ok(Some(message)) => Some((message, Some(body))),
-            Ok(None) => None,
-            Err(_) => Some((
-                Err(Error::timeout(
-                    CLIENT,
-                    "call timeout: the stream outlived its deadline",
-                )),
-                None,
-            )),
         }
     }))
 }

@@ -1,4 +1,5 @@
-//! What stands around every service's handlers: counts calls, records some of them and of events, survives panics.
+//! What stands around every service's handlers: counts calls, records some of them and of events, survives panics, and
+//! stops what nobody waits for any more.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -12,12 +13,12 @@ use futures_core::Stream;
 use futures_util::FutureExt;
 
 use super::{Diagnostics, Recording};
-use crate::handler::{Trace, TraceContext, panicked};
+use crate::handler::{Deadline, Trace, TraceContext, outlived, panicked};
 use crate::wire::TOPIC;
 use crate::{Body, Error, Handler, Request, Response, Result, Text};
 
-/// Stands where [`Recover`](crate::handler::Recover) does without it, and does its work, too: two layers that are
-/// always there are cheaper as one.
+/// Stands where [`Recover`](crate::handler::Recover) does without it, and does its work, too: layers that are always there
+/// are cheaper as one.
 pub(crate) enum Observe<'a> {
     /// Around what answers calls.
     Calls(&'a Diagnostics),
@@ -59,11 +60,19 @@ struct Call {
 impl Handler for Observed {
     async fn handle(&self, mut request: Request) -> Result<Response> {
         let call = self.diagnostics.begin(&mut request, self.is_counted);
-        let result = AssertUnwindSafe(self.inner.handle(request)).catch_unwind().await;
-        match result.unwrap_or_else(|panic| Err(panicked(&call.endpoint, panic.as_ref()))) {
+        let deadline = request.deadline;
+        let handling = AssertUnwindSafe(self.inner.handle(request)).catch_unwind();
+        let result = match Deadline::new(deadline).bound(handling).await {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => Err(panicked(&call.endpoint, panic.as_ref())),
+            None => Err(outlived(&call.endpoint)),
+        };
+        match result {
             Ok(mut response) if response.body.is_stream() => {
+                let endpoint = call.endpoint.clone();
+                let late = move || outlived(&endpoint);
                 response.body = Body::stream(ObservedBody {
-                    body: response.body,
+                    body: Deadline::new(deadline).bound_body(response.body, late),
                     diagnostics: self.diagnostics.clone(),
                     call: Some(call),
                 });

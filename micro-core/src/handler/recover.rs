@@ -1,4 +1,4 @@
-//! A panic becomes an error of one call.
+//! A panic, or a deadline that has passed, becomes an error of one call.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -7,11 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt, stream};
 
+use super::deadline::{Deadline, outlived};
 use super::{Body, Handler, Request, Response, Wrapper};
 use crate::error::SERVER;
 use crate::{Error, Result, Text};
 
-/// Turns a panic of the handler, or of its stream, into a 500 for the one caller that met it.
+/// Turns a panic of the handler, or of its stream, into a 500 for the one caller that met it, and stops a handler whose
+/// caller's deadline has passed with a 408.
 ///
 /// Servers stand behind it by default.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,13 +31,18 @@ struct Recovering(Arc<dyn Handler>);
 impl Handler for Recovering {
     async fn handle(&self, request: Request) -> Result<Response> {
         let endpoint = request.endpoint.clone();
-        match AssertUnwindSafe(self.0.handle(request)).catch_unwind().await {
-            Ok(Ok(mut response)) if response.body.is_stream() => {
-                response.body = recovering(response.body, endpoint);
+        let deadline = request.deadline;
+        let handling = AssertUnwindSafe(self.0.handle(request)).catch_unwind();
+        match Deadline::new(deadline).bound(handling).await {
+            Some(Ok(Ok(mut response))) if response.body.is_stream() => {
+                let late = endpoint.clone();
+                let body = Deadline::new(deadline).bound_body(response.body, move || outlived(&late));
+                response.body = recovering(body, endpoint);
                 Ok(response)
             }
-            Ok(result) => result,
-            Err(panic) => Err(panicked(&endpoint, panic.as_ref())),
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => Err(panicked(&endpoint, panic.as_ref())),
+            None => Err(outlived(&endpoint)),
         }
     }
 }

@@ -5,16 +5,19 @@
 
 mod batch;
 pub(super) mod connection;
+mod dialect;
 mod familiar;
 mod head;
-pub(super) mod listener;
+mod listener;
 mod mount;
 mod peer;
 mod peer_stream;
+mod plain;
 mod pool;
 mod post;
 #[doc(hidden)]
 pub mod probe;
+mod routes;
 mod serve;
 mod serve_stream;
 pub(super) mod tls;
@@ -28,12 +31,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::peer::{HttpPeer, PeerShared};
 use self::tls::Connector;
+use super::socket::Acceptor;
 use super::{Listener, Transport};
 use crate::registry::Node;
 use crate::{Handler, Result};
 
-pub use self::mount::Route;
+pub use self::dialect::{Dialect, Host, Speaker};
 pub(crate) use self::post::Post;
+pub use self::routes::{Route, Routes};
 pub use self::tls::{ClientCertificates, Identity, Tls};
 
 /// How the HTTP transport works.
@@ -58,6 +63,9 @@ pub struct HttpConfig {
     /// What else is served on the listener's port: path prefixes, such as `/health`, and what answers them. Not `/`,
     /// where calls are served: listening fails then.
     pub routes: Vec<(String, Arc<dyn Route>)>,
+    /// Another protocol by which callers reach the listener's handler at the same port, such as gRPC. It gets requests over
+    /// HTTP/1.1 that name no endpoint as Go Micro does, and all connections over HTTP/2. Default: none.
+    pub dialect: Option<Arc<dyn Dialect>>,
 }
 
 /// Limits on what a peer may send. Each error that they cause names its limit.
@@ -92,6 +100,7 @@ impl Default for HttpConfig {
             limits: HttpLimits::default(),
             tls: None,
             routes: Vec::new(),
+            dialect: None,
         }
     }
 }
@@ -129,7 +138,7 @@ pub struct HttpTransport(Arc<Shared>);
 struct Shared {
     config: HttpConfig,
     connector: Connector,
-    acceptor: Option<tokio_rustls::TlsAcceptor>,
+    acceptor: Acceptor,
     peers: Mutex<Peers>,
 }
 
@@ -147,10 +156,7 @@ impl HttpTransport {
     /// When certificates or keys of the configuration cannot be used.
     pub fn new(config: HttpConfig) -> Result<Self> {
         let connector = Connector::new(config.tls.as_ref(), &["http/1.1"])?;
-        let acceptor = match &config.tls {
-            Some(tls) => tls.acceptor(&["h2", "http/1.1"])?,
-            None => None,
-        };
+        let acceptor = Acceptor::new(config.tls.as_ref(), &["h2", "http/1.1"])?;
         Ok(Self(Arc::new(Shared {
             config,
             connector,
@@ -164,7 +170,7 @@ impl HttpTransport {
         Self(Arc::new(Shared {
             config: HttpConfig { tls: None, ..config },
             connector: Connector::plain(),
-            acceptor: None,
+            acceptor: Acceptor::plain(),
             peers: Mutex::default(),
         }))
     }
@@ -175,8 +181,7 @@ impl HttpTransport {
     ///
     /// When the address is malformed or taken; the message says which.
     pub async fn serve(&self, address: &str, route: Arc<dyn Route>) -> Result<Box<dyn Listener>> {
-        let listener = listener::serve(address, route, &self.0.config, self.0.acceptor.clone()).await?;
-        Ok(Box::new(listener))
+        listener::serve(address, route, &self.0.config, self.0.acceptor.clone()).await
     }
 
     /// Something that posts to an address, with pooled connections of its own.
@@ -248,7 +253,6 @@ impl Transport for HttpTransport {
     }
 
     async fn listen(&self, address: &str, handler: Arc<dyn Handler>) -> Result<Box<dyn Listener>> {
-        let listener = listener::listen(address, handler, &self.0.config, self.0.acceptor.clone()).await?;
-        Ok(Box::new(listener))
+        listener::listen(address, handler, &self.0.config, self.0.acceptor.clone()).await
     }
 }

@@ -1,21 +1,32 @@
-//! Connections as transports over TCP have them, encrypted or not. For those who write such a transport.
+//! Ports and connections as transports over TCP have them, encrypted or not. For those who write such a transport.
 
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
+use super::http::Tls;
 use super::http::connection::{Io, prepare};
 use super::http::tls;
-use super::http::{Tls, listener};
-use crate::Result;
+use crate::{Error, Result};
+
+pub use super::http1::{Http1, serve_http1};
+pub use super::port::{Draining, Serve, bind, listen};
+
+/// What HTTP/2 begins with where the client knows that the server speaks it.
+pub(super) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connection: sends at once, notices when the other machine vanished, and is encrypted where it was asked for.
-pub struct Socket(Io);
+pub struct Socket {
+    io: Io,
+    /// What was read and given back.
+    unread: Bytes,
+}
 
 /// Makes connections to listeners.
 #[derive(Clone)]
@@ -23,15 +34,43 @@ pub struct Connector(tls::Connector);
 
 /// Makes connections of what a listener accepted.
 #[derive(Clone)]
-pub struct Acceptor(Option<TlsAcceptor>);
+pub struct Acceptor {
+    tls: Option<TlsAcceptor>,
+    /// Whether encryption was asked for, for which there may be no identity.
+    is_wanted: bool,
+}
 
-/// Binds `host:port`, `:port`, or the first free port of `host:first-last`.
-///
-/// # Errors
-///
-/// When the address is malformed or taken; the message names it.
-pub async fn bind(address: &str) -> Result<TcpListener> {
-    listener::bind(address).await
+impl Socket {
+    /// A connection of which some bytes were read already, and are read again.
+    pub(super) fn new(io: Io, unread: Bytes) -> Self {
+        Self { io, unread }
+    }
+
+    pub(super) fn into_io(self) -> Io {
+        self.io
+    }
+
+    /// Whether the other side begins to speak HTTP/2. What was read to see it is read again. Sets no limit on the time.
+    ///
+    /// # Errors
+    ///
+    /// When the other side is gone.
+    pub async fn begins_http2(&mut self) -> io::Result<bool> {
+        let mut buffer = [0; HTTP2_PREFACE.len()];
+        let mut length = 0;
+        while length < HTTP2_PREFACE.len() && HTTP2_PREFACE.starts_with(&buffer[..length]) {
+            match self.read(&mut buffer[length..]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => length += count,
+            }
+        }
+        let read = Bytes::copy_from_slice(&buffer[..length]);
+        self.unread = match self.unread.is_empty() {
+            true => read,
+            false => [read, std::mem::take(&mut self.unread)].concat().into(),
+        };
+        Ok(buffer == HTTP2_PREFACE)
+    }
 }
 
 /// Whether the other side refused this side's certificate, which it does before it reads a request.
@@ -55,7 +94,8 @@ impl Connector {
     ///
     /// When nobody listens there, or the two cannot agree on the encryption.
     pub async fn connect(&self, address: &str) -> io::Result<Socket> {
-        self.0.connect(address).await.map(Socket)
+        let io = self.0.connect(address).await?;
+        Ok(Socket::new(io, Bytes::new()))
     }
 }
 
@@ -66,15 +106,38 @@ impl Acceptor {
     ///
     /// When certificates or keys cannot be used.
     pub fn new(tls: Option<&Tls>, protocols: &[&str]) -> Result<Self> {
-        match tls {
-            Some(tls) => tls.acceptor(protocols).map(Self),
-            None => Ok(Self(None)),
+        Ok(Self {
+            tls: match tls {
+                Some(tls) => tls.acceptor(protocols)?,
+                None => None,
+            },
+            is_wanted: tls.is_some(),
+        })
+    }
+
+    /// For connections without encryption.
+    pub(super) fn plain() -> Self {
+        Self {
+            tls: None,
+            is_wanted: false,
         }
     }
 
-    /// Whether it encrypts. With [`Tls`] that has no identity it does not, and must not listen.
-    pub fn is_encrypted(&self) -> bool {
-        self.0.is_some()
+    /// Refuses to listen at an address without the encryption that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// With [`Tls`] that has no identity.
+    pub fn check(&self, address: &str) -> Result<()> {
+        if self.is_wanted && self.tls.is_none() {
+            return Err(Error::bad_request(
+                "go.micro.transport",
+                format!(
+                    "cannot listen at {address}: TLS is on but has no identity; give it a certificate and key"
+                ),
+            ));
+        }
+        Ok(())
     }
 
     /// Makes a connection of an accepted one. Sets no limit on the time. Cancelled, it closes the connection.
@@ -84,13 +147,11 @@ impl Acceptor {
     /// When the caller is gone, or the two cannot agree on the encryption.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<Socket> {
         prepare(&stream)?;
-        match &self.0 {
-            None => Ok(Socket(Io::Tcp(stream))),
-            Some(acceptor) => {
-                let stream = TlsStream::Server(acceptor.accept(stream).await?);
-                Ok(Socket(Io::Tls(Box::new(stream))))
-            }
-        }
+        let io = match &self.tls {
+            None => Io::Tcp(stream),
+            Some(acceptor) => Io::Tls(Box::new(TlsStream::Server(acceptor.accept(stream).await?))),
+        };
+        Ok(Socket::new(io, Bytes::new()))
     }
 }
 
@@ -100,7 +161,13 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        if self.unread.is_empty() {
+            return Pin::new(&mut self.io).poll_read(context, buffer);
+        }
+        let count = self.unread.len().min(buffer.remaining());
+        buffer.put_slice(&self.unread[..count]);
+        self.unread.advance(count);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -110,7 +177,7 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.io).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -118,25 +185,25 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+        Pin::new(&mut self.io).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.io).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.io).poll_shutdown(context)
     }
 }
 
 impl fmt::Debug for Socket {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self.0 {
+        formatter.write_str(match self.io {
             Io::Tcp(_) => "Socket",
             Io::Tls(_) => "Socket(encrypted)",
         })

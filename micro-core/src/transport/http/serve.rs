@@ -18,14 +18,12 @@ use super::head::{
 use super::listener::Server;
 use super::{HttpLimits, mount, serve_stream};
 use crate::handler::{CallKind, Peer, RequestParts};
+use crate::transport::socket::{HTTP2_PREFACE, Socket};
 use crate::{Body, Error, Metadata, Request, Response, Result, Text, wire};
 
 /// Marks the answer that a connection gives before it closes while idle: whoever reads it as the answer to a
 /// request that crossed it knows that the request was not handled.
 pub(super) const GOODBYE: &str = "Micro-Goodbye";
-
-/// What HTTP/2 begins with where the client knows that the server speaks it.
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long a peer may take to notice that the connection is closing.
 const LINGER: Duration = Duration::from_millis(500);
@@ -62,17 +60,16 @@ enum Waited {
 /// What to do with a connection on which a head has arrived.
 enum Next {
     Exchange(Message),
-    /// A path that is mounted, or a wish for another protocol: hyper's, from the head on.
+    /// A path that is mounted, or what may be another protocol: hyper's, from the head on.
     Mounted,
 }
 
 impl Connection {
     async fn run(mut self) {
         let server = self.server.clone();
-        let mut drain = pin!(server.drain.notified());
+        let mut drain = pin!(server.draining.begun());
         let mut idle = pin!(sleep(server.limits.idle_timeout));
         // Registered once: from now on both wake this connection's task, and are asked only by looking at a flag.
-        drain.as_mut().enable();
         std::future::poll_fn(|context| {
             let _ = drain.as_mut().poll(context);
             let _ = idle.as_mut().poll(context);
@@ -90,13 +87,15 @@ impl Connection {
                 }
             }
             if is_first && self.begins_http2().await {
-                return mount::serve_http2(self.io, self.input.take(), self.peer, self.server).await;
+                let socket = Socket::new(self.io, self.input.take());
+                return mount::serve_http2(socket, self.peer, self.server).await;
             }
             is_first = false;
             let message = match self.receive(&server.limits).await {
                 Ok(Some(Next::Exchange(message))) => message,
                 Ok(Some(Next::Mounted)) => {
-                    return mount::serve_http1(self.io, self.input.take(), self.peer, self.server).await;
+                    let socket = Socket::new(self.io, self.input.take());
+                    return mount::serve_http1(socket, self.peer, self.server).await;
                 }
                 Ok(None) => return,
                 Err(bad) => return self.refuse(bad).await,
@@ -125,7 +124,7 @@ impl Connection {
             match input.poll_fill(io, context) {
                 Poll::Ready(Ok(1..)) => return Poll::Ready(Waited::Bytes),
                 Poll::Ready(_) => return Poll::Ready(Waited::Closed),
-                Poll::Pending if server.is_draining() => return Poll::Ready(Waited::Enough),
+                Poll::Pending if server.draining.has_begun() => return Poll::Ready(Waited::Enough),
                 Poll::Pending => {}
             }
             while idle.is_elapsed() {
@@ -207,7 +206,7 @@ impl Connection {
     }
 
     fn is_mounted(&self, head: &Head) -> bool {
-        if self.server.routes.is_empty() {
+        if self.server.routes.is_empty() && self.server.speaker.is_none() {
             return false;
         }
         let Start::Request { target: (start, end) } = head.start else {
@@ -222,7 +221,11 @@ impl Connection {
         if target == b"/" && self.server.serves_calls {
             return false;
         }
-        std::str::from_utf8(target).is_ok_and(|target| mount::find(&self.server.routes, target).is_some())
+        // What names no endpoint is no call of a framework's.
+        let is_foreign =
+            self.server.speaker.is_some() && head.stream.is_none() && head.endpoint.0 == head.endpoint.1;
+        is_foreign
+            || std::str::from_utf8(target).is_ok_and(|target| self.server.routes.find(target).is_some())
     }
 
     fn stream_request(&mut self, mut message: Message) -> (Request, Text) {
@@ -247,7 +250,7 @@ impl Connection {
         let Some(result) = self.until_gone(call.as_mut()).await else {
             return ControlFlow::Break(());
         };
-        let keep_alive = keep_alive && !server.is_draining();
+        let keep_alive = keep_alive && !server.draining.has_begun();
         let sent = match result {
             Ok(Response {
                 content_type,
