@@ -12,6 +12,7 @@ Examples:
   chaos kill                         ten SIGKILLs, calls that may be repeated
   chaos kill --non-idempotent        the same with calls that must never run twice
   chaos blackout --registry etcd     a minute without the registry's server, which comes back empty
+  chaos rolling --transport grpc     the same restarts, with calls over gRPC
   chaos rolling --restarts 100 --calls 1000000 --nodes 5
 
 Each run prints a table, then its promises. The exit code is 0 where all were kept, 1 where one was broken, 2 where the
@@ -20,7 +21,7 @@ arguments are wrong. Everything stays on the loopback interface; runs may go sid
 /// Break services under load and count the calls that were dropped.
 ///
 /// Each run starts real processes on the default stack: multicast DNS, HTTP, one process per node; `blackout` on the
-/// registry that it is told.
+/// registry that it is told, and those with `--transport` on the transport that they are told.
 #[derive(Parser, Debug)]
 #[command(name = "chaos", disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(crate) struct Options {
@@ -56,6 +57,7 @@ Each restart is a SIGTERM, the end of the process, and a new process. The restar
 
 Examples:
   chaos rolling
+  chaos rolling --transport grpc
   chaos rolling --nodes 5 --restarts 50 --calls 500000 --rate 10000")]
     Rolling(Rolling),
     /// Kill nodes without warning: only calls that must not be repeated may fail
@@ -128,6 +130,44 @@ pub(crate) struct Common {
     pub(crate) sabotage: Option<Sabotage>,
 }
 
+/// What calls travel over.
+#[derive(Args, Debug, Clone, Copy, Default)]
+pub(crate) struct Over {
+    /// The transport of nodes and callers
+    #[arg(long, value_name = "NAME", value_enum, default_value_t)]
+    pub(crate) transport: Carrier,
+}
+
+impl Over {
+    /// The name of a run or of a part of it, with that of the transport where it is not the default.
+    pub(crate) fn named(self, name: &str) -> String {
+        match self.transport {
+            Carrier::Http => name.to_owned(),
+            Carrier::Grpc => format!("{name}, over gRPC"),
+        }
+    }
+}
+
+/// A transport between processes.
+#[derive(ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// The default.
+    #[default]
+    Http,
+    /// Standard gRPC.
+    Grpc,
+}
+
+impl Carrier {
+    /// Its name in the framework.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
 /// How a node misbehaves, so that a broken promise can be seen.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sabotage {
@@ -167,6 +207,8 @@ pub(crate) struct Rolling {
     #[arg(long, value_name = "NUMBER", default_value_t = 4_000, value_parser = rate())]
     pub(crate) rate: u32,
     #[command(flatten)]
+    pub(crate) over: Over,
+    #[command(flatten)]
     pub(crate) common: Common,
 }
 
@@ -194,6 +236,8 @@ pub(crate) struct Kill {
     #[arg(long, value_name = "NUMBER", default_value_t = 4_000, value_parser = rate())]
     pub(crate) rate: u32,
     #[command(flatten)]
+    pub(crate) over: Over,
+    #[command(flatten)]
     pub(crate) common: Common,
 }
 
@@ -214,6 +258,8 @@ pub(crate) struct Slow {
     /// Calls per second, of all callers together
     #[arg(long, value_name = "NUMBER", default_value_t = 2_000, value_parser = rate())]
     pub(crate) rate: u32,
+    #[command(flatten)]
+    pub(crate) over: Over,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -244,6 +290,8 @@ pub(crate) struct Healthy {
     /// Concurrent callers
     #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = callers())]
     pub(crate) callers: u32,
+    #[command(flatten)]
+    pub(crate) over: Over,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -401,6 +449,8 @@ mod tests {
             ["kill", "--kills", "0"],
             ["cold", "--calls", "10001"],
             ["slow", "--seconds", "x"],
+            ["rolling", "--transport", "pigeon"],
+            ["broker", "--transport", "grpc"],
             ["healthy", "--calls", "-1"],
             ["blackout", "--secs", "9"],
         ] {

@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use micro::{Arguments, Plugins, Settings};
 use servers::{Kind, kubernetes};
 
+use crate::options::Carrier;
+
 /// A registry, as nodes and clients are told of it. The environment of this process does not count: runs shall be the
 /// same everywhere.
 #[derive(Debug, Clone, Default)]
@@ -14,12 +16,27 @@ pub(crate) struct Site {
     flags: Vec<String>,
     variables: Vec<(String, String)>,
     server: Option<(Kind, SocketAddr)>,
+    carrier: Carrier,
 }
 
 impl Site {
     /// The default stack, restricted to this machine.
     pub(crate) fn local() -> Self {
         Self::default()
+    }
+
+    /// The same, but that calls travel over this transport.
+    pub(crate) fn local_over(carrier: Carrier) -> Self {
+        Self {
+            flags: vec![format!("--transport={}", carrier.name())],
+            carrier,
+            ..Self::default()
+        }
+    }
+
+    /// What calls travel over.
+    pub(crate) fn carrier(&self) -> Carrier {
+        self.carrier
     }
 
     /// A registry with a server.
@@ -35,6 +52,7 @@ impl Site {
                 Kind::Etcd | Kind::Consul | Kind::Zookeeper => Vec::new(),
             },
             server: Some((kind, address)),
+            carrier: Carrier::default(),
         }
     }
 
@@ -48,6 +66,7 @@ impl Site {
             flags: flags.to_vec(),
             variables: variables.collect::<Result<_>>()?,
             server: None,
+            carrier: Carrier::default(),
         })
     }
 

@@ -8,12 +8,14 @@ use anyhow::{Context, Result};
 use micro::client::CallOptions;
 use micro::transport::HttpTransport;
 use micro::transport::http::HttpConfig;
-use micro::{Client, Plugins};
+use micro::{Client, Plugins, Transport};
+use micro_grpc::{GrpcConfig, GrpcTransport};
 
 use crate::attempts::{Attempts, Picks, Watched};
 use crate::fleet::{Ended, Fleet, Kind};
 use crate::ledger::Runs;
 use crate::load::{Load, Plan, Tally};
+use crate::options::Carrier;
 use crate::site::Site;
 
 /// Nodes and a client for them.
@@ -37,11 +39,6 @@ pub(crate) struct Outcome {
 
 impl Trial {
     /// Starts the nodes, and a client that has not called yet.
-    pub(crate) async fn start(run: &str, nodes: u32, kind: Kind, selector: &str) -> Result<Self> {
-        Self::start_at(Site::local(), run, nodes, kind, selector).await
-    }
-
-    /// The same with another registry.
     pub(crate) async fn start_at(
         site: Site,
         run: &str,
@@ -91,11 +88,14 @@ pub(crate) fn unique(run: &str) -> String {
 
 /// The default client, but for the selector and for the transport, which notes each attempt.
 async fn client(site: &Site, attempts: &Arc<Attempts>, selector: &str) -> Result<Client> {
-    let attempts = attempts.clone();
-    let plugins = Plugins::builtin().transport("http", move |_| {
+    let (attempts, carrier) = (attempts.clone(), site.carrier());
+    let plugins = Plugins::builtin().transport(carrier.name(), move |_| {
         let attempts = attempts.clone();
         async move {
-            let inner = Arc::new(HttpTransport::new(HttpConfig::default())?);
+            let inner: Arc<dyn Transport> = match carrier {
+                Carrier::Http => Arc::new(HttpTransport::new(HttpConfig::default())?),
+                Carrier::Grpc => Arc::new(GrpcTransport::new(GrpcConfig::default())?),
+            };
             Ok(Arc::new(Watched { inner, attempts }) as _)
         }
     });

@@ -3,6 +3,7 @@
 mod cached;
 mod candidate;
 mod candidates;
+mod changes;
 mod filter;
 mod hash;
 mod health;
@@ -21,6 +22,7 @@ use crate::{Result, Text};
 pub use self::cached::{CachedSelector, SelectorOptions};
 pub use self::candidate::{Candidate, InFlight, Peer};
 pub use self::candidates::{Candidates, Pool};
+pub use self::changes::{NodeChange, NodeChanges};
 pub use self::filter::{Filter, Filters};
 pub use self::hash::ConsistentHash;
 pub use self::health::Blacklist;

@@ -47,7 +47,7 @@ pub(crate) async fn run(options: &Blackout, progress: &Progress) -> Result<Repor
         sabotage: options.common.sabotage,
         ..Kind::default()
     };
-    let trial = Trial::start_at(site.clone(), "blackout", options.nodes, kind, "random").await?;
+    let trial = Trial::start(site.clone(), "blackout", options.nodes, kind, "random").await?;
     let plan = Plan {
         callers: options.callers,
         rate: Some(options.rate),

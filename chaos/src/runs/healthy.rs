@@ -9,6 +9,7 @@ use crate::load::Plan;
 use crate::options::Healthy;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::site::Site;
 use crate::statistics::{percentile, time};
 use crate::trial::Trial;
 
@@ -20,7 +21,8 @@ pub(crate) async fn run(options: &Healthy, progress: &Progress) -> Result<Report
         sabotage: options.common.sabotage,
         ..Kind::default()
     };
-    let trial = Trial::start("healthy", options.nodes, kind, "random").await?;
+    let site = Site::local_over(options.over.transport);
+    let trial = Trial::start(site, "healthy", options.nodes, kind, "random").await?;
     let plan = Plan {
         callers: options.callers,
         rate: None,
@@ -33,7 +35,7 @@ pub(crate) async fn run(options: &Healthy, progress: &Progress) -> Result<Report
         .await?;
     let outcome = trial.outcome(options.calls, tally)?;
     let mut report = Report::new(options.common.ignore_times);
-    report.add("healthy", &outcome);
+    report.add(&options.over.named("healthy"), &outcome);
     report.promise_no_failure("", &outcome);
     report.promise_exactly_once("", &outcome);
     let longest = percentile(&outcome.tally.times, 100);

@@ -11,6 +11,7 @@ use crate::load::{Failure, Plan};
 use crate::options::Kill;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::site::Site;
 use crate::statistics::{thousands, time};
 use crate::trial::{Dead, Outcome, Trial};
 
@@ -19,7 +20,8 @@ pub(crate) async fn run(options: &Kill, progress: &Progress) -> Result<Report> {
         sabotage: options.common.sabotage,
         ..Kind::default()
     };
-    let mut trial = Trial::start("kill", options.nodes, kind, "random").await?;
+    let site = Site::local_over(options.over.transport);
+    let mut trial = Trial::start(site, "kill", options.nodes, kind, "random").await?;
     let plan = Plan {
         callers: options.callers,
         rate: Some(options.rate),
@@ -49,11 +51,11 @@ pub(crate) async fn run(options: &Kill, progress: &Progress) -> Result<Report> {
 fn judge(options: &Kill, outcome: &Outcome) -> Report {
     let mut report = Report::new(options.common.ignore_times);
     if options.non_idempotent {
-        report.add("kill, non-idempotent", outcome);
+        report.add(&options.over.named("kill, non-idempotent"), outcome);
         promise_only_in_flight(&mut report, outcome);
         promise_never_twice(&mut report, outcome);
     } else {
-        report.add("kill, idempotent", outcome);
+        report.add(&options.over.named("kill, idempotent"), outcome);
         report.promise_no_failure("", outcome);
     }
     promise_answered_ran(&mut report, outcome);

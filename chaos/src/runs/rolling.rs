@@ -9,6 +9,7 @@ use crate::load::Plan;
 use crate::options::Rolling;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::site::Site;
 use crate::statistics::{thousands, time};
 use crate::trial::{Outcome, Trial};
 
@@ -17,7 +18,8 @@ pub(crate) async fn run(options: &Rolling, progress: &Progress) -> Result<Report
         sabotage: options.common.sabotage,
         ..Kind::default()
     };
-    let mut trial = Trial::start("rolling", options.nodes, kind, "random").await?;
+    let site = Site::local_over(options.over.transport);
+    let mut trial = Trial::start(site, "rolling", options.nodes, kind, "random").await?;
     let plan = Plan {
         callers: options.callers,
         rate: Some(options.rate),
@@ -51,7 +53,7 @@ pub(crate) async fn run(options: &Rolling, progress: &Progress) -> Result<Report
 
 fn judge(options: &Rolling, outcome: &Outcome) -> Report {
     let mut report = Report::new(options.common.ignore_times);
-    report.add("rolling", outcome);
+    report.add(&options.over.named("rolling"), outcome);
     report.promise_no_failure("", outcome);
     report.promise_exactly_once("", outcome);
     let ended = &outcome.ended;

@@ -10,6 +10,7 @@ use crate::load::Plan;
 use crate::options::Slow;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::site::Site;
 use crate::statistics::{percentile, time};
 use crate::trial::{Outcome, Trial};
 
@@ -66,7 +67,8 @@ async fn measure(
         work: Duration::from_millis(options.work.into()),
         sabotage: options.common.sabotage,
     };
-    let mut trial = Trial::start("slow", options.nodes - 1, kind, selector).await?;
+    let site = Site::local_over(options.over.transport);
+    let mut trial = Trial::start(site, "slow", options.nodes - 1, kind, selector).await?;
     let last = Kind {
         work: kind.work * slower,
         ..kind
@@ -85,6 +87,6 @@ async fn measure(
     load.stop();
     let tally = load.end().await?;
     let outcome = trial.outcome(load.calls(), tally)?;
-    report.add(what, &outcome);
+    report.add(&options.over.named(what), &outcome);
     Ok(outcome)
 }

@@ -21,6 +21,19 @@ async fn a_rolling_restart_fails_no_call_and_runs_each_once() {
 }
 
 #[tokio::test]
+async fn a_rolling_restart_over_grpc_fails_no_call_either() {
+    let text = printed(
+        "rolling --transport grpc --restarts 3 --calls 1500 --rate 750 --callers 8 --ignore-times",
+        0,
+    )
+    .await;
+    let row = row(&text, "rolling, over gRPC");
+    assert!(number(&row[0]) >= 1500, "{text}");
+    assert_eq!((row[1].as_str(), &row[3]), ("0", &row[0]), "{text}");
+    assert!(text.contains("3 of 3 did"), "{text}");
+}
+
+#[tokio::test]
 async fn kills_fail_no_call_that_may_be_repeated() {
     let text = printed(
         "kill --kills 2 --calls 1500 --rate 750 --callers 8 --ignore-times",

@@ -125,6 +125,11 @@ impl Process {
         lines
     }
 
+    /// Ends the standard input.
+    pub(crate) fn end_input(&mut self) {
+        self.input = None;
+    }
+
     /// Ends the standard input, which stops servers, and waits for the end.
     pub(crate) async fn stop(mut self) {
         self.input = None;

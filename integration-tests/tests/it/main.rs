@@ -1,5 +1,5 @@
 //! Rust and Go Micro, each calling the other: over plain addresses, and found by mDNS. Beside them gRPC's own
-//! interoperability tests.
+//! interoperability tests, and a client of gRPC in Go under rolling restarts.
 //!
 //! Needs Go, with which the peers are built once. Where Go is missing, the tests fail if `CI` or
 //! `MICRO_REQUIRE_BACKENDS=1` is set, and else say loudly that they were left out.
@@ -14,3 +14,4 @@ mod over_mdns;
 mod over_servers;
 mod events;
 mod grpc_interop;
+mod go_round_robin;

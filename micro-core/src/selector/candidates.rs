@@ -73,6 +73,11 @@ impl Candidates {
         self.pool.nodes.len()
     }
 
+    /// All of them, failing ones included, in no order that means anything.
+    pub fn nodes(&self) -> &[Arc<Candidate>] {
+        &self.pool.nodes
+    }
+
     /// How many calls are in flight to all of them.
     pub(crate) fn in_flight(&self) -> usize {
         let in_flight = |node: &Arc<Candidate>| node.in_flight() as usize;

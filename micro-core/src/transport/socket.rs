@@ -97,6 +97,16 @@ impl Connector {
         let io = self.0.connect(address).await?;
         Ok(Socket::new(io, Bytes::new()))
     }
+
+    /// The same for one of the addresses of a host that is called by its name: `authority`, also `host:port`, has the
+    /// name that an encrypted server must prove where [`Tls::server_name`] names none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`connect`](Self::connect).
+    pub async fn connect_as(&self, address: &str, authority: &str) -> io::Result<Socket> {
+        self.0.connect_as(address, authority).await.map(Socket)
+    }
 }
 
 impl Acceptor {

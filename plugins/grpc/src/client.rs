@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use micro_core::handler::CallKind;
+use micro_core::registry::Node;
 use micro_core::{Error, Handler, Request, Response, Result, Text};
 
 use self::head::Heads;
 use self::links::Links;
 use crate::config::GrpcConfig;
 use crate::security::Security;
+use crate::transport::AUTHORITY;
 
 /// The id of errors that are made here.
 const CLIENT: &str = "go.micro.client";
@@ -32,24 +34,33 @@ struct PeerShared {
 }
 
 impl GrpcPeer {
-    pub(crate) fn new(address: &str, config: &GrpcConfig, security: Arc<Security>) -> Result<Self> {
+    pub(crate) fn new(node: &Node, config: &GrpcConfig, security: Arc<Security>) -> Result<Self> {
+        let address = node.address.as_str();
+        let authority = node.metadata.get(AUTHORITY).map_or(address, String::as_str);
         let port = address
             .rsplit_once(':')
             .filter(|(host, _)| !host.is_empty())
             .map(|(_, port)| port.parse::<u16>());
         let is_host_and_port = matches!(port, Some(Ok(1..)));
-        let heads = Heads::new(address, config, security.is_encrypted()).filter(|_| is_host_and_port).ok_or_else(|| {
-            Error::bad_request(
+        let heads =
+            Heads::new(authority, security.is_encrypted())
+                .filter(|_| is_host_and_port)
+                .ok_or_else(|| {
+                    let (what, said) = match authority == address {
+                        true => ("node address", address),
+                        false => ("a node's grpc-authority", authority),
+                    };
+                    Error::bad_request(
                 CLIENT,
-                format!("connection error: node address {address:?} is not host:port, which the grpc transport needs"),
+                format!("connection error: {what} {said:?} is not host:port, which the grpc transport needs"),
             )
             .never_started()
-        })?;
+                })?;
         Ok(Self(Arc::new(PeerShared {
             address: address.into(),
             config: config.clone(),
             heads,
-            links: Links::new(address, config, security),
+            links: Links::new(address, authority, config, security),
         })))
     }
 }

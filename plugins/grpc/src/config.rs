@@ -26,9 +26,13 @@ pub struct GrpcConfig {
     pub stream_window: u32,
     /// The same for all calls of a connection together, in bytes. Default: 8 MiB.
     pub connection_window: u32,
-    /// Whether messages are compressed: those of requests always, those of answers where the caller reads it.
+    /// Whether messages are compressed, where the other side said that it reads it: callers say so in each call, nodes
+    /// in their answers, so the first call on a connection is not compressed; see [`assume_gzip`](Self::assume_gzip).
     /// What others compressed is read whatever is chosen here. Default: none.
     pub compression: Compression,
+    /// Takes it for granted that nodes read gzip: with [`compression`](Self::compression), all calls are compressed. Many
+    /// servers read it and never say so; those that do not read it fail the call. Default: false.
+    pub assume_gzip: bool,
     /// The web sites whose pages may call a listener from a browser. Default: none.
     pub origins: Origins,
     /// The service that is served, as it knows itself: a listener answers `grpc.health.v1.Health` and gRPC's
@@ -136,6 +140,7 @@ impl Default for GrpcConfig {
             stream_window: 1024 * 1024,
             connection_window: 8 * 1024 * 1024,
             compression: Compression::None,
+            assume_gzip: false,
             origins: Origins::None,
             diagnostics: None,
             limits: GrpcLimits::default(),

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use micro_core::{Error, Result};
 
 use crate::config::Compression;
@@ -20,6 +20,7 @@ const RESERVE: usize = 256 * 1024;
 /// What this side can read, as the value of `grpc-accept-encoding`.
 pub(crate) const ACCEPTED: HeaderValue = HeaderValue::from_static("identity,gzip");
 pub(crate) const GZIP: HeaderValue = HeaderValue::from_static("gzip");
+pub(crate) const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 
 /// Adds a message with its prefix to a buffer.
 pub(crate) fn put_message(buffer: &mut BytesMut, message: &[u8], is_compressed: bool) -> Result<()> {
@@ -62,6 +63,14 @@ impl Compression {
     pub(crate) fn is_on(self) -> bool {
         self != Self::None
     }
+}
+
+/// Whether the other side says in this header that it reads gzip.
+pub(crate) fn reads_gzip(headers: &HeaderMap, accepted: &HeaderName) -> bool {
+    headers.get_all(accepted).iter().any(|accepted| {
+        let mut names = accepted.as_bytes().split(|byte| *byte == b',');
+        names.any(|name| name.trim_ascii() == b"gzip")
+    })
 }
 
 /// Whether what comes in may be compressed: the other side's `grpc-encoding`.

@@ -5,6 +5,7 @@ mod content_type;
 mod transport;
 mod security;
 mod client;
+mod foreign;
 mod server;
 mod receive;
 mod send;
@@ -17,5 +18,6 @@ mod trailers;
 mod heartbeat;
 
 pub use crate::config::{Compression, GrpcConfig, GrpcLimits, IdentityFiles, KeepAlive, Origins};
+pub use crate::foreign::ForeignServices;
 pub use crate::trailers::Trailers;
 pub use crate::transport::GrpcTransport;

@@ -13,6 +13,10 @@ use crate::config::GrpcConfig;
 use crate::security::Security;
 use crate::server;
 
+/// The metadata of a node that is called by another name than its address: `host:port`, for HTTP's `:authority` and for
+/// the name that an encrypted server proves.
+pub(crate) const AUTHORITY: &str = "grpc-authority";
+
 /// The gRPC transport. Clones share their configuration.
 #[derive(Clone)]
 pub struct GrpcTransport(Arc<Shared>);
@@ -54,7 +58,7 @@ impl Transport for GrpcTransport {
     }
 
     async fn dial(&self, node: &Node) -> Result<Arc<dyn Handler>> {
-        let peer = GrpcPeer::new(&node.address, &self.0.config, self.0.security.clone())?;
+        let peer = GrpcPeer::new(node, &self.0.config, self.0.security.clone())?;
         Ok(Arc::new(peer))
     }
 

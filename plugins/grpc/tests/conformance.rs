@@ -32,6 +32,7 @@ mod compressed {
         || async {
             GrpcTransport::new(GrpcConfig {
                 compression: Compression::Gzip { from: 0 },
+                assume_gzip: true,
                 ..GrpcConfig::default()
             })
         },

@@ -185,6 +185,11 @@ impl Connector {
     }
 
     pub(in crate::transport) async fn connect(&self, address: &str) -> io::Result<Io> {
+        self.connect_as(address, address).await
+    }
+
+    /// Connects to an address whose host is to prove the name that stands in another one.
+    pub(in crate::transport) async fn connect_as(&self, address: &str, authority: &str) -> io::Result<Io> {
         let stream = TcpStream::connect(address).await?;
         refuse_itself(&stream)?;
         prepare(&stream)?;
@@ -194,9 +199,9 @@ impl Connector {
         let name = match name {
             Some(name) => name.clone(),
             None => {
-                let host = address
+                let host = authority
                     .rsplit_once(':')
-                    .map_or(address, |(host, _)| host)
+                    .map_or(authority, |(host, _)| host)
                     .trim_matches(['[', ']']);
                 ServerName::try_from(host.to_owned()).map_err(io::Error::other)?
             }

@@ -62,7 +62,9 @@ pub(super) async fn begin(peer: &PeerShared, request: &mut Request) -> Result<(P
     let mut attempts = 0;
     loop {
         let place = peer.links.place().await?;
-        match place.begin(peer.heads.head(request)?) {
+        let compression = place.link().compression();
+        let head = peer.heads.head(request, peer.config.compression, compression)?;
+        match place.begin(head, compression) {
             Ok(begun) => return Ok((place, begun)),
             Err(problem) => {
                 attempts += 1;
@@ -78,20 +80,21 @@ pub(super) async fn begin(peer: &PeerShared, request: &mut Request) -> Result<(P
 async fn run(
     peer: &PeerShared,
     link: &Link,
-    (response, stream): Begun,
+    begun: Begun,
     message: Bytes,
     terms: &Terms,
 ) -> Result<Response, Failure> {
     // Kept until the end: the other side may begin to answer before it has the whole message.
-    let _writer = write(peer, stream, message.into()).map_err(Failure::Failed)?;
-    let response = response
+    let _writer = write(begun.stream, begun.compression, message.into()).map_err(Failure::Failed)?;
+    let response = begun
+        .response
         .await
         .map_err(|problem| peer.failure(link, &problem, terms))?;
     let Answer {
         headers,
         is_all,
         mut incoming,
-    } = peer.answer(response, terms).map_err(Failure::Failed)?;
+    } = peer.answer(link, response, terms).map_err(Failure::Failed)?;
     let message = match incoming.message().await {
         Some(Ok(message)) => message,
         Some(Err(Broken::Bad(error))) => return Err(Failure::Failed(error.context(&peer.address))),
@@ -157,8 +160,14 @@ async fn end(
 
 impl PeerShared {
     /// What the head of an answer says. An error where it is the whole answer.
-    pub(super) fn answer(&self, response: http::Response<RecvStream>, terms: &Terms) -> Result<Answer> {
+    pub(super) fn answer(
+        &self,
+        link: &Link,
+        response: http::Response<RecvStream>,
+        terms: &Terms,
+    ) -> Result<Answer> {
         let (head, body) = response.into_parts();
+        link.note(&head.headers);
         let status = status::read(&head.headers);
         if status.is_some() {
             terms.note(Some(&head.headers));

@@ -10,9 +10,9 @@ use micro_core::{Error, Request, Result, Text};
 use tokio::time::Instant;
 
 use super::CLIENT;
-use crate::config::GrpcConfig;
+use crate::config::Compression;
 use crate::content_type::Format;
-use crate::framing::{ACCEPTED, GZIP};
+use crate::framing::{ACCEPTED, GZIP, IDENTITY};
 use crate::metadata::{self, GRPC_ACCEPT_ENCODING, GRPC_ENCODING, GRPC_TIMEOUT};
 use crate::{path, timeout};
 
@@ -25,7 +25,6 @@ const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 pub(super) struct Heads {
     scheme: Scheme,
     authority: Authority,
-    compresses: bool,
     targets: Mutex<Vec<Target>>,
 }
 
@@ -36,23 +35,28 @@ struct Target {
 }
 
 impl Heads {
-    /// `None` where the address cannot be written as an authority.
-    pub(super) fn new(address: &str, config: &GrpcConfig, is_encrypted: bool) -> Option<Self> {
+    /// `None` where the authority cannot be one.
+    pub(super) fn new(authority: &str, is_encrypted: bool) -> Option<Self> {
         Some(Self {
             scheme: match is_encrypted {
                 true => Scheme::HTTPS,
                 false => Scheme::HTTP,
             },
-            authority: Authority::try_from(address)
+            authority: Authority::try_from(authority)
                 .ok()
                 .filter(|authority| !authority.as_str().contains('@'))?,
-            compresses: config.compression.is_on(),
             targets: Mutex::default(),
         })
     }
 
-    /// The head of a request.
-    pub(super) fn head(&self, request: &Request) -> Result<http::Request<()>> {
+    /// The head of a request. Where compression is wanted, it says whether there is any: that asks the other side to say
+    /// what it reads.
+    pub(super) fn head(
+        &self,
+        request: &Request,
+        wanted: Compression,
+        compression: Compression,
+    ) -> Result<http::Request<()>> {
         let mut headers = HeaderMap::with_capacity(8);
         if !Format::of(&request.content_type).write(&mut headers) {
             return Err(Error::bad_request(
@@ -69,8 +73,10 @@ impl Heads {
             metadata::write_unary(&mut headers);
         }
         headers.insert(GRPC_ACCEPT_ENCODING, ACCEPTED);
-        if self.compresses {
-            headers.insert(GRPC_ENCODING, GZIP);
+        match (wanted.is_on(), compression.is_on()) {
+            (_, true) => drop(headers.insert(GRPC_ENCODING, GZIP)),
+            (true, false) => drop(headers.insert(GRPC_ENCODING, IDENTITY)),
+            (false, false) => {}
         }
         if let Some(deadline) = request.deadline {
             let left = deadline.saturating_duration_since(Instant::now());

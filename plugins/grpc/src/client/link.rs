@@ -10,13 +10,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
+use http::HeaderMap;
 use micro_core::transport::socket::Socket;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::links::Links;
-use crate::config::{FRAME_SIZE, GrpcConfig};
+use crate::config::{Compression, FRAME_SIZE, GrpcConfig};
+use crate::framing::reads_gzip;
 use crate::heartbeat::{Heard, Heartbeat, Listening};
+use crate::metadata::GRPC_ACCEPT_ENCODING;
 
 /// The longest time that is added to an instant, which would overflow on one without end.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -28,6 +31,9 @@ pub(super) struct Link {
     calls: AtomicUsize,
     /// A call began since this was looked at last.
     was_used: AtomicBool,
+    /// What is wanted where the other side reads it.
+    compression: Compression,
+    reads_gzip: AtomicBool,
     heard: Arc<Heard>,
     _task: AbortOnDropHandle<()>,
 }
@@ -35,8 +41,12 @@ pub(super) struct Link {
 /// A call's place on a connection, which stays open at least until this is dropped.
 pub(super) struct Place(Arc<Link>);
 
-/// A call that was begun.
-pub(super) type Begun = (ResponseFuture, SendStream<Bytes>);
+/// A call that was begun, and how its messages are compressed.
+pub(super) struct Begun {
+    pub(super) response: ResponseFuture,
+    pub(super) stream: SendStream<Bytes>,
+    pub(super) compression: Compression,
+}
 
 impl Link {
     /// Begins to speak HTTP/2 on a connection.
@@ -80,6 +90,8 @@ impl Link {
                 requests: Mutex::new(requests),
                 calls: AtomicUsize::new(0),
                 was_used: AtomicBool::new(true),
+                compression: config.compression,
+                reads_gzip: AtomicBool::new(config.assume_gzip),
                 heard,
                 _task: AbortOnDropHandle::new(tokio::spawn(driver.run())),
             }
@@ -100,6 +112,22 @@ impl Link {
         Place(self.clone())
     }
 
+    /// How the messages of a call that begins here are compressed: not at all before the other side said that it reads it.
+    pub(super) fn compression(&self) -> Compression {
+        match self.compression.is_on() && self.reads_gzip.load(Ordering::Relaxed) {
+            true => self.compression,
+            false => Compression::None,
+        }
+    }
+
+    /// Notes what the head of an answer says of what the other side reads.
+    pub(super) fn note(&self, answer: &HeaderMap) {
+        let is_news = self.compression.is_on() && !self.reads_gzip.load(Ordering::Relaxed);
+        if is_news && reads_gzip(answer, &GRPC_ACCEPT_ENCODING) {
+            self.reads_gzip.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Whether the other side refused this side's certificate.
     pub(super) fn is_refused(&self) -> bool {
         self.heard.is_refused()
@@ -112,7 +140,11 @@ impl Place {
     }
 
     /// Begins a call. An error means that the connection takes no calls any more, and that this one was not sent.
-    pub(super) fn begin(&self, head: http::Request<()>) -> Result<Begun, h2::Error> {
+    pub(super) fn begin(
+        &self,
+        head: http::Request<()>,
+        compression: Compression,
+    ) -> Result<Begun, h2::Error> {
         let mut requests = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner);
         // More calls than the other side wants at once: each waits in the connection for its turn. The one before is
         // known to this handle, and another handle does not wait for it.
@@ -120,7 +152,12 @@ impl Place {
         if is_ready.is_pending() {
             *requests = requests.clone();
         }
-        requests.send_request(head, false)
+        let (response, stream) = requests.send_request(head, false)?;
+        Ok(Begun {
+            response,
+            stream,
+            compression,
+        })
     }
 }
 

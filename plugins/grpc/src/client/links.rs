@@ -28,6 +28,8 @@ pub(super) struct Links {
 /// Where connections go.
 struct Target {
     address: Text,
+    /// What the node is called by.
+    authority: Text,
     security: Arc<Security>,
     config: GrpcConfig,
 }
@@ -56,9 +58,15 @@ impl State {
 }
 
 impl Links {
-    pub(super) fn new(address: &str, config: &GrpcConfig, security: Arc<Security>) -> Arc<Self> {
+    pub(super) fn new(
+        address: &str,
+        authority: &str,
+        config: &GrpcConfig,
+        security: Arc<Security>,
+    ) -> Arc<Self> {
         let target = Arc::new(Target {
             address: address.into(),
+            authority: authority.into(),
             security,
             config: config.clone(),
         });
@@ -190,7 +198,8 @@ impl Links {
 impl Target {
     async fn connect(&self, links: Weak<Links>) -> Result<Arc<Link>, String> {
         let link = async {
-            let socket = self.security.connector().connect(&self.address).await;
+            let connector = self.security.connector();
+            let socket = connector.connect_as(&self.address, &self.authority).await;
             let socket = socket.map_err(|problem| problem.to_string())?;
             let link = Link::new(socket, &self.config, links).await;
             link.map_err(|problem| problem.to_string())

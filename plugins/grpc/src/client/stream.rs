@@ -14,6 +14,7 @@ use super::PeerShared;
 use super::call::{Answer, begin};
 use super::link::Place;
 use super::terms::Terms;
+use crate::config::Compression;
 use crate::receive::{Broken, Incoming};
 use crate::send::{AT_ONCE, End, Outgoing, send_whole};
 use crate::{content_type, metadata};
@@ -21,21 +22,22 @@ use crate::{content_type, metadata};
 /// Opens a stream. The response is there when the other side answered with its head.
 pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result<Response> {
     let terms = Terms::of(&request);
-    let (place, (response, stream)) = begin(peer, &mut request).await?;
+    let (place, begun) = begin(peer, &mut request).await?;
     // From here on its messages are on their way, once: if they are not taken, the error says so.
-    let writer = write(peer, stream, request.take_body())?;
+    let writer = write(begun.stream, begun.compression, request.take_body())?;
     let failed = |problem: &h2::Error| {
         peer.failure(place.link(), problem, &terms)
             .into_error(peer, &place)
     };
-    let response = response
+    let response = begun
+        .response
         .await
         .map_err(|problem| writer.failure().unwrap_or_else(|| failed(&problem)))?;
     let Answer {
         headers,
         is_all,
         incoming,
-    } = peer.answer(response, &terms)?;
+    } = peer.answer(place.link(), response, &terms)?;
     let content_type =
         content_type::read(&headers).map_or_else(Default::default, |format| format.content_type);
     let answers = Answers(Some(Open {
@@ -73,8 +75,7 @@ impl Writer {
 }
 
 /// Sends the messages of a body and their end: at once where that is one small message.
-pub(super) fn write(peer: &PeerShared, mut stream: SendStream<Bytes>, body: Body) -> Result<Writer> {
-    let compression = peer.config.compression;
+pub(super) fn write(mut stream: SendStream<Bytes>, compression: Compression, body: Body) -> Result<Writer> {
     let body = match body.try_into_single() {
         Ok(message) if message.len() <= AT_ONCE => {
             let (message, is_compressed) = compression.compress(message);

@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
-use http::{HeaderMap, HeaderName, HeaderValue, Response as HttpResponse};
+use http::{HeaderMap, HeaderValue, Response as HttpResponse};
 use micro_core::{Body, Error, Response};
 use tokio::time::timeout;
 
 use crate::config::{Compression, GrpcConfig};
 use crate::content_type::Format;
-use crate::framing::{ACCEPTED, GZIP};
+use crate::framing::{ACCEPTED, GZIP, reads_gzip};
 use crate::metadata::{self, GRPC_ACCEPT_ENCODING, GRPC_ENCODING};
 use crate::send::{AT_ONCE, End, Outgoing, send_whole};
 use crate::status::{self, GRPC_STATUS};
@@ -22,18 +22,21 @@ use crate::status::{self, GRPC_STATUS};
 pub(super) struct Answerer {
     respond: SendResponse<Bytes>,
     compression: Compression,
+    /// The caller may compress what it sends, and is told what is read here.
+    may_compress: bool,
     write_timeout: Duration,
 }
 
 impl Answerer {
     pub(super) fn new(respond: SendResponse<Bytes>, headers: &HeaderMap, config: &GrpcConfig) -> Self {
-        let compression = match config.compression.is_on() && reads_gzip(headers, GRPC_ACCEPT_ENCODING) {
+        let compression = match config.compression.is_on() && reads_gzip(headers, &GRPC_ACCEPT_ENCODING) {
             true => config.compression,
             false => Compression::None,
         };
         Self {
             respond,
             compression,
+            may_compress: headers.contains_key(GRPC_ENCODING),
             write_timeout: config.limits.write_timeout,
         }
     }
@@ -76,6 +79,9 @@ impl Answerer {
         }
         if self.compression.is_on() {
             headers.insert(GRPC_ENCODING, GZIP);
+        }
+        if self.may_compress {
+            headers.insert(GRPC_ACCEPT_ENCODING, ACCEPTED);
         }
         if let Err(error) = metadata::write(&metadata, headers) {
             return self.fail(format, &Error::server(500, error.detail().to_owned()));
@@ -124,14 +130,6 @@ impl Answerer {
         drop(body);
         finish_with(&mut outgoing.into_stream(), end, trailers);
     }
-}
-
-/// Whether the caller says in this header that it reads gzip.
-pub(super) fn reads_gzip(headers: &HeaderMap, accepted: HeaderName) -> bool {
-    headers.get_all(accepted).iter().any(|accepted| {
-        let mut names = accepted.as_bytes().split(|byte| *byte == b',');
-        names.any(|name| name.trim_ascii() == b"gzip")
-    })
 }
 
 fn finish_with(stream: &mut SendStream<Bytes>, end: End, trailers: Option<Box<HeaderMap>>) {

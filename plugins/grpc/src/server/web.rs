@@ -19,10 +19,9 @@ use tokio::time::{Instant, timeout};
 use self::dialect::{Dialect, Spoken};
 use self::frames::{Arrived, Leaving};
 use super::Server;
-use super::answer::reads_gzip;
 use super::call::{self, SERVER};
 use crate::config::Compression;
-use crate::framing::{GZIP, is_gzip};
+use crate::framing::{GZIP, is_gzip, reads_gzip};
 use crate::metadata::{self, GRPC_ACCEPT_ENCODING, GRPC_ENCODING};
 use crate::{content_type, path};
 
@@ -220,7 +219,7 @@ struct Caller {
 
 impl Caller {
     fn new(headers: &HeaderMap, spoken: Spoken, compression: Compression) -> Self {
-        let reads = reads_gzip(headers, spoken.dialect.accepted_encoding());
+        let reads = reads_gzip(headers, &spoken.dialect.accepted_encoding());
         Self {
             spoken,
             compression: if reads { compression } else { Compression::None },

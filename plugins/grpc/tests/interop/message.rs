@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use micro_core::codec::{self, ProtobufSlot, ProtobufView, Slot};
 use prost::Message;
 use tokio::sync::Semaphore;
 
@@ -35,6 +36,46 @@ impl Payload {
         Self::decode(bytes).unwrap()
     }
 }
+
+// What the generator writes for a message, but for its JSON.
+
+impl codec::Payload for Payload {
+    fn type_name(&self) -> &'static str {
+        "Payload"
+    }
+
+    fn protobuf(&self) -> Option<&dyn ProtobufView> {
+        Some(self)
+    }
+}
+
+impl Slot for Payload {
+    fn type_name(&self) -> &'static str {
+        "Payload"
+    }
+
+    fn protobuf(&mut self) -> Option<&mut dyn ProtobufSlot> {
+        Some(self)
+    }
+}
+
+impl ProtobufView for Payload {
+    fn encoded_len(&self) -> usize {
+        Message::encoded_len(self)
+    }
+
+    fn encode(&self, buffer: &mut BytesMut) {
+        self.encode_raw(buffer);
+    }
+}
+
+impl ProtobufSlot for Payload {
+    fn merge(&mut self, bytes: Bytes) -> Result<(), String> {
+        Message::merge(self, bytes).map_err(|problem| problem.to_string())
+    }
+}
+
+impl codec::Message for Payload {}
 
 /// Counts the drops of its guards.
 #[derive(Clone)]

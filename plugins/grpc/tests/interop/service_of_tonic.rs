@@ -27,6 +27,8 @@ use crate::message::{Dropped, Guard, Payload};
 #[derive(Clone)]
 pub(crate) struct Seen {
     pub(crate) metadata: Arc<Mutex<MetadataMap>>,
+    /// By what name each call came.
+    pub(crate) authorities: Arc<Mutex<Vec<String>>>,
     pub(crate) began: Arc<Semaphore>,
     pub(crate) dropped: Dropped,
 }
@@ -43,6 +45,7 @@ pub(crate) async fn serve() -> Running {
     let address = listener.local_addr().unwrap().to_string();
     let seen = Seen {
         metadata: Arc::default(),
+        authorities: Arc::default(),
         began: Arc::new(Semaphore::new(0)),
         dropped: Dropped::new(),
     };
@@ -61,6 +64,7 @@ pub(crate) async fn serve() -> Running {
 struct EchoServer(Seen);
 
 impl NamedService for EchoServer {
+    // Like a service of anybody: its package is a part of its name.
     const NAME: &'static str = "interop.Echo";
 }
 
@@ -74,6 +78,8 @@ impl Service<http::Request<Body>> for EchoServer {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let authority = request.uri().authority().map(ToString::to_string);
+        self.0.authorities.lock().unwrap().extend(authority);
         let methods = Methods(self.0.clone());
         let method = request
             .uri()
@@ -127,8 +133,13 @@ impl UnaryService<Payload> for Methods {
                     seen.began.add_permits(1);
                     std::future::pending().await
                 }
-                _ => {
+                data => {
+                    let says_what_it_reads = data.starts_with(b"gzip?");
                     let mut response = Response::new(request.into_inner());
+                    if says_what_it_reads {
+                        let accepted = "identity, deflate, gzip".parse().unwrap();
+                        response.metadata_mut().insert("grpc-accept-encoding", accepted);
+                    }
                     response
                         .metadata_mut()
                         .insert("answered-by", "tonic".parse().unwrap());

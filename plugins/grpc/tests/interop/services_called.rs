@@ -55,6 +55,7 @@ async fn the_four_kinds_of_calls_are_answered() {
     let tonic = serve().await;
     let compressing = GrpcConfig {
         compression: Compression::Gzip { from: 100 },
+        assume_gzip: true,
         ..GrpcConfig::default()
     };
     for config in [GrpcConfig::default(), compressing] {

@@ -29,6 +29,21 @@ const DETAILS: &str = "CAYSVHsiaWQiOiJpbnRlcm9wLmZhaWwiLCJjb2RlIjo0MDksImRldGFpb
 const ERROR: &str = r#"{"id":"interop.fail","code":409,"detail":"asked to fail: world","status":"Conflict"}"#;
 
 #[tokio::test]
+async fn who_says_how_it_sends_is_told_what_is_read() {
+    let listener = serve(GrpcConfig::default(), |_| async { Ok(Response::new("")) }).await;
+    let mut caller = connect(listener.address()).await;
+    let silent = caller.call(head("/a.B/C", CALL), HELLO).await.unwrap();
+    assert!(!silent.headers.contains_key("grpc-accept-encoding"));
+    let saying: Vec<_> = CALL
+        .iter()
+        .copied()
+        .chain([("grpc-encoding", "identity")])
+        .collect();
+    let told = caller.call(head("/a.B/C", &saying), HELLO).await.unwrap();
+    assert_eq!(told.headers["grpc-accept-encoding"], "identity,gzip");
+}
+
+#[tokio::test]
 async fn a_call_of_gos_client_is_understood() {
     let seen: Arc<Mutex<Option<Request>>> = Arc::default();
     let noted = seen.clone();

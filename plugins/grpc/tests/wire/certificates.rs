@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use micro_core::transport::http::Tls;
 use micro_core::{Error, Request, Transport};
-use micro_grpc::{GrpcConfig, GrpcTransport, IdentityFiles};
+use micro_grpc::{ForeignServices, GrpcConfig, GrpcTransport, IdentityFiles};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::raw::{dial, serve_echo, soon};
@@ -22,8 +23,13 @@ fn authority() -> (Issuer<'static, KeyPair>, String) {
 
 /// Writes a certificate of the authority and its key, some time after what was written before.
 fn write(authority: &Issuer<'static, KeyPair>, files: &IdentityFiles, age: u64) {
+    write_for("127.0.0.1", authority, files, age);
+}
+
+/// The same for this host.
+fn write_for(host: &str, authority: &Issuer<'static, KeyPair>, files: &IdentityFiles, age: u64) {
     let key = KeyPair::generate().unwrap();
-    let parameters = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let parameters = CertificateParams::new(vec![host.to_owned()]).unwrap();
     let certificate = parameters.signed_by(&key, authority).unwrap();
     for (path, text) in [
         (&files.certificates, certificate.pem()),
@@ -89,6 +95,33 @@ async fn a_certificate_that_was_written_anew_is_shown_to_new_connections() {
     call(address, &second_certificate).await.unwrap();
     fs::remove_file(&files.key).unwrap();
     call(address, &second_certificate).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_foreign_service_proves_the_name_that_it_is_called_by() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = IdentityFiles {
+        certificates: directory.path().join("certificate.pem"),
+        key: directory.path().join("key.pem"),
+        reload_interval: Duration::from_secs(10),
+    };
+    let (issuer, certificate) = authority();
+    write_for("localhost", &issuer, &files, 1);
+    let listener = serve_echo(GrpcConfig {
+        identity_files: Some(files),
+        ..GrpcConfig::default()
+    })
+    .await;
+    let port = listener.address().rsplit_once(':').unwrap().1;
+    let transport = Arc::new(GrpcTransport::new(believing(&certificate)).unwrap());
+    let call = async |target: String| {
+        let services = ForeignServices::new().at("a", [target]).unwrap();
+        let client = services.client(transport.clone()).build();
+        soon(client.request(Request::new("a", "B.C", "x"))).await
+    };
+    call(format!("dns:localhost:{port}")).await.unwrap();
+    let error = call(format!("127.0.0.1:{port}")).await.unwrap_err();
+    assert!(error.detail().contains("not believed"), "{error}");
 }
 
 #[tokio::test]
