@@ -11,7 +11,7 @@ mod schema;
 use std::fmt;
 use std::sync::Arc;
 
-use ::bytes::Bytes;
+use ::bytes::{Bytes, BytesMut};
 
 use crate::error::SERVER;
 use crate::{Error, Result, Text};
@@ -50,6 +50,18 @@ pub trait Codec: Send + Sync + 'static {
     /// When the value has no view that this codec can write, or its serializer fails.
     fn encode(&self, payload: &dyn Payload, envelope: &Envelope<'_>) -> Result<Bytes>;
 
+    /// Writes a value of at most `limit` bytes behind what is in a buffer, and says whether it did. By default it does
+    /// not; a format without an envelope that knows beforehand how long a value will be spares streams of small messages
+    /// a buffer for each.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode); what it wrote before is cut off.
+    fn append(&self, payload: &dyn Payload, limit: usize, buffer: &mut BytesMut) -> Result<bool> {
+        let _ = (payload, limit, buffer);
+        Ok(false)
+    }
+
     /// Reads a value. An empty body of a format that has an empty value leaves the slot as it is.
     ///
     /// # Errors
@@ -75,6 +87,10 @@ impl Codec for Arc<dyn Codec> {
 
     fn encode(&self, payload: &dyn Payload, envelope: &Envelope<'_>) -> Result<Bytes> {
         (**self).encode(payload, envelope)
+    }
+
+    fn append(&self, payload: &dyn Payload, limit: usize, buffer: &mut BytesMut) -> Result<bool> {
+        (**self).append(payload, limit, buffer)
     }
 
     fn decode(&self, body: Bytes, slot: &mut dyn Slot, role: Role) -> Result<()> {

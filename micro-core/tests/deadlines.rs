@@ -13,16 +13,16 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// Tells when it is dropped.
-struct Held(mpsc::UnboundedSender<Instant>);
+struct Held(mpsc::Sender<Instant>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let _ = self.0.send(Instant::now());
+        let _ = self.0.try_send(Instant::now());
     }
 }
 
 /// Servers with an endpoint that never answers and one whose stream never ends, with and without diagnostics.
-fn servers(dropped: &mpsc::UnboundedSender<Instant>) -> [Arc<dyn Handler>; 2] {
+fn servers(dropped: &mpsc::Sender<Instant>) -> [Arc<dyn Handler>; 2] {
     [None, Some(Diagnostics::default())].map(|diagnostics| {
         let held = dropped.clone();
         let never = handler_fn(move |_: Request| {
@@ -62,7 +62,7 @@ fn within(endpoint: &'static str, left: Duration) -> Request {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_is_stopped_when_its_caller_stops_waiting() {
-    let (told, mut dropped) = mpsc::unbounded_channel();
+    let (told, mut dropped) = mpsc::channel(64);
     for server in servers(&told) {
         let began = Instant::now();
         let error = server
@@ -78,7 +78,7 @@ async fn a_handler_is_stopped_when_its_caller_stops_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_ends_with_an_error_when_its_caller_stops_waiting() {
-    let (told, mut dropped) = mpsc::unbounded_channel();
+    let (told, mut dropped) = mpsc::channel(64);
     for server in servers(&told) {
         let began = Instant::now();
         let mut answer = server
@@ -95,7 +95,7 @@ async fn a_stream_ends_with_an_error_when_its_caller_stops_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_of_a_caller_that_waits_without_end_goes_on() {
-    let (told, _dropped) = mpsc::unbounded_channel();
+    let (told, _dropped) = mpsc::channel(64);
     for server in servers(&told) {
         let call = server.handle(Request::new("kit", "Kit.Never", ""));
         let day = Duration::from_secs(24 * 3600);

@@ -1,11 +1,12 @@
 //! A whole call: its deadline, its span, the choice of a node, and another node where one fails.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::stream;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument;
 
@@ -13,7 +14,7 @@ use super::budget::Budget;
 use super::scope::Route;
 use super::{ClientOptions, RetryOptions};
 use crate::error::CLIENT;
-use crate::handler::{BoxFuture, CallKind, Deadline, Trace, wrap_all};
+use crate::handler::{BoxFuture, CallKind, Deadline, Lot, Lots, Trace, wrap_all};
 use crate::registry::Node;
 use crate::selector::{Candidate, Candidates, Criteria, Filter, Filters, InFlight, Outcome, Selector};
 use crate::{Body, Error, ErrorKind, Handler, Request, Response, Result, Text, Transport, Wrapper};
@@ -370,16 +371,25 @@ impl Outgoing {
 
 /// A stream that takes the real one's place until it is read for the first time.
 fn stand_in(body: Arc<Mutex<Option<Body>>>) -> Body {
-    let mut real = None;
-    Body::stream(stream::poll_fn(move |context| {
-        if real.is_none() {
-            real = body.lock().unwrap_or_else(PoisonError::into_inner).take();
+    Body::lots(StandIn { body, real: None })
+}
+
+struct StandIn {
+    body: Arc<Mutex<Option<Body>>>,
+    real: Option<Body>,
+}
+
+impl Lots for StandIn {
+    fn poll_lot(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
+        if self.real.is_none() {
+            let real = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.real = real;
         }
-        match &mut real {
-            Some(real) => real.poll_message(context),
-            None => std::task::Poll::Ready(None),
+        match &mut self.real {
+            Some(real) => real.poll_lot(context),
+            None => Poll::Ready(None),
         }
-    }))
+    }
 }
 
 fn too_late(since: Instant) -> Error {

@@ -5,8 +5,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use futures_core::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::task::AbortOnDropHandle;
@@ -14,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Client;
 use crate::codec::{Envelope, JSON, Message, PROTOBUF, Plain, Role};
 use crate::error::CLIENT;
-use crate::handler::{CallKind, Format, StreamSender, Streaming, outgoing};
+use crate::handler::{CallKind, Format, Lot, Lots, StreamSender, Streaming, outgoing};
 use crate::{Body, Error, Request, Response, Result, Text};
 
 /// What generated clients know of a method.
@@ -162,14 +160,14 @@ impl Client {
     ) -> Result<(StreamSender<Req>, Streaming<Resp>)> {
         let format = self.format(Text::from_static(method.endpoint), &PROTOBUF);
         let (sender, sent) = outgoing(format.clone());
-        let mut request = Request::new(service, format.endpoint.clone(), Body::stream(sent));
+        let mut request = Request::new(service, format.endpoint.clone(), Body::lots(sent));
         request.idempotent = method.idempotent;
         request.content_type = format.content_type.clone();
         request.kind = CallKind::Stream;
         let client = self.clone();
         // The answer's head may come only after our messages, so somebody must run the call while they are sent.
         let opening = AbortOnDropHandle::new(tokio::spawn(async move { client.request(request).await }));
-        let body = Body::stream(Opened::Opening(opening));
+        let body = Body::lots(Opened::Opening(opening));
         Ok((
             sender,
             Streaming::new(
@@ -237,10 +235,8 @@ enum Opened {
     Ended,
 }
 
-impl Stream for Opened {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+impl Lots for Opened {
+    fn poll_lot(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
         let opened = &mut *self;
         if let Self::Opening(opening) = opened {
             *opened = match ready!(Pin::new(opening).poll(context)) {
@@ -255,14 +251,14 @@ impl Stream for Opened {
             };
         }
         match opened {
-            Self::Open(body) => body.poll_message(context),
+            Self::Open(body) => body.poll_lot(context),
             _ => Poll::Ready(None),
         }
     }
 }
 
 impl Opened {
-    fn end(&mut self, error: Error) -> Poll<Option<Result<Bytes>>> {
+    fn end(&mut self, error: Error) -> Poll<Option<Result<Lot>>> {
         *self = Self::Ended;
         Poll::Ready(Some(Err(error)))
     }

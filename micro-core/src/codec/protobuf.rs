@@ -23,6 +23,19 @@ impl Codec for ProtobufCodec {
         Ok(buffer.freeze())
     }
 
+    fn append(&self, payload: &dyn Payload, limit: usize, buffer: &mut BytesMut) -> Result<bool> {
+        let Some(view) = payload.protobuf() else {
+            return Ok(false);
+        };
+        let length = view.encoded_len();
+        if length > limit {
+            return Ok(false);
+        }
+        buffer.reserve(length);
+        view.encode(buffer);
+        Ok(true)
+    }
+
     fn decode(&self, body: Bytes, slot: &mut dyn Slot, _: Role) -> Result<()> {
         let type_name = slot.type_name();
         let slot = slot

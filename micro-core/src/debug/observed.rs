@@ -8,12 +8,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures_core::Stream;
 use futures_util::FutureExt;
 
 use super::{Diagnostics, Recording};
-use crate::handler::{Deadline, Trace, TraceContext, outlived, panicked};
+use crate::handler::{Deadline, Lot, Lots, Trace, TraceContext, outlived, panicked};
 use crate::wire::TOPIC;
 use crate::{Body, Error, Handler, Request, Response, Result, Text};
 
@@ -71,7 +69,7 @@ impl Handler for Observed {
             Ok(mut response) if response.body.is_stream() => {
                 let endpoint = call.endpoint.clone();
                 let late = move || outlived(&endpoint);
-                response.body = Body::stream(ObservedBody {
+                response.body = Body::lots(ObservedBody {
                     body: Deadline::new(deadline).bound_body(response.body, late),
                     diagnostics: self.diagnostics.clone(),
                     call: Some(call),
@@ -141,16 +139,14 @@ struct ObservedBody {
     call: Option<Call>,
 }
 
-impl Stream for ObservedBody {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+impl Lots for ObservedBody {
+    fn poll_lot(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
         let Some(call) = &self.call else {
             return Poll::Ready(None);
         };
         let endpoint = call.endpoint.clone();
         let body = &mut self.body;
-        let polled = catch_unwind(AssertUnwindSafe(|| body.poll_message(context)));
+        let polled = catch_unwind(AssertUnwindSafe(|| body.poll_lot(context)));
         let polled =
             polled.unwrap_or_else(|panic| Poll::Ready(Some(Err(panicked(&endpoint, panic.as_ref())))));
         match &polled {

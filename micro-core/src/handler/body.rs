@@ -3,11 +3,12 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
 
+use super::lot::{Lot, Lots, OneByOne, Packed};
 use crate::error::CLIENT;
 use crate::{Error, Result};
 
@@ -19,7 +20,36 @@ pub struct Body(Inner);
 
 enum Inner {
     Single(Bytes),
-    Stream(Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>),
+    Stream(Messages),
+}
+
+/// What a stream's messages come from, and those that were taken out of it together with one that was wanted.
+struct Messages {
+    lots: Pin<Box<dyn Lots>>,
+    packed: Packed,
+}
+
+impl Messages {
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        loop {
+            if let Some(message) = self.packed.next() {
+                return Poll::Ready(Some(Ok(message)));
+            }
+            match ready!(self.lots.as_mut().poll_lot(context)) {
+                Some(Ok(Lot::One(message))) => return Poll::Ready(Some(Ok(message))),
+                Some(Ok(Lot::Several(packed))) => self.packed = packed,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn poll_lot(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
+        if self.packed.is_empty() {
+            return self.lots.as_mut().poll_lot(context);
+        }
+        Poll::Ready(Some(Ok(Lot::Several(std::mem::take(&mut self.packed)))))
+    }
 }
 
 impl Body {
@@ -30,7 +60,15 @@ impl Body {
 
     /// A stream of messages. An `Err` is its last item.
     pub fn stream(messages: impl Stream<Item = Result<Bytes>> + Send + 'static) -> Self {
-        Self(Inner::Stream(Box::pin(messages)))
+        Self::lots(OneByOne(Box::pin(messages)))
+    }
+
+    /// A stream of messages of which several may come at once. An `Err` is the last.
+    pub fn lots(lots: impl Lots) -> Self {
+        Self(Inner::Stream(Messages {
+            lots: Box::pin(lots),
+            packed: Packed::default(),
+        }))
     }
 
     /// Whether this is a stream.
@@ -66,7 +104,7 @@ impl Body {
     pub async fn single(self) -> Result<Bytes> {
         match self.0 {
             Inner::Single(message) => Ok(message),
-            Inner::Stream(mut stream) => match poll_fn(|context| stream.as_mut().poll_next(context)).await {
+            Inner::Stream(mut messages) => match poll_fn(|context| messages.poll_message(context)).await {
                 Some(message) => message,
                 None => Err(Error::new(
                     CLIENT,
@@ -84,8 +122,8 @@ impl Body {
     pub fn guard<G: Send + 'static>(self, guard: G) -> Self {
         match self.0 {
             Inner::Single(_) => self,
-            Inner::Stream(stream) => Self::stream(Guarded {
-                stream,
+            Inner::Stream(messages) => Self::lots(Guarded {
+                messages,
                 guard: Some(guard),
             }),
         }
@@ -100,8 +138,8 @@ impl Body {
                 tell(Some(Ok(())));
                 self
             }
-            Inner::Stream(stream) => Self::stream(Observed {
-                stream,
+            Inner::Stream(messages) => Self::lots(Observed {
+                messages,
                 tell: Some(Box::new(tell)),
             }),
         }
@@ -111,20 +149,38 @@ impl Body {
     /// there is nothing more, however often one asks.
     pub fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
         match &mut self.0 {
-            Inner::Stream(stream) => {
-                let polled = stream.as_mut().poll_next(context);
-                // Many streams must not be asked again after their end, and what they hold is free from here.
+            Inner::Stream(messages) => {
+                let polled = messages.poll_message(context);
                 if let Poll::Ready(None | Some(Err(_))) = polled {
-                    self.0 = Inner::Stream(Box::pin(Nothing));
+                    self.end();
                 }
                 polled
             }
             Inner::Single(message) => {
                 let message = std::mem::take(message);
-                self.0 = Inner::Stream(Box::pin(Nothing));
+                self.end();
                 Poll::Ready(Some(Ok(message)))
             }
         }
+    }
+
+    /// As [`poll_message`](Self::poll_message), but all messages at once that are there together.
+    pub fn poll_lot(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
+        let Inner::Stream(messages) = &mut self.0 else {
+            let message = self.poll_message(context);
+            return message.map(|message| message.map(|message| message.map(Lot::One)));
+        };
+        let polled = messages.poll_lot(context);
+        if let Poll::Ready(None | Some(Err(_))) = polled {
+            self.end();
+        }
+        polled
+    }
+
+    /// From here on there is nothing more. Many streams must not be asked again after their end, and what they hold is
+    /// free from here.
+    fn end(&mut self) {
+        *self = Self::lots(Nothing);
     }
 
     /// The next message, or `None` at the end. May be cancelled; nothing is lost then.
@@ -176,29 +232,23 @@ impl fmt::Debug for Body {
 
 struct Nothing;
 
-impl Stream for Nothing {
-    type Item = Result<Bytes>;
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+impl Lots for Nothing {
+    fn poll_lot(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
         Poll::Ready(None)
     }
 }
 
-type Messages = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
-
 struct Guarded<G> {
-    stream: Messages,
+    messages: Messages,
     guard: Option<G>,
 }
 
 // The guard is never pinned.
 impl<G> Unpin for Guarded<G> {}
 
-impl<G: Send> Stream for Guarded<G> {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = self.stream.as_mut().poll_next(context);
+impl<G: Send + 'static> Lots for Guarded<G> {
+    fn poll_lot(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
+        let polled = self.messages.poll_lot(context);
         if let Poll::Ready(None | Some(Err(_))) = polled {
             self.guard = None;
         }
@@ -209,15 +259,13 @@ impl<G: Send> Stream for Guarded<G> {
 type Tell = Box<dyn FnOnce(Option<Result<(), &Error>>) + Send>;
 
 struct Observed {
-    stream: Messages,
+    messages: Messages,
     tell: Option<Tell>,
 }
 
-impl Stream for Observed {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = self.stream.as_mut().poll_next(context);
+impl Lots for Observed {
+    fn poll_lot(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
+        let polled = self.messages.poll_lot(context);
         let outcome = match &polled {
             Poll::Ready(None) => Ok(()),
             Poll::Ready(Some(Err(error))) => Err(error),

@@ -4,11 +4,9 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use futures_core::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Body;
+use super::{Body, Lot, Lots};
 use crate::error::SERVER;
 use crate::{Error, Result};
 
@@ -45,7 +43,7 @@ impl Deadline {
     /// A body that ends with this error when the time is over.
     pub(crate) fn bound_body(self, body: Body, late: impl Fn() -> Error + Send + Unpin + 'static) -> Body {
         match self.at {
-            Some(_) if body.is_stream() => Body::stream(Bounded {
+            Some(_) if body.is_stream() => Body::lots(Bounded {
                 body,
                 deadline: self,
                 late,
@@ -69,12 +67,10 @@ struct Bounded<F> {
     late: F,
 }
 
-impl<F: Fn() -> Error + Unpin> Stream for Bounded<F> {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Poll::Ready(message) = self.body.poll_message(context) {
-            return Poll::Ready(message);
+impl<F: Fn() -> Error + Send + Unpin + 'static> Lots for Bounded<F> {
+    fn poll_lot(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
+        if let Poll::Ready(lot) = self.body.poll_lot(context) {
+            return Poll::Ready(lot);
         }
         self.deadline.poll_passed(context).map(|()| {
             // What the handler held is free from here.

@@ -8,14 +8,17 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 
-use self::queue::{Entrance, Exit, queue};
-use super::Body;
+use self::queue::{Entrance, Exit, Gone, queue};
+use super::{Body, Lot, Lots};
 use crate::codec::{Codecs, Envelope, Message, Role};
 use crate::error::CLIENT;
 use crate::{Error, Result, Text};
+
+/// Messages up to this size are written where those before them are, in bytes.
+const SMALL: usize = 4 * 1024;
 
 /// How the messages of one direction of a call are written or read.
 #[derive(Clone)]
@@ -36,6 +39,17 @@ impl Format {
         };
         self.codecs
             .encode(&self.content_type, message, &envelope)
+            .map_err(|error| error.context(&self.endpoint))
+    }
+
+    /// Writes a small message behind what is in the buffer. False: it is not small, or its format cannot do that.
+    fn append(&self, message: &impl Message, buffer: &mut BytesMut) -> Result<bool> {
+        if message.raw().is_some() {
+            return Ok(false);
+        }
+        let codec = self.codecs.find(&self.content_type)?;
+        codec
+            .append(message, SMALL, buffer)
             .map_err(|error| error.context(&self.endpoint))
     }
 
@@ -119,6 +133,15 @@ impl<T: Message> StreamSender<T> {
     /// When the message cannot be written in the call's format, or the far side ended the stream; its error is
     /// then found at the receiving end of this side.
     pub async fn send(&self, message: T) -> Result<()> {
+        let pack = |buffer: &mut BytesMut| self.format.append(&message, buffer);
+        match self.messages.pack(pack).await {
+            Err(Gone) => return Err(self.gone()),
+            Ok(is_packed) => {
+                if is_packed? {
+                    return Ok(());
+                }
+            }
+        }
         let message = self.format.encode(&message)?;
         self.messages.put(message).await.map_err(|_| self.gone())
     }
@@ -191,13 +214,11 @@ impl Running {
     }
 }
 
-impl Stream for Running {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+impl Lots for Running {
+    fn poll_lot(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Result<Lot>>> {
         // The handler goes on when what it sent is on its way: it is asked once for many messages.
-        if let Some(message) = self.sent.take_ready() {
-            return Poll::Ready(Some(Ok(message)));
+        if let Some(lot) = self.sent.take_ready() {
+            return Poll::Ready(Some(Ok(lot)));
         }
         if let Some(work) = &mut self.work
             && let Poll::Ready(result) = work.as_mut().poll(context)
@@ -206,7 +227,7 @@ impl Stream for Running {
             self.failure = result.err();
         }
         match self.sent.poll_take(context) {
-            Poll::Ready(Some(message)) => Poll::Ready(Some(Ok(message))),
+            Poll::Ready(Some(lot)) => Poll::Ready(Some(Ok(lot))),
             // What was sent before the failure has gone out; senders that outlive a failed handler do not count.
             Poll::Pending if self.work.is_none() && self.failure.is_some() => self.end(),
             Poll::Ready(None) if self.work.is_none() => self.end(),
@@ -216,7 +237,7 @@ impl Stream for Running {
 }
 
 impl Running {
-    fn end(&mut self) -> Poll<Option<Result<Bytes>>> {
+    fn end(&mut self) -> Poll<Option<Result<Lot>>> {
         Poll::Ready(self.failure.take().map(Err))
     }
 }

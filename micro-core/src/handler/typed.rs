@@ -349,7 +349,7 @@ where
         let method = self.method.clone();
         let mut context = Context::new(request);
         let work = async move { method.call(&mut context, message, replies).await };
-        Ok(Response::new(Body::stream(Running::new(work, sent))))
+        Ok(Response::new(Body::lots(Running::new(work, sent))))
     }
 }
 
@@ -366,7 +366,7 @@ where
         let method = self.method.clone();
         let mut context = Context::new(request);
         let work = async move { method.call(&mut context, requests, replies).await };
-        Ok(Response::new(Body::stream(Running::new(work, sent))))
+        Ok(Response::new(Body::lots(Running::new(work, sent))))
     }
 }
 

@@ -105,7 +105,8 @@ impl Connector {
     ///
     /// As for [`connect`](Self::connect).
     pub async fn connect_as(&self, address: &str, authority: &str) -> io::Result<Socket> {
-        self.0.connect_as(address, authority).await.map(Socket)
+        let io = self.0.connect_as(address, authority).await?;
+        Ok(Socket::new(io, Bytes::new()))
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use micro_core::handler::{Lot, Packed};
 use micro_core::{Error, Result};
 
 use crate::config::Compression;
@@ -167,6 +168,17 @@ impl Assembler {
             Some(whole) => self.finished(whole.bytes.into(), whole.is_compressed).map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The next messages that are whole: those that came together and uncompressed at once, others one by one.
+    pub(crate) fn next_lot(&mut self) -> Result<Option<Lot>> {
+        if !self.is_mid_message() {
+            let packed = Packed::take(&mut self.unread, self.limit);
+            if !packed.is_empty() {
+                return Ok(Some(Lot::Several(packed)));
+            }
+        }
+        Ok(self.next()?.map(Lot::One))
     }
 
     fn take_prefix(&mut self) -> Option<[u8; PREFIX]> {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use h2::RecvStream;
 use http::HeaderMap;
 use micro_core::Error;
+use micro_core::handler::Lot;
 
 use crate::framing::{Assembler, malformed};
 
@@ -50,9 +51,22 @@ impl Incoming {
 
     /// The next message, or `None` at the end.
     pub(crate) fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        self.poll_next(Assembler::next, context)
+    }
+
+    /// The next messages, all that came together, or `None` at the end.
+    pub(crate) fn poll_lot(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Lot, Broken>>> {
+        self.poll_next(Assembler::next_lot, context)
+    }
+
+    fn poll_next<T>(
+        &mut self,
+        next: impl Fn(&mut Assembler) -> Result<Option<T>, Error>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<T, Broken>>> {
         loop {
-            match self.assembler.next() {
-                Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
+            match next(&mut self.assembler) {
+                Ok(Some(next)) => return Poll::Ready(Some(Ok(next))),
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(Some(Err(Broken::Bad(error)))),
             }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use h2::SendStream;
+use micro_core::handler::Lot;
 use micro_core::{Body, Error};
 
 use crate::config::Compression;
@@ -75,9 +76,9 @@ impl Outgoing {
     /// Packs what is ready. Ready when something leaves, or the messages ended.
     fn poll_gather(&mut self, body: &mut Body, context: &mut Context<'_>) -> Poll<()> {
         while self.packed.len() < PACKED && self.large.is_empty() && self.end.is_none() {
-            match body.poll_message(context) {
-                Poll::Ready(Some(Ok(message))) => {
-                    if let Err(error) = self.pack(message) {
+            match body.poll_lot(context) {
+                Poll::Ready(Some(Ok(lot))) => {
+                    if let Err(error) = self.pack_lot(lot) {
                         self.end = Some(End::Failed(error));
                     }
                 }
@@ -95,6 +96,29 @@ impl Outgoing {
         }
         self.leaving = self.packed.split().freeze();
         Poll::Ready(())
+    }
+
+    fn pack_lot(&mut self, lot: Lot) -> Result<(), Error> {
+        match lot {
+            Lot::One(message) => self.pack(message),
+            Lot::Several(messages) if self.compression.is_on() => {
+                for message in messages {
+                    let (message, is_compressed) = self.compression.compress(message);
+                    put_message(&mut self.packed, &message, is_compressed)?;
+                }
+                Ok(())
+            }
+            // They are packed as they travel.
+            Lot::Several(messages) => {
+                let messages = messages.into_bytes();
+                if messages.len() <= COPIED {
+                    self.packed.extend_from_slice(&messages);
+                } else {
+                    self.large = messages;
+                }
+                Ok(())
+            }
+        }
     }
 
     fn pack(&mut self, message: Bytes) -> Result<(), Error> {

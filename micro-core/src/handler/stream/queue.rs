@@ -9,11 +9,11 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::Bytes;
-use futures_core::Stream;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
+use super::super::lot::{Lot, Lots, Packing};
 use crate::Result;
 
 /// How much may wait, in bytes. A message is taken as long as less does, so that one of any size passes.
@@ -41,7 +41,10 @@ struct Shared {
 }
 
 struct State {
-    messages: VecDeque<Bytes>,
+    lots: VecDeque<Lot>,
+    /// Small messages, behind those in `lots`.
+    packing: Packing,
+    /// What is in `lots`.
     bytes: usize,
     entrances: usize,
     has_exit: bool,
@@ -53,12 +56,33 @@ struct State {
 impl Default for State {
     fn default() -> Self {
         Self {
-            messages: VecDeque::new(),
+            lots: VecDeque::new(),
+            packing: Packing::default(),
             bytes: 0,
             entrances: 1,
             has_exit: true,
             turn: 0,
             reader: None,
+        }
+    }
+}
+
+impl State {
+    fn is_full(&self) -> bool {
+        self.bytes + self.packing.len() >= MOST_BYTES || self.lots.len() + self.packing.count >= MOST_MESSAGES
+    }
+
+    fn put(&mut self, message: Bytes) {
+        self.close_lot();
+        self.bytes += message.len();
+        self.lots.push_back(Lot::One(message));
+    }
+
+    /// What was packed so far is a lot of its own.
+    fn close_lot(&mut self) {
+        if let Some(packed) = self.packing.finish().map(Lot::Several) {
+            self.bytes += packed.len();
+            self.lots.push_back(packed);
         }
     }
 }
@@ -76,53 +100,70 @@ pub(super) struct Entrance(Arc<Shared>);
 #[derive(Debug)]
 pub(super) struct Gone;
 
-enum Put {
-    Done,
+/// What became of an attempt to put something in.
+enum Turn<T> {
+    Done(T),
     /// And others are to have their turn.
-    DoneForNow,
-    Full(Bytes),
+    DoneForNow(T),
+    Full,
     Gone,
 }
 
 impl Entrance {
     /// Puts a message in, as soon as there is room. When cancelled, it is not put in.
     pub(super) async fn put(&self, message: Bytes) -> Result<(), Gone> {
-        match self.try_put(message) {
-            Put::Done => Ok(()),
-            Put::Gone => Err(Gone),
-            Put::DoneForNow => {
-                yield_now().await;
-                Ok(())
+        let mut message = Some(message);
+        self.enter(|state| {
+            if let Some(message) = message.take() {
+                state.put(message);
             }
-            Put::Full(message) => self.put_later(message).await,
+        })
+        .await
+    }
+
+    /// Writes a message behind those that are there, as soon as there is room, unless its writer would rather not.
+    pub(super) async fn pack(
+        &self,
+        mut write: impl FnMut(&mut BytesMut) -> Result<bool>,
+    ) -> Result<Result<bool>, Gone> {
+        self.enter(|state| state.packing.add(&mut write)).await
+    }
+
+    async fn enter<T>(&self, mut enter: impl FnMut(&mut State) -> T) -> Result<T, Gone> {
+        match self.try_enter(&mut enter) {
+            Turn::Done(entered) => Ok(entered),
+            Turn::Gone => Err(Gone),
+            Turn::DoneForNow(entered) => {
+                yield_now().await;
+                Ok(entered)
+            }
+            Turn::Full => self.enter_later(enter).await,
         }
     }
 
-    async fn put_later(&self, mut message: Bytes) -> Result<(), Gone> {
+    async fn enter_later<T>(&self, mut enter: impl FnMut(&mut State) -> T) -> Result<T, Gone> {
         loop {
             let mut room = pin!(self.0.room.notified());
             // From here on no room is missed.
             room.as_mut().enable();
-            match self.try_put(message) {
-                Put::Done | Put::DoneForNow => return Ok(()),
-                Put::Gone => return Err(Gone),
-                Put::Full(back) => message = back,
+            match self.try_enter(&mut enter) {
+                Turn::Done(entered) | Turn::DoneForNow(entered) => return Ok(entered),
+                Turn::Gone => return Err(Gone),
+                Turn::Full => room.await,
             }
-            room.await;
         }
     }
 
-    fn try_put(&self, message: Bytes) -> Put {
+    fn try_enter<T>(&self, enter: &mut impl FnMut(&mut State) -> T) -> Turn<T> {
         let mut state = self.0.lock();
         if !state.has_exit {
-            return Put::Gone;
+            return Turn::Gone;
         }
-        if state.bytes >= MOST_BYTES || state.messages.len() >= MOST_MESSAGES {
+        if state.is_full() {
             state.turn = 0;
-            return Put::Full(message);
+            return Turn::Full;
         }
-        state.bytes += message.len();
-        state.messages.push_back(message);
+        let entered = enter(&mut state);
         state.turn += 1;
         let is_over = state.turn >= TURN;
         if is_over {
@@ -133,7 +174,11 @@ impl Entrance {
         if let Some(reader) = reader {
             reader.wake();
         }
-        if is_over { Put::DoneForNow } else { Put::Done }
+        if is_over {
+            Turn::DoneForNow(entered)
+        } else {
+            Turn::Done(entered)
+        }
     }
 
     /// Waits until nobody takes messages out any more.
@@ -175,17 +220,18 @@ impl Drop for Entrance {
 pub(crate) struct Exit {
     shared: Arc<Shared>,
     /// Taken out of the queue together, to be given out one by one.
-    taken: VecDeque<Bytes>,
+    taken: VecDeque<Lot>,
 }
 
 impl Exit {
-    /// The next message; `None` when there will be no more.
-    pub(super) fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(message) = self.taken.pop_front() {
-            return Poll::Ready(Some(message));
+    /// The next messages; `None` when there will be no more.
+    pub(super) fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<Option<Lot>> {
+        if let Some(lot) = self.taken.pop_front() {
+            return Poll::Ready(Some(lot));
         }
         let mut state = self.shared.lock();
-        if state.messages.is_empty() {
+        state.close_lot();
+        if state.lots.is_empty() {
             if state.entrances == 0 {
                 return Poll::Ready(None);
             }
@@ -195,7 +241,7 @@ impl Exit {
             }
             return Poll::Pending;
         }
-        mem::swap(&mut state.messages, &mut self.taken);
+        mem::swap(&mut state.lots, &mut self.taken);
         state.bytes = 0;
         drop(state);
         self.shared.room.notify_waiters();
@@ -203,16 +249,14 @@ impl Exit {
     }
 
     /// What is there already.
-    pub(super) fn take_ready(&mut self) -> Option<Bytes> {
+    pub(super) fn take_ready(&mut self) -> Option<Lot> {
         self.taken.pop_front()
     }
 }
 
-impl Stream for Exit {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_take(context).map(|message| message.map(Ok))
+impl Lots for Exit {
+    fn poll_lot(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
+        self.poll_take(context).map(|lot| lot.map(Ok))
     }
 }
 
@@ -220,7 +264,7 @@ impl Drop for Exit {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.has_exit = false;
-        let left = mem::take(&mut state.messages);
+        let left = (mem::take(&mut state.lots), mem::take(&mut state.packing));
         drop(state);
         drop(left);
         self.shared.room.notify_waiters();
@@ -236,7 +280,10 @@ mod tests {
     use super::*;
 
     async fn take(exit: &mut Exit) -> Option<Bytes> {
-        poll_fn(|context| exit.poll_take(context)).await
+        match poll_fn(|context| exit.poll_take(context)).await? {
+            Lot::One(message) => Some(message),
+            Lot::Several(packed) => panic!("{packed:?} was not packed"),
+        }
     }
 
     #[tokio::test]
@@ -251,6 +298,30 @@ mod tests {
         }
         assert!(take(&mut exit).await.is_none());
         assert!(take(&mut exit).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn packed_messages_keep_their_place_among_others() {
+        let (entrance, exit) = queue();
+        let small = |text: &'static str| {
+            entrance.pack(move |buffer| {
+                buffer.extend_from_slice(text.as_bytes());
+                Ok(true)
+            })
+        };
+        for text in ["a", "b"] {
+            assert!(small(text).await.unwrap().unwrap());
+        }
+        entrance.put(Bytes::from_static(b"large")).await.unwrap();
+        assert!(!entrance.pack(|_| Ok(false)).await.unwrap().unwrap());
+        assert!(small("c").await.unwrap().unwrap());
+        drop(entrance);
+        let mut body = crate::Body::lots(exit);
+        let mut messages = Vec::new();
+        while let Some(message) = body.message().await {
+            messages.push(message.unwrap());
+        }
+        assert_eq!(messages, ["a", "b", "large", "c"]);
     }
 
     #[tokio::test]

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_core::Stream;
 use h2::{Reason, SendStream};
+use micro_core::handler::{Lot, Lots};
 use micro_core::{Body, Error, Request, Response, Result};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -52,7 +52,7 @@ pub(super) async fn open(peer: &Arc<PeerShared>, mut request: Request) -> Result
     Ok(Response {
         content_type,
         metadata: metadata::read(&headers),
-        body: Body::stream(answers),
+        body: Body::lots(answers),
     })
 }
 
@@ -122,14 +122,12 @@ struct Open {
     place: Place,
 }
 
-impl Stream for Answers {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+impl Lots for Answers {
+    fn poll_lot(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
         let Some(open) = &mut self.0 else {
             return Poll::Ready(None);
         };
-        let next = ready!(open.poll_next(context));
+        let next = ready!(open.poll_lot(context));
         if !matches!(next, Some(Ok(_))) {
             // With it goes what the caller may still be sending: the call is over.
             self.0 = None;
@@ -139,10 +137,10 @@ impl Stream for Answers {
 }
 
 impl Open {
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+    fn poll_lot(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
         if !self.is_at_end {
-            match ready!(self.incoming.poll_message(context)) {
-                Some(Ok(message)) => return Poll::Ready(Some(Ok(message))),
+            match ready!(self.incoming.poll_lot(context)) {
+                Some(Ok(lot)) => return Poll::Ready(Some(Ok(lot))),
                 Some(Err(Broken::Bad(error))) => {
                     return Poll::Ready(Some(Err(error.context(&self.peer.address))));
                 }

@@ -7,11 +7,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_core::Stream;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, Method, request};
-use micro_core::handler::{CallKind, Peer, RequestParts};
+use micro_core::handler::{CallKind, Lot, Lots, Peer, RequestParts};
 use micro_core::{Body, Error, Request, Result, Text};
 use tokio::time::{Instant, timeout};
 
@@ -106,7 +105,7 @@ async fn begin(
         Beginning::Single(message) => (CallKind::Unary, message.into()),
         Beginning::Stream(first) => (
             CallKind::Stream,
-            Body::stream(Messages {
+            Body::lots(Messages {
                 first,
                 incoming: Some(incoming),
                 endpoint: endpoint.clone(),
@@ -200,20 +199,18 @@ struct Messages {
     endpoint: Text,
 }
 
-impl Stream for Messages {
-    type Item = Result<Bytes>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+impl Lots for Messages {
+    fn poll_lot(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
         let messages = self.get_mut();
         if let Some(first) = messages.first.take() {
-            return Poll::Ready(Some(Ok(first)));
+            return Poll::Ready(Some(Ok(Lot::One(first))));
         }
         let Some(incoming) = &mut messages.incoming else {
             return Poll::Ready(None);
         };
-        let message = std::task::ready!(incoming.poll_message(context));
-        Poll::Ready(message.map(|message| {
-            message.map_err(|broken| match broken {
+        let lot = std::task::ready!(incoming.poll_lot(context));
+        Poll::Ready(lot.map(|lot| {
+            lot.map_err(|broken| match broken {
                 Broken::Bad(error) => error.context(&messages.endpoint),
                 Broken::Ended(problem) => Error::server(
                     499,
