@@ -5,4 +5,5 @@ mod callers_of_tonic;
 mod message;
 mod service_of_tonic;
 mod services_called;
+mod slow_readers;
 mod callers_served;
