@@ -92,16 +92,25 @@ fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
         config.pool_idle_timeout = ttl;
         config.pool_max_age = ttl;
     }
+    // Whoever links gRPC is called by it at the default port, too.
+    #[cfg(feature = "grpc")]
+    {
+        let dialect = micro_grpc::GrpcDialect::new(micro_grpc::GrpcConfig {
+            diagnostics: arguments.diagnostics,
+            ..micro_grpc::GrpcConfig::default()
+        });
+        config.dialect = Some(Arc::new(dialect));
+    }
     unused_addresses("transport", "http", &arguments.addresses);
     Ok(Arc::new(HttpTransport::new(config)?))
 }
 
-/// It serves calls and no pages, so the routes are left out; it answers health and reflection in gRPC's own way.
 #[cfg(feature = "grpc")]
 fn grpc(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
     let mut config = micro_grpc::GrpcConfig {
         tls: arguments.tls,
         diagnostics: arguments.diagnostics,
+        routes: arguments.routes,
         ..micro_grpc::GrpcConfig::default()
     };
     if let Some(size) = arguments.pool_size {

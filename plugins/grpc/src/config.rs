@@ -1,13 +1,15 @@
 //! How the transport works, and what callers may ask of it.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use micro_core::debug::Diagnostics;
-use micro_core::transport::http::Tls;
+use micro_core::transport::http::{Route, Tls};
 
 /// How the gRPC transport works.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct GrpcConfig {
     /// How long to connect to a node, TLS included. Default: 5 s.
     pub connect_timeout: Duration,
@@ -35,9 +37,16 @@ pub struct GrpcConfig {
     pub assume_gzip: bool,
     /// The web sites whose pages may call a listener from a browser. Default: none.
     pub origins: Origins,
+    /// Endpoints, such as `Greeter.Hello`, that Connect's callers may call by GET, besides those that the descriptors of
+    /// [`diagnostics`](Self::diagnostics) mark with the option `idempotency_level = NO_SIDE_EFFECTS`. Caches keep the
+    /// answers of such calls, and browsers repeat them. Default: none.
+    pub get_calls: Vec<String>,
     /// The service that is served, as it knows itself: a listener answers `grpc.health.v1.Health` and gRPC's
     /// reflection from it. Give the same to the service's builder. Default: none, and neither is answered.
     pub diagnostics: Option<Diagnostics>,
+    /// What else is served on a listener's port, over both versions of HTTP: path prefixes, such as `/health`, and what
+    /// answers them. Not `/`, where calls are served: listening fails then. Default: none.
+    pub routes: Vec<(String, Arc<dyn Route>)>,
     /// What peers may ask.
     pub limits: GrpcLimits,
     /// Encryption, of both ends. Default: none.
@@ -112,7 +121,8 @@ pub struct GrpcLimits {
     /// From the first byte of a call's first message to its last. Default: 60 s.
     pub message_timeout: Duration,
     /// How long the one message of an answer may take to leave, without which the call is given up. Counts not for
-    /// streams, whose readers may be as slow as they like. Default: 60 s.
+    /// streams over HTTP/2, whose readers may be as slow as they like; over HTTP/1.1 a reader may take nothing of a stream
+    /// for as long, or loses the connection. Default: 60 s.
     pub write_timeout: Duration,
     /// How long a connection may be without calls; then it is told to go elsewhere. Default: 5 min.
     pub idle_timeout: Duration,
@@ -124,6 +134,29 @@ pub struct GrpcLimits {
     pub max_age_grace: Option<Duration>,
     /// When a listener asks whether a silent caller is still there. Default: 1 min, 20 s.
     pub keep_alive: KeepAlive,
+}
+
+impl fmt::Debug for GrpcConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let routes: Vec<&String> = self.routes.iter().map(|(prefix, _)| prefix).collect();
+        formatter
+            .debug_struct("GrpcConfig")
+            .field("connect_timeout", &self.connect_timeout)
+            .field("connections", &self.connections)
+            .field("calls_per_connection", &self.calls_per_connection)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("keep_alive", &self.keep_alive)
+            .field("stream_window", &self.stream_window)
+            .field("connection_window", &self.connection_window)
+            .field("compression", &self.compression)
+            .field("origins", &self.origins)
+            .field("get_calls", &self.get_calls)
+            .field("routes", &routes)
+            .field("limits", &self.limits)
+            .field("tls", &self.tls)
+            .field("identity_files", &self.identity_files)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for GrpcConfig {
@@ -142,7 +175,9 @@ impl Default for GrpcConfig {
             compression: Compression::None,
             assume_gzip: false,
             origins: Origins::None,
+            get_calls: Vec::new(),
             diagnostics: None,
+            routes: Vec::new(),
             limits: GrpcLimits::default(),
             tls: None,
             identity_files: None,

@@ -3,6 +3,7 @@
 mod config;
 mod content_type;
 mod transport;
+mod dialect;
 mod security;
 mod client;
 mod foreign;
@@ -18,6 +19,7 @@ mod trailers;
 mod heartbeat;
 
 pub use crate::config::{Compression, GrpcConfig, GrpcLimits, IdentityFiles, KeepAlive, Origins};
+pub use crate::dialect::GrpcDialect;
 pub use crate::foreign::ForeignServices;
 pub use crate::trailers::Trailers;
 pub use crate::transport::GrpcTransport;

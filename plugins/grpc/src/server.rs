@@ -1,57 +1,43 @@
-//! The serving end: accepts connections, and lets go of them in order.
+//! The serving end: what the connections of a port share.
 
 mod answer;
 mod builtin;
 mod call;
 mod connection;
-mod http1;
-mod opening;
+mod others;
 mod web;
 
-use std::net::SocketAddr;
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use micro_core::handler::Peer;
 use micro_core::transport::Listener;
-use micro_core::transport::socket::{Acceptor, bind};
-use micro_core::{Error, Handler, Result};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use micro_core::transport::http::{Host, Routes, Speaker};
+use micro_core::transport::socket::{self, Draining, Http1, Serve, Socket, serve_http1};
+use micro_core::{Body, Handler, Result};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
 
-use self::builtin::Builtin;
+use self::builtin::{Builtin, Files};
 use self::connection::Connection;
+use self::others::Others;
 use crate::config::GrpcConfig;
 use crate::security::Security;
 
-/// How many connections are taken from the queue of a listener that closes: somewhat more than it may hold.
-const QUEUED: usize = 2048;
-
 /// What all connections of a listener share.
-struct Server {
+pub(crate) struct Server {
     handler: Arc<dyn Handler>,
     config: GrpcConfig,
-    draining: AtomicBool,
-    /// Wakes connections when draining begins.
-    drain: Notify,
+    /// The endpoints that may be called by GET.
+    get_calls: HashSet<String>,
+    /// What else is served on the port.
+    others: Others,
+    draining: Draining,
     /// The calls of all connections. Each belongs to its connection, which ends it.
     calls: TaskTracker,
-}
-
-impl Server {
-    fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
-    }
-
-    fn start_draining(&self) {
-        self.draining.store(true, Ordering::Release);
-        self.drain.notify_waiters();
-    }
 }
 
 pub(crate) async fn listen(
@@ -59,194 +45,135 @@ pub(crate) async fn listen(
     handler: Arc<dyn Handler>,
     config: &GrpcConfig,
     security: Arc<Security>,
-) -> Result<GrpcListener> {
-    if security.is_encrypted() && !security.acceptor().is_encrypted() {
-        return Err(Error::bad_request(
-            "go.micro.transport",
-            format!(
-                "cannot listen at {address}: TLS is on but has no identity; give it a certificate and key"
-            ),
-        ));
-    }
-    let listener = bind(address).await?;
-    let bound = listener.local_addr().map_err(|problem| {
-        Error::unavailable(
-            "go.micro.transport",
-            format!("cannot listen at {address}: {problem}"),
-        )
-    })?;
-    let server = Arc::new(Server {
-        handler: match &config.diagnostics {
-            Some(diagnostics) => Arc::new(Builtin::new(diagnostics.clone(), handler)),
-            None => handler,
-        },
-        config: config.clone(),
-        draining: AtomicBool::new(false),
-        drain: Notify::new(),
-        calls: TaskTracker::new(),
-    });
-    let (close, closing) = oneshot::channel();
-    let accept = Accept {
-        listener,
+) -> Result<Box<dyn Listener>> {
+    security.acceptor().check(address)?;
+    let routes = Routes::new(config.routes.clone())
+        .map_err(|error| error.context(format_args!("cannot listen at {address}")))?;
+    let server = Server::new(handler, config, Others::Routes(routes), Draining::default());
+    let port = Port {
+        server: Arc::new(server),
         security,
-        slots: Arc::new(Semaphore::new(
-            config.limits.connections.min(Semaphore::MAX_PERMITS),
-        )),
-        server,
     };
-    let task = AbortOnDropHandle::new(tokio::spawn(accept.run(closing)));
-    Ok(GrpcListener {
-        address: bound.to_string(),
-        close,
-        task,
-    })
+    socket::listen(address, config.limits.connections, Arc::new(port)).await
 }
 
-struct Accept {
-    listener: TcpListener,
+impl Server {
+    /// Serves on the port of another listener.
+    pub(crate) fn hosted(host: Host, config: &GrpcConfig) -> Self {
+        let (handler, draining) = (host.handler.clone(), host.draining.clone());
+        Self::new(handler, config, Others::Host(host), draining)
+    }
+
+    fn new(handler: Arc<dyn Handler>, config: &GrpcConfig, others: Others, draining: Draining) -> Self {
+        let mut get_calls: HashSet<String> = config.get_calls.iter().cloned().collect();
+        let handler = match &config.diagnostics {
+            Some(diagnostics) => {
+                let files = Arc::new(Files::read(&diagnostics.descriptors()));
+                get_calls.extend(files.without_side_effects().map(str::to_owned));
+                Arc::new(Builtin::new(diagnostics.clone(), files, handler))
+            }
+            None => handler,
+        };
+        Self {
+            handler,
+            config: config.clone(),
+            get_calls,
+            others,
+            draining,
+            calls: TaskTracker::new(),
+        }
+    }
+
+    /// Serves a connection over HTTP/2 whose preface is there, or is by then.
+    async fn http2(self: Arc<Self>, socket: Socket, peer: Peer, until: Instant) {
+        let remote = peer.remote;
+        match timeout_at(until, Connection::new(socket, peer, self)).await {
+            Ok(Ok(connection)) => connection.run().await,
+            Ok(Err(problem)) => tracing::debug!(%remote, %problem, "a caller does not speak HTTP/2"),
+            Err(_) => tracing::debug!(%remote, "a caller did not begin to speak HTTP/2 in time"),
+        }
+    }
+
+    /// Serves a connection over HTTP/1.1.
+    async fn http1(&self, socket: Socket, peer: Peer) {
+        let limits = &self.config.limits;
+        let terms = Http1 {
+            head_size: limits.head_size as usize,
+            head_timeout: limits.idle_timeout,
+            write_timeout: limits.write_timeout,
+            max_age: limits.max_age,
+            max_age_grace: limits.max_age_grace,
+        };
+        serve_http1(socket, terms, &self.draining, |request| {
+            self.others.answer(self, request, peer)
+        })
+        .await;
+    }
+
+    /// Whether an endpoint may be called by GET.
+    fn may_get(&self, endpoint: &str) -> bool {
+        self.get_calls.contains(endpoint)
+    }
+
+    fn handshake_end(&self) -> Instant {
+        Instant::now() + self.config.limits.handshake_timeout.min(LONGEST)
+    }
+}
+
+#[async_trait]
+impl Speaker for Server {
+    fn speaks(&self, head: &http::request::Parts) -> bool {
+        web::is_spoken(head)
+    }
+
+    async fn answer(&self, request: http::Request<Body>, peer: Peer) -> http::Response<Body> {
+        web::serve(request, peer, self).await
+    }
+
+    async fn serve_http2(self: Arc<Self>, socket: Socket, peer: Peer) {
+        let until = self.handshake_end();
+        self.http2(socket, peer, until).await;
+    }
+
+    async fn finish(&self) {
+        self.calls.close();
+        self.calls.wait().await;
+    }
+}
+
+/// A port of its own.
+struct Port {
+    server: Arc<Server>,
     security: Arc<Security>,
-    server: Arc<Server>,
-    slots: Arc<Semaphore>,
 }
 
-impl Accept {
-    async fn run(self, mut closing: oneshot::Receiver<Duration>) {
-        let mut connections = JoinSet::new();
-        let grace = loop {
-            tokio::select! {
-                grace = &mut closing => break grace.unwrap_or_default(),
-                // Without a pattern that can fail, for which select would not look at this branch again.
-                connection = self.accept() => {
-                    if let Some(connection) = connection {
-                        connections.spawn(connection);
-                    }
-                }
-                Some(_) = connections.join_next() => {}
-            }
+impl Serve for Port {
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: Peer) {
+        let (server, acceptor) = (self.server.clone(), self.security.acceptor());
+        let (remote, until) = (peer.remote, server.handshake_end());
+        let begin = async {
+            let mut socket = acceptor.accept(stream).await?;
+            let is_http2 = socket.begins_http2().await?;
+            Ok::<_, std::io::Error>((socket, is_http2))
         };
-        let server = self.server.clone();
-        server.start_draining();
-        self.take_queued(&mut connections);
-        let all_gone = async { while connections.join_next().await.is_some() {} };
-        if timeout(grace, all_gone).await.is_err() {
-            tracing::warn!(
-                cut_off = connections.len(),
-                ?grace,
-                "connections outlived the grace of a closing listener"
-            );
-        }
-        connections.shutdown().await;
-        server.calls.close();
-        server.calls.wait().await;
-    }
-
-    /// Accepts one connection and returns what serves it. Cancelled, it has accepted none.
-    async fn accept(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
-        let slot = self.slots.clone().acquire_owned().await.ok()?;
-        match self.listener.accept().await {
-            Ok((stream, remote)) => {
-                let (acceptor, server) = (self.security.acceptor(), self.server.clone());
-                Some(serve_connection(stream, remote, acceptor, server, Some(slot)))
+        match timeout_at(until, begin).await {
+            Ok(Ok((socket, true))) => server.http2(socket, peer, until).await,
+            Ok(Ok((socket, false))) => server.http1(socket, peer).await,
+            Ok(Err(problem)) => {
+                tracing::debug!(%remote, %problem, "a connection ended before it began, or could not be encrypted");
             }
-            Err(problem) => {
-                // Out of file descriptors, usually: trying again at once would only spin.
-                tracing::warn!(%problem, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                None
-            }
+            Err(_) => tracing::debug!(%remote, "a caller did not begin to speak in time"),
         }
     }
 
-    /// Stops listening. Connections that the kernel made already would be reset: they are taken, to be answered or
-    /// told to go elsewhere, whether there is a slot for them or not.
-    fn take_queued(self, connections: &mut JoinSet<()>) {
-        let Self {
-            listener,
-            security,
-            server,
-            slots,
-        } = self;
-        // Asked directly, because the runtime need not have heard of the newest ones.
-        let listener = match listener.into_std() {
-            Ok(listener) => listener,
-            Err(problem) => {
-                tracing::warn!(%problem, "cannot accept the last connections of a closing listener");
-                return;
-            }
-        };
-        for _ in 0..QUEUED {
-            let Ok((stream, remote)) = listener.accept() else {
-                return;
-            };
-            let stream = stream
-                .set_nonblocking(true)
-                .and_then(|()| TcpStream::from_std(stream));
-            if let Ok(stream) = stream {
-                let slot = slots.clone().try_acquire_owned().ok();
-                let (acceptor, server) = (security.acceptor(), server.clone());
-                connections.spawn(serve_connection(stream, remote, acceptor, server, slot));
-            }
-        }
+    fn draining(&self) -> &Draining {
+        &self.server.draining
     }
-}
 
-async fn serve_connection(
-    stream: TcpStream,
-    remote: SocketAddr,
-    acceptor: Acceptor,
-    server: Arc<Server>,
-    _slot: Option<OwnedSemaphorePermit>,
-) {
-    let Ok(local) = stream.local_addr() else { return };
-    let until = Instant::now() + server.config.limits.handshake_timeout.min(LONGEST);
-    let socket = match timeout_at(until, acceptor.accept(stream)).await {
-        Ok(Ok(socket)) => socket,
-        Ok(Err(problem)) => {
-            tracing::debug!(%remote, %problem, "a connection could not be encrypted");
-            return;
-        }
-        Err(_) => return,
-    };
-    let peer = Peer { remote, local };
-    let socket = match timeout_at(until, opening::open(socket)).await {
-        Ok(Ok(socket)) => socket,
-        Ok(Err(problem)) => {
-            tracing::debug!(%remote, %problem, "a connection ended before it began");
-            return;
-        }
-        Err(_) => {
-            tracing::debug!(%remote, "a caller did not begin to speak in time");
-            return;
-        }
-    };
-    if !socket.is_http2() {
-        return http1::serve(socket, peer, server).await;
-    }
-    match timeout_at(until, Connection::new(socket, peer, server)).await {
-        Ok(Ok(connection)) => connection.run().await,
-        Ok(Err(problem)) => tracing::debug!(%remote, %problem, "a caller does not speak HTTP/2"),
-        Err(_) => tracing::debug!(%remote, "a caller did not begin to speak HTTP/2 in time"),
+    async fn finish(&self) {
+        Speaker::finish(&*self.server).await;
     }
 }
 
 /// The longest time that is added to an instant, which would overflow on one without end.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// A port at which gRPC is served.
-pub(crate) struct GrpcListener {
-    address: String,
-    close: oneshot::Sender<Duration>,
-    task: AbortOnDropHandle<()>,
-}
-
-#[async_trait]
-impl Listener for GrpcListener {
-    fn address(&self) -> &str {
-        &self.address
-    }
-
-    async fn close(self: Box<Self>, grace: Duration) {
-        let _ = self.close.send(grace);
-        let _ = self.task.await;
-    }
-}

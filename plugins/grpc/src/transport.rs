@@ -63,7 +63,6 @@ impl Transport for GrpcTransport {
     }
 
     async fn listen(&self, address: &str, handler: Arc<dyn Handler>) -> Result<Box<dyn Listener>> {
-        let listener = server::listen(address, handler, &self.0.config, self.0.security.clone()).await?;
-        Ok(Box::new(listener))
+        server::listen(address, handler, &self.0.config, self.0.security.clone()).await
     }
 }

@@ -138,7 +138,7 @@ async fn records_of_others_lose_what_is_not_meant_for_transports() {
         .with_nodes(vec![Node::new("a", "127.0.0.1:1").with_metadata("zone", "north")]);
     assert_eq!(
         services.get_service("helloworld").await.unwrap(),
-        [expected.clone()]
+        std::slice::from_ref(&expected)
     );
     let mut watcher = services.watch(Some("helloworld")).await.unwrap();
     registry.deregister(&record).await.unwrap();

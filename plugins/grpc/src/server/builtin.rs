@@ -11,7 +11,7 @@ use micro_core::debug::Diagnostics;
 use micro_core::{Error, Handler, Request, Response, Result};
 use prost::Message;
 
-use self::reflection::Files;
+pub(super) use self::reflection::Files;
 use super::call::SERVER;
 
 /// Answers what is asked about the service, and leaves the rest to it.
@@ -22,9 +22,9 @@ pub(super) struct Builtin {
 }
 
 impl Builtin {
-    pub(super) fn new(diagnostics: Diagnostics, service: Arc<dyn Handler>) -> Self {
+    pub(super) fn new(diagnostics: Diagnostics, files: Arc<Files>, service: Arc<dyn Handler>) -> Self {
         Self {
-            files: Arc::new(Files::read(&diagnostics.descriptors())),
+            files,
             diagnostics,
             service,
         }

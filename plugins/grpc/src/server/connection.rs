@@ -11,11 +11,11 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use micro_core::handler::Peer;
+use micro_core::transport::socket::Socket;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::task::TaskTracker;
 
-use super::opening::Opened;
 use super::{LONGEST, Server, call};
 use crate::config::FRAME_SIZE;
 use crate::heartbeat::{Heard, Heartbeat, Listening};
@@ -32,7 +32,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub(super) struct Connection {
-    http2: h2::server::Connection<Listening<Opened>, Bytes>,
+    http2: h2::server::Connection<Listening, Bytes>,
     peer: Peer,
     server: Arc<Server>,
     paths: Paths,
@@ -55,7 +55,7 @@ struct Times {
 }
 
 impl Connection {
-    pub(super) async fn new(socket: Opened, peer: Peer, server: Arc<Server>) -> Result<Self, h2::Error> {
+    pub(super) async fn new(socket: Socket, peer: Peer, server: Arc<Server>) -> Result<Self, h2::Error> {
         let heard = Arc::new(Heard::default());
         let config = &server.config;
         let limits = &config.limits;
@@ -101,8 +101,7 @@ impl Connection {
     /// Serves until the connection ends. Dropped, it ends the connection and all calls on it.
     pub(super) async fn run(mut self) {
         let server = self.server.clone();
-        let mut drain = pin!(server.drain.notified());
-        drain.as_mut().enable();
+        let mut drain = pin!(server.draining.begun());
         let mut alarm = pin!(sleep_until(self.times.next()));
         // Registered once: from now on both wake this connection's task, and are asked only by looking at a flag.
         poll_fn(|context| {
@@ -119,7 +118,7 @@ impl Connection {
             if self.poll_calls(context).is_ready() {
                 return Poll::Ready(());
             }
-            if self.server.is_draining() && self.times.farewell.is_none() {
+            if self.server.draining.has_begun() && self.times.farewell.is_none() {
                 self.say_farewell(Instant::now());
                 alarm.as_mut().reset(self.times.next());
             } else if alarm.is_elapsed() {

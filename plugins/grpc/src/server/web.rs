@@ -5,10 +5,11 @@ mod connect;
 mod cors;
 mod dialect;
 mod frames;
+mod get;
 mod http2;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, VARY};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response as HttpResponse, StatusCode, Version, request,
 };
@@ -32,6 +33,17 @@ const CONNECT_VERSION: HeaderName = HeaderName::from_static("connect-protocol-ve
 const CONNECT_ENCODING: HeaderName = HeaderName::from_static("connect-content-encoding");
 const CONNECT_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("connect-accept-encoding");
 
+/// Whether a request is a call in one of the dialects, or a browser's question about one: where others may be served on
+/// the port, too.
+pub(super) fn is_spoken(head: &request::Parts) -> bool {
+    let headers = &head.headers;
+    path::read(head.uri.path()).is_some()
+        && (content_type::read(headers).is_some()
+            || dialect::read(headers).is_some()
+            || cors::is_preflight(head)
+            || get::is_spoken(head))
+}
+
 /// Answers a request that is none of gRPC's own. Both bodies are pieces of any size. Dropped, it ends the call.
 pub(super) async fn serve(request: http::Request<Body>, peer: Peer, server: &Server) -> HttpResponse<Body> {
     let (head, body) = request.into_parts();
@@ -46,13 +58,17 @@ pub(super) async fn serve(request: http::Request<Body>, peer: Peer, server: &Ser
     response
 }
 
-async fn answer(head: request::Parts, body: Body, peer: Peer, server: &Server) -> HttpResponse<Body> {
+async fn answer(mut head: request::Parts, mut body: Body, peer: Peer, server: &Server) -> HttpResponse<Body> {
+    let is_get = head.method == Method::GET;
     if head.method != Method::POST {
-        let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "a method is called with POST\n");
-        refusal
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("POST"));
-        return refusal;
+        let may_get = path::read(head.uri.path()).is_some_and(|(_, endpoint)| server.may_get(&endpoint));
+        if !is_get || !may_get {
+            return not_allowed(may_get);
+        }
+        body = match get::into_post(&mut head) {
+            Ok(message) => Body::from(message),
+            Err(refusal) => return *refusal,
+        };
     }
     let Some(spoken) = dialect::read(&head.headers) else {
         return match head.version < Version::HTTP_2 && content_type::read(&head.headers).is_some() {
@@ -69,10 +85,27 @@ async fn answer(head: request::Parts, body: Body, peer: Peer, server: &Server) -
         };
     };
     let caller = Caller::new(&head.headers, spoken, server.config.compression);
-    match handle(head, body, peer, server, &caller).await {
+    let mut answer = match handle(head, body, peer, server, &caller).await {
         Ok(response) => caller.answer(response).await,
         Err(error) => caller.fail(&error),
+    };
+    if is_get {
+        // Caches keep such answers.
+        answer.headers_mut().append(VARY, ACCEPT_ENCODING.into());
     }
+    answer
+}
+
+fn not_allowed(may_get: bool) -> HttpResponse<Body> {
+    let (says, allowed) = match may_get {
+        true => ("this method is called with POST or GET\n", "GET, POST"),
+        false => ("a method is called with POST\n", "POST"),
+    };
+    let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, says);
+    refusal
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(allowed));
+    refusal
 }
 
 async fn handle(

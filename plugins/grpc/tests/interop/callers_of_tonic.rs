@@ -11,6 +11,7 @@ use tonic_prost::ProstCodec;
 use crate::message::Payload;
 
 /// A client, and the calls that tonic's generator would write for it.
+#[derive(Clone)]
 pub(crate) struct Caller(Grpc<Channel>);
 
 fn codec() -> ProstCodec<Payload, Payload> {
@@ -23,7 +24,13 @@ fn path(method: &str) -> PathAndQuery {
 
 impl Caller {
     pub(crate) async fn connect(address: &str) -> Self {
+        Self::connect_with(address, None).await
+    }
+
+    /// With so many bytes on their way to it at once, which are its default where none are given.
+    pub(crate) async fn connect_with(address: &str, window: Option<u32>) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let endpoint = endpoint.initial_connection_window_size(window);
         Self(Grpc::new(endpoint.connect().await.unwrap()))
     }
 

@@ -129,7 +129,7 @@ pub(crate) async fn serve_waiting(waiting: Arc<Waiting>) -> Box<dyn Listener> {
     .await
 }
 
-async fn answer(mut request: Request) -> Result<Response> {
+pub(crate) async fn answer(mut request: Request) -> Result<Response> {
     let body = request.take_body();
     let fails = || Error::conflict("interop.fail", "asked to fail: world");
     match request.endpoint.as_str() {

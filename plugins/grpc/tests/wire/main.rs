@@ -15,3 +15,7 @@ mod connect;
 mod browsers;
 mod dialects;
 mod builtin;
+mod get;
+mod hosted;
+mod pages;
+mod late;

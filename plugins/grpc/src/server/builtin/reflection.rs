@@ -19,7 +19,7 @@ use self::messages::{
 };
 use super::{check_format, decode};
 
-pub(super) use self::files::Files;
+pub(in crate::server) use self::files::Files;
 
 const NOT_FOUND: i32 = 5;
 const INVALID_ARGUMENT: i32 = 3;

@@ -27,9 +27,14 @@ pub(super) fn allowed(headers: &HeaderMap, origins: &Origins) -> Option<HeaderVa
     }
 }
 
+/// Whether a browser asks whether a page may call.
+pub(super) fn is_preflight(head: &request::Parts) -> bool {
+    head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
 /// The answer to a browser that asks whether a page may call. `None`: the request is something else.
 pub(super) fn preflight(head: &request::Parts, origin: Option<&HeaderValue>) -> Option<HttpResponse<Body>> {
-    if head.method != Method::OPTIONS || !head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+    if !is_preflight(head) {
         return None;
     }
     let Some(origin) = origin else {
@@ -42,6 +47,7 @@ pub(super) fn preflight(head: &request::Parts, origin: Option<&HeaderValue>) -> 
     *answer.status_mut() = StatusCode::NO_CONTENT;
     let headers = answer.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    // GET needs no permission.
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
     if let Some(asked) = head.headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());

@@ -8,13 +8,17 @@ use bytes::Bytes;
 use futures_core::Stream;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{Response as HttpResponse, request};
+use http::header::{CONNECTION, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderName, Method, Response as HttpResponse, request};
 use micro_core::handler::Peer;
 use micro_core::{Body, Error, Result};
 use tokio::time::timeout;
 
 use super::super::Server;
 use super::SERVER;
+
+/// What pages may say that were written for HTTP/1.1, and HTTP/2 does not allow.
+const OF_HTTP1: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, UPGRADE];
 
 /// Answers one request. Dropped, it resets it.
 pub(in crate::server) async fn serve(
@@ -24,9 +28,10 @@ pub(in crate::server) async fn serve(
     peer: Peer,
     server: &Server,
 ) {
+    let is_head = head.method == Method::HEAD;
     let request = http::Request::from_parts(head, Body::stream(Arriving(body)));
     let response = {
-        let mut answering = pin!(super::serve(request, peer, server));
+        let mut answering = pin!(server.others.answer(server, request, peer));
         poll_fn(|context| {
             if let Poll::Ready(response) = answering.as_mut().poll(context) {
                 return Poll::Ready(Some(response));
@@ -37,8 +42,11 @@ pub(in crate::server) async fn serve(
     };
     // The caller is gone.
     let Some(response) = response else { return };
-    let (head, body) = response.into_parts();
-    let is_empty = body.as_single().is_some_and(Bytes::is_empty);
+    let (mut head, body) = response.into_parts();
+    for name in OF_HTTP1 {
+        head.headers.remove(name);
+    }
+    let is_empty = is_head || body.as_single().is_some_and(Bytes::is_empty);
     let Ok(mut stream) = respond.send_response(HttpResponse::from_parts(head, ()), is_empty) else {
         return;
     };

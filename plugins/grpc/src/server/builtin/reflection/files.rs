@@ -8,7 +8,7 @@ use super::messages::{Extension, File, Named, Set, Type};
 
 /// Descriptors by what is asked of them.
 #[derive(Default)]
-pub(in crate::server::builtin) struct Files {
+pub(in crate::server) struct Files {
     /// As they are handed out, and what each imports.
     files: Vec<(Vec<u8>, Vec<String>)>,
     names: BTreeMap<String, usize>,
@@ -16,11 +16,13 @@ pub(in crate::server::builtin) struct Files {
     /// By the type that is extended, and the number.
     extensions: BTreeMap<(String, i32), usize>,
     services: Vec<String>,
+    /// The endpoints that change nothing.
+    without_side_effects: Vec<String>,
 }
 
 impl Files {
     /// Reads encoded sets. What cannot be read is left out, and told in the log.
-    pub(in crate::server::builtin) fn read(sets: &[&[u8]]) -> Self {
+    pub(in crate::server) fn read(sets: &[&[u8]]) -> Self {
         let mut files = Self::default();
         for set in sets.iter().copied() {
             let read = files.read_set(set);
@@ -55,7 +57,13 @@ impl Files {
         self.extend(package, file.extension, at);
         for service in &file.service {
             let name = joined(package, &service.name);
-            self.declare(&name, &service.method, at);
+            for method in &service.method {
+                self.symbols.insert(joined(&name, &method.name), at);
+                if method.has_no_side_effects() {
+                    self.without_side_effects
+                        .push(joined(&service.name, &method.name));
+                }
+            }
             self.symbols.insert(name.clone(), at);
             self.services.push(name);
         }
@@ -88,6 +96,11 @@ impl Files {
     /// The full names of all services, sorted.
     pub(in crate::server::builtin) fn services(&self) -> impl Iterator<Item = &str> {
         self.services.iter().map(String::as_str)
+    }
+
+    /// The endpoints that their descriptors call free of side effects.
+    pub(in crate::server) fn without_side_effects(&self) -> impl Iterator<Item = &str> {
+        self.without_side_effects.iter().map(String::as_str)
     }
 
     pub(super) fn named(&self, name: &str) -> Option<usize> {

@@ -127,7 +127,7 @@ pub(super) struct Type {
     pub(super) extension: Vec<Extension>,
 }
 
-/// An enumeration or a method, of which the name is enough.
+/// An enumeration, of which the name is enough.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Named {
     #[prost(string, tag = "1")]
@@ -139,7 +139,30 @@ pub(super) struct Service {
     #[prost(string, tag = "1")]
     pub(super) name: String,
     #[prost(message, repeated, tag = "2")]
-    pub(super) method: Vec<Named>,
+    pub(super) method: Vec<Method>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Method {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(message, optional, tag = "4")]
+    options: Option<MethodOptions>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct MethodOptions {
+    #[prost(int32, tag = "34")]
+    idempotency_level: i32,
+}
+
+impl Method {
+    pub(super) fn has_no_side_effects(&self) -> bool {
+        // The number of `NO_SIDE_EFFECTS`.
+        self.options
+            .as_ref()
+            .is_some_and(|options| options.idempotency_level == 1)
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,0 +1,137 @@
+//! A thousand streams at once whose readers wait: what handlers are asked for is bounded by the windows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
+use micro_core::handler::{CallKind, handler_fn};
+use micro_core::registry::Node;
+use micro_core::transport::Listener;
+use micro_core::{Body, Request, Response, Transport};
+use micro_grpc::{GrpcConfig, GrpcTransport};
+
+use crate::callers_of_tonic::Caller;
+use crate::message::Payload;
+
+const STREAMS: usize = 1000;
+/// The messages of each stream, and their size in bytes: 125 MiB in all.
+const MESSAGES: usize = 32;
+const SIZE: usize = 4 * 1024;
+/// What may be on its way on a connection, in bytes.
+const WINDOW: u32 = 1024 * 1024;
+/// What is packed of each stream before it leaves, in bytes.
+const PACKED: usize = 32 * 1024;
+
+/// Waits for what takes its time, with so much to do.
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(120), future)
+        .await
+        .expect("not within 2 min")
+}
+
+/// Serves such streams, and counts the bytes that were taken from them.
+async fn serve() -> (Box<dyn Listener>, Arc<AtomicUsize>) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = taken.clone();
+    let handler = handler_fn(move |_| {
+        let count = count.clone();
+        async move {
+            let messages = (0..MESSAGES).map(move |number| {
+                let bytes = Payload::new(vec![number as u8; SIZE]).bytes();
+                count.fetch_add(bytes.len(), Ordering::SeqCst);
+                Ok(bytes)
+            });
+            Ok(Response::new(Body::stream(stream::iter(messages))))
+        }
+    });
+    let transport = GrpcTransport::new(GrpcConfig::default()).unwrap();
+    let listener = transport.listen("127.0.0.1:0", Arc::new(handler)).await.unwrap();
+    (listener, taken)
+}
+
+/// Waits until the handlers are asked for nothing more, and checks what they were asked for.
+async fn assert_stopped(taken: &AtomicUsize, connections: usize) {
+    let mut before = 0;
+    let taken = in_time(async {
+        loop {
+            let now = taken.load(Ordering::SeqCst);
+            if now == before && now > 0 {
+                return now;
+            }
+            before = now;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    })
+    .await;
+    let bound = connections * WINDOW as usize + STREAMS * (PACKED + SIZE + 16);
+    println!("{taken} bytes were taken from handlers, {bound} may be");
+    assert!(
+        taken <= bound,
+        "{taken} bytes for readers that wait, at most {bound}"
+    );
+}
+
+fn assert_is(message: &[u8], number: usize) {
+    let payload = Payload::read(message);
+    assert!(payload.data.len() == SIZE && payload.data.iter().all(|byte| *byte == number as u8));
+}
+
+async fn our_readers_wait(connections: usize) {
+    let (listener, taken) = serve().await;
+    let transport = GrpcTransport::new(GrpcConfig {
+        connections,
+        calls_per_connection: STREAMS / connections,
+        connection_window: WINDOW,
+        ..GrpcConfig::default()
+    });
+    let node = Node::new("node-1", listener.address());
+    let peer = transport.unwrap().dial(&node).await.unwrap();
+    let calls = (0..STREAMS).map(|_| {
+        let mut request = Request::new("interop", "Echo.Count", "");
+        request.kind = CallKind::Stream;
+        peer.handle(request)
+    });
+    let answers = in_time(join_all(calls)).await;
+    assert_stopped(&taken, connections).await;
+    let readers = answers.into_iter().map(|answer| async move {
+        let mut body = answer.unwrap().body;
+        for number in 0..MESSAGES {
+            assert_is(&body.message().await.unwrap().unwrap(), number);
+            tokio::task::yield_now().await;
+        }
+        assert!(body.message().await.is_none());
+    });
+    in_time(join_all(readers)).await;
+}
+
+#[tokio::test]
+async fn a_thousand_streams_on_one_connection_wait_for_their_readers() {
+    our_readers_wait(1).await;
+}
+
+#[tokio::test]
+async fn a_thousand_streams_on_several_connections_wait_for_their_readers() {
+    our_readers_wait(4).await;
+}
+
+#[tokio::test]
+async fn a_thousand_streams_wait_for_the_readers_of_tonic() {
+    let (listener, taken) = serve().await;
+    let caller = Caller::connect_with(listener.address(), Some(WINDOW)).await;
+    let calls = (0..STREAMS).map(|_| {
+        let mut caller = caller.clone();
+        async move { caller.server_streaming("Count", Payload::new("")).await }
+    });
+    let answers = in_time(join_all(calls)).await;
+    assert_stopped(&taken, 1).await;
+    let readers = answers.into_iter().map(|answer| async move {
+        let messages: Vec<_> = answer.unwrap().into_inner().collect().await;
+        assert_eq!(messages.len(), MESSAGES);
+        for (number, message) in messages.into_iter().enumerate() {
+            assert_is(&message.unwrap().bytes(), number);
+        }
+    });
+    in_time(join_all(readers)).await;
+}
