@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_core::Stream;
 
 use crate::Result;
@@ -79,8 +79,8 @@ impl Iterator for Packed {
 
     fn next(&mut self) -> Option<Bytes> {
         let length = first_length(&self.0)?;
-        let mut message = self.0.split_to(PREFIX + length);
-        Some(message.split_off(PREFIX))
+        self.0.advance(PREFIX);
+        Some(self.0.split_to(length))
     }
 }
 
