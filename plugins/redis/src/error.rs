@@ -101,6 +101,7 @@ pub(crate) fn failed(address: &str, problem: &RedisError) -> Error {
             ID,
             told("it has no database of that number: check the address and `database`"),
         ),
+        _ if problem.is_timeout() => unreachable(address, "no answer came in time (`response_timeout`)"),
         _ if matches!(problem.kind(), ErrorKind::Io) => unreachable(address, said(problem)),
         _ => unexpected(address, format_args!("answered: {}", said(problem))),
     }
