@@ -113,12 +113,6 @@ impl Broker for NsqBroker {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.site.end.cancel();
-    }
-}
-
 impl fmt::Debug for NsqBroker {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

@@ -21,7 +21,7 @@ use crate::line::{Command, Habits, Line, News, line};
 use crate::lookup::Directories;
 
 /// How many messages may wait beside those that were asked for, such as while the shares of nsqds change.
-const SPARE: usize = 256;
+const SPARE: usize = 1024;
 
 /// What all subscriptions of a broker share.
 pub(crate) struct Site {
@@ -33,8 +33,14 @@ pub(crate) struct Site {
     pub(crate) habits: Habits,
     /// Connections of subscriptions that have ended, as long as events are not decided.
     pub(crate) ending: Mutex<Vec<CancellationToken>>,
-    /// Ends with the broker.
     pub(crate) end: CancellationToken,
+}
+
+impl Drop for Site {
+    /// With the broker and its subscriptions, all connections end.
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
 }
 
 pub(crate) struct Consumer {

@@ -1,6 +1,6 @@
 //! A subscription's connection to one nsqd: messages one way, and what became of them the other.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ pub(crate) struct LineTask {
     pub(crate) habits: Habits,
     commands: mpsc::Receiver<Command>,
     /// What was given out, and is not decided.
-    in_flight: HashMap<MessageId, ()>,
+    in_flight: HashSet<MessageId>,
     news: mpsc::Sender<News>,
     /// Its own messages answer to it over this, which does not keep it going.
     line: mpsc::WeakSender<Command>,
@@ -98,7 +98,7 @@ pub(crate) fn line(
         number,
         habits,
         commands,
-        in_flight: HashMap::new(),
+        in_flight: HashSet::new(),
         news,
         line: sender.downgrade(),
         is_closing: false,
@@ -149,7 +149,7 @@ impl LineTask {
                 }
                 () = sleep_until(touch_at) => {
                     touch_at = Instant::now() + touch_every;
-                    for id in self.in_flight.keys() {
+                    for id in &self.in_flight {
                         frame::touch(&mut out, id);
                     }
                 }
@@ -239,7 +239,7 @@ impl LineTask {
             attempts,
             is_decided: false,
         };
-        self.in_flight.insert(id, ());
+        self.in_flight.insert(id);
         // Dropped, it goes back by itself.
         let _ = self.news.try_send(News::Message {
             attempts,

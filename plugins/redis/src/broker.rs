@@ -158,12 +158,6 @@ impl Broker for RedisBroker {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.tasks.end();
-    }
-}
-
 impl fmt::Debug for RedisBroker {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

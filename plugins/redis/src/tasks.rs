@@ -6,7 +6,8 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Short tasks that end with their broker: giving back events that were dropped, signing off subscribers.
+/// Short tasks that end with their broker and its subscriptions: giving back events that were dropped, signing off
+/// subscribers.
 pub(crate) struct Tasks {
     runtime: Handle,
     tracker: TaskTracker,
@@ -40,9 +41,10 @@ impl Tasks {
         self.tracker.wait().await;
         self.tracker.reopen();
     }
+}
 
-    /// Ends all that still runs.
-    pub(crate) fn end(&self) {
+impl Drop for Tasks {
+    fn drop(&mut self) {
         self.end.cancel();
     }
 }
