@@ -8,9 +8,11 @@ mod certificates;
 mod consul;
 mod etcd;
 pub mod kubernetes;
+mod nsq;
 mod ports;
 mod process;
 mod programs;
+mod redis;
 mod zookeeper;
 
 use std::fmt;
@@ -34,19 +36,36 @@ pub enum Kind {
     Zookeeper,
     /// A Kubernetes API server with an etcd of its own. No kubelet and no controllers run beside it.
     Kubernetes,
+    /// Redis, which keeps its data.
+    Redis,
+    /// NSQ's daemon, which keeps what waits.
+    Nsq,
+    /// The directory of NSQ's daemons. They are told of it by `-lookupd-tcp-address`.
+    Nsqlookupd,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Etcd, Self::Consul, Self::Zookeeper, Self::Kubernetes];
+    pub const ALL: [Self; 7] = [
+        Self::Etcd,
+        Self::Consul,
+        Self::Zookeeper,
+        Self::Kubernetes,
+        Self::Redis,
+        Self::Nsq,
+        Self::Nsqlookupd,
+    ];
 
-    /// Its name, which is also that of the registry that it serves.
+    /// Its name, which is also that of the plugin that it serves.
     pub fn name(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
             Self::Consul => "consul",
             Self::Zookeeper => "zookeeper",
             Self::Kubernetes => "kubernetes",
+            Self::Redis => "redis",
+            Self::Nsq => "nsq",
+            Self::Nsqlookupd => "nsqlookupd",
         }
     }
 }

@@ -6,13 +6,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Kind, consul, etcd, kubernetes, ports, zookeeper};
+use crate::{Kind, consul, etcd, kubernetes, nsq, ports, redis, zookeeper};
 
 /// How long a server may take to serve, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -92,6 +93,30 @@ impl Server {
         SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports[0]))
     }
 
+    /// Where NSQ's servers answer over HTTP, beside where their protocol is spoken.
+    pub fn http_address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.ports[1]))
+    }
+
+    /// Asks it to end, and waits until it has, as whoever runs it does before a restart.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time.
+    pub async fn stop(&mut self) -> Result<()> {
+        let Some(process) = &mut self.process else {
+            return Ok(());
+        };
+        if let Some(id) = process.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            kill_process(id, Signal::TERM)
+                .with_context(|| format!("{} cannot be asked to end", self.kind))?;
+        }
+        let ended = timeout(PATIENCE, process.wait()).await;
+        ended.with_context(|| format!("{} does not end within {PATIENCE:?}", self.kind))??;
+        self.process = None;
+        Ok(())
+    }
+
     /// Kills it, as a power failure does. Nothing is at its address then.
     ///
     /// # Errors
@@ -147,6 +172,9 @@ impl Server {
             Kind::Consul => consul::command(&site)?,
             Kind::Zookeeper => zookeeper::command(&site, &arguments)?,
             Kind::Kubernetes => kubernetes::command(&site)?,
+            Kind::Redis => redis::command(&site)?,
+            Kind::Nsq => nsq::daemon(&site)?,
+            Kind::Nsqlookupd => nsq::directory(&site)?,
         };
         if self.kind != Kind::Zookeeper {
             command.args(arguments);
@@ -200,6 +228,8 @@ impl Server {
             Kind::Consul => consul::probe(address).await,
             Kind::Zookeeper => zookeeper::probe(address).await,
             Kind::Kubernetes => kubernetes::probe(address).await,
+            Kind::Redis => redis::probe(address).await,
+            Kind::Nsq | Kind::Nsqlookupd => nsq::probe(self.http_address()).await,
         }
     }
 }

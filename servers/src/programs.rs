@@ -17,10 +17,19 @@ pub(crate) fn of(kind: Kind) -> Result<PathBuf> {
         Kind::Consul => built("consul").or_else(|| on_path("consul")),
         Kind::Zookeeper => on_path("java").filter(|_| ZOOKEEPER.iter().all(|file| Path::new(file).is_file())),
         Kind::Kubernetes => built("kube-apiserver").filter(|_| on_path("etcd").is_some()),
+        Kind::Redis => on_path("redis-server"),
+        Kind::Nsq => built("nsqd").or_else(|| on_path("nsqd")),
+        Kind::Nsqlookupd => built("nsqlookupd").or_else(|| on_path("nsqlookupd")),
     };
     match found {
         Some(program) => Ok(program),
-        None => bail!("it is not installed; `cargo xtask backends up {kind}` installs it"),
+        None => {
+            let backend = match kind {
+                Kind::Nsqlookupd => Kind::Nsq,
+                other => other,
+            };
+            bail!("it is not installed; `cargo xtask backends up {backend}` installs it")
+        }
     }
 }
 

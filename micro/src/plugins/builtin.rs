@@ -1,6 +1,8 @@
 //! The plugins that this crate links, by feature.
 
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
+mod brokers;
+#[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod registries;
 
 use std::sync::Arc;
@@ -25,6 +27,8 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "kubernetes", "kubernetes"),
     ("registry", "zookeeper", "zookeeper"),
     ("transport", "grpc", "grpc"),
+    ("broker", "nsq", "nsq"),
+    ("broker", "redis", "redis"),
 ];
 
 /// The feature that links a plugin.
@@ -76,6 +80,10 @@ pub(super) fn plugins() -> Plugins {
     let plugins = plugins.registry("kubernetes", registries::kubernetes);
     #[cfg(feature = "zookeeper")]
     let plugins = plugins.registry("zookeeper", registries::zookeeper);
+    #[cfg(feature = "nsq")]
+    let plugins = plugins.broker("nsq", brokers::nsq);
+    #[cfg(feature = "redis")]
+    let plugins = plugins.broker("redis", brokers::redis);
     plugins
 }
 
@@ -193,7 +201,17 @@ mod tests {
             false => &["http", "memory"],
         };
         assert!(plugins.transports().eq(transports.iter().copied()));
-        assert!(plugins.brokers().eq(["http", "memory"]));
+        let brokers = [
+            ("http", true),
+            ("memory", true),
+            ("nsq", cfg!(feature = "nsq")),
+            ("redis", cfg!(feature = "redis")),
+        ];
+        let brokers = brokers
+            .iter()
+            .filter(|(_, linked)| *linked)
+            .map(|(name, _)| *name);
+        assert!(plugins.brokers().eq(brokers));
         assert!(plugins.strategies().eq(["hash", "p2c", "random", "roundrobin"]));
     }
 

@@ -1,0 +1,283 @@
+//! Connections to nsqds: made known, encrypted and authorized as configured.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use micro_core::Result;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::NsqConfig;
+use crate::error;
+use crate::frame::{self, Frame};
+use crate::tls::Encryption;
+
+/// Makes connections.
+pub(crate) struct Dialer {
+    encryption: Option<Encryption>,
+    secret: Option<String>,
+    identity: Vec<u8>,
+    max_message: usize,
+    connect_timeout: Duration,
+}
+
+/// What this side says of itself, and asks for.
+#[derive(Serialize)]
+struct Identify {
+    client_id: String,
+    hostname: String,
+    user_agent: &'static str,
+    feature_negotiation: bool,
+    heartbeat_interval: u128,
+    // What is ready for this side is sent at once.
+    output_buffer_size: i32,
+    tls_v1: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    msg_timeout: Option<u128>,
+}
+
+/// What the nsqd says to that.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Terms {
+    /// How many messages may be asked for at once.
+    pub(crate) max_rdy_count: usize,
+    /// After how many milliseconds a message is given to another.
+    pub(crate) msg_timeout: u64,
+    tls_v1: bool,
+    auth_required: bool,
+}
+
+/// A connection on which commands are spoken.
+pub(crate) struct Connection {
+    stream: Stream,
+    arrived: BytesMut,
+    max_message: usize,
+    pub(crate) address: String,
+    pub(crate) terms: Terms,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
+}
+
+impl Dialer {
+    /// Connects when it is asked to.
+    ///
+    /// # Errors
+    ///
+    /// When certificates or keys cannot be used.
+    pub(crate) fn new(config: &NsqConfig) -> Result<Self> {
+        let name = format!("micro-{}", std::process::id());
+        let identity = Identify {
+            client_id: name.clone(),
+            hostname: name,
+            user_agent: concat!("micro-nsq/", env!("CARGO_PKG_VERSION")),
+            feature_negotiation: true,
+            heartbeat_interval: config.heartbeat.as_millis(),
+            output_buffer_size: -1,
+            tls_v1: config.tls.is_some(),
+            msg_timeout: config.message_timeout.map(|timeout| timeout.as_millis()),
+        };
+        Ok(Self {
+            encryption: config.tls.as_ref().map(Encryption::new).transpose()?,
+            secret: config.secret.clone(),
+            identity: serde_json::to_vec(&identity).map_err(error::misconfigured)?,
+            max_message: config.max_message,
+            connect_timeout: config.connect_timeout,
+        })
+    }
+
+    /// Connects. Cancelled, it leaves no connection behind.
+    pub(crate) async fn dial(&self, address: &str) -> Result<Connection> {
+        let connected = timeout(self.connect_timeout, self.connect(address)).await;
+        connected.unwrap_or_else(|_| {
+            let why = format_args!(
+                "no connection within {:?} (`connect_timeout`)",
+                self.connect_timeout
+            );
+            Err(error::unreachable(address, why))
+        })
+    }
+
+    async fn connect(&self, address: &str) -> Result<Connection> {
+        let broken = |problem: io::Error| error::unreachable(address, problem);
+        let stream = TcpStream::connect(address).await.map_err(broken)?;
+        if stream.local_addr().map_err(broken)? == stream.peer_addr().map_err(broken)? {
+            return Err(error::unreachable(
+                address,
+                "nobody listens there; the connection met itself",
+            ));
+        }
+        stream.set_nodelay(true).map_err(broken)?;
+        let mut connection = Connection {
+            stream: Stream::Plain(stream),
+            arrived: BytesMut::with_capacity(16 * 1024),
+            max_message: self.max_message,
+            address: address.to_owned(),
+            terms: Terms::default(),
+        };
+        let mut said = BytesMut::from(frame::MAGIC);
+        frame::identify(&mut said, &self.identity);
+        let answer = connection.ask(&said).await?;
+        connection.terms = serde_json::from_slice(&answer).map_err(|problem| {
+            error::unexpected(
+                address,
+                format_args!(
+                    "answered IDENTIFY with {} ({problem})",
+                    error::in_one_line(&answer)
+                ),
+            )
+        })?;
+        let mut connection = self.encrypted(connection).await?;
+        if connection.terms.auth_required {
+            let Some(secret) = &self.secret else {
+                return Err(error::wants_secret(address));
+            };
+            let mut said = BytesMut::new();
+            frame::auth(&mut said, secret);
+            connection.ask(&said).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Goes on encrypted, if both sides are to.
+    async fn encrypted(&self, connection: Connection) -> Result<Connection> {
+        let address = connection.address.clone();
+        let Some(encryption) = &self.encryption else {
+            return Ok(connection);
+        };
+        if !connection.terms.tls_v1 {
+            return Err(error::unreachable(
+                &address,
+                "it does not offer TLS, which is configured here",
+            ));
+        }
+        let Stream::Plain(stream) = connection.stream else {
+            return Ok(connection);
+        };
+        let handshake = encryption.connector.connect(encryption.name(&address)?, stream);
+        let stream = handshake
+            .await
+            .map_err(|problem| error::unreachable(&address, format_args!("TLS: {problem}")))?;
+        let mut connection = Connection {
+            stream: Stream::Encrypted(Box::new(stream)),
+            ..connection
+        };
+        connection.confirmed().await?;
+        Ok(connection)
+    }
+}
+
+impl Connection {
+    /// Asks one thing, and waits for the answer.
+    pub(crate) async fn ask(&mut self, said: &[u8]) -> Result<Bytes> {
+        self.write(said).await?;
+        self.answer().await
+    }
+
+    /// Waits for the answer that all is well.
+    pub(crate) async fn confirmed(&mut self) -> Result<()> {
+        let answer = self.answer().await?;
+        match &answer[..] == frame::OK {
+            true => Ok(()),
+            false => Err(error::unexpected(
+                &self.address,
+                format_args!("answered {} where OK is expected", error::in_one_line(&answer)),
+            )),
+        }
+    }
+
+    async fn answer(&mut self) -> Result<Bytes> {
+        loop {
+            match self.next().await? {
+                Frame::Response(heartbeat) if &heartbeat[..] == frame::HEARTBEAT => {
+                    self.write(b"NOP\n").await?
+                }
+                Frame::Response(answer) => return Ok(answer),
+                Frame::Error(line) => return Err(error::said(&self.address, &line)),
+                Frame::Message { .. } => {
+                    return Err(error::unexpected(
+                        &self.address,
+                        "sent a message before it was asked to",
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Waits for the next frame. Cancelled, nothing is lost.
+    pub(crate) async fn next(&mut self) -> Result<Frame> {
+        loop {
+            if let Some(frame) = self.arrived()? {
+                return Ok(frame);
+            }
+            let read = self.stream.read_buf(&mut self.arrived).await;
+            match read {
+                Ok(0) => return Err(error::unreachable(&self.address, "it closed the connection")),
+                Ok(_) => {}
+                Err(problem) => return Err(error::unreachable(&self.address, problem)),
+            }
+        }
+    }
+
+    /// The next frame that has arrived already.
+    pub(crate) fn arrived(&mut self) -> Result<Option<Frame>> {
+        frame::take(&mut self.arrived, self.max_message)
+            .map_err(|problem| error::unexpected(&self.address, problem))
+    }
+
+    /// Says something. Cancelled, the connection is of no more use.
+    pub(crate) async fn write(&mut self, said: &[u8]) -> Result<()> {
+        let written = async {
+            self.stream.write_all(said).await?;
+            self.stream.flush().await
+        };
+        written
+            .await
+            .map_err(|problem| error::unreachable(&self.address, problem))
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Encrypted(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Encrypted(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Encrypted(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What publishing and subscriptions live through.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use micro_core::broker::SubscribeOptions;
+use micro_core::{Broker, ErrorKind};
+use micro_redis::{RedisBroker, RedisConfig};
+use micro_testkit::proxy::Proxy;
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::redis::{PATIENCE, Redis, body, config, publish, publish_until, queue, until_all};
+
+#[tokio::test]
+async fn nothing_confirmed_is_lost_over_restarts() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    let broker = redis.connect().await;
+    let mut member = broker.subscribe("orders", queue("workers", 4)).await.unwrap();
+    let mut everything = broker
+        .subscribe("orders", SubscribeOptions::default())
+        .await
+        .unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let publisher = tokio::spawn(publish_until(broker.clone(), "orders", stop.clone()));
+    let (mut shared, mut all) = (BTreeMap::new(), BTreeMap::new());
+    for _ in 0..3 {
+        until_all(&mut member, &[shared.len() + 30], &mut shared).await;
+        redis.0.start_again().await.unwrap();
+    }
+    stop.store(true, Ordering::Release);
+    let confirmed = publisher.await.unwrap();
+    until_all(&mut member, &confirmed, &mut shared).await;
+    until_all(&mut everything, &confirmed, &mut all).await;
+    let twice = |seen: &BTreeMap<usize, usize>| seen.values().filter(|count| **count > 1).count();
+    println!(
+        "{} confirmed; twice: {} in the queue, {} alone",
+        confirmed.len(),
+        twice(&shared),
+        twice(&all)
+    );
+}
+
+#[tokio::test]
+async fn nothing_confirmed_is_lost_over_cut_connections() {
+    let Some(redis) = Redis::start().await else { return };
+    let mut proxy = Proxy::open(redis.0.address()).await.unwrap();
+    let broker = RedisBroker::connect(config(proxy.address())).await.unwrap();
+    let mut member = broker.subscribe("orders", queue("workers", 4)).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let publisher = tokio::spawn(publish_until(broker.clone(), "orders", stop.clone()));
+    let mut seen = BTreeMap::new();
+    for _ in 0..5 {
+        until_all(&mut member, &[seen.len() + 30], &mut seen).await;
+        proxy.cut().await;
+        sleep(Duration::from_millis(50)).await;
+        proxy.mend().await.unwrap();
+    }
+    stop.store(true, Ordering::Release);
+    let confirmed = publisher.await.unwrap();
+    until_all(&mut member, &confirmed, &mut seen).await;
+    let twice = seen.values().filter(|count| **count > 1).count();
+    println!("{} confirmed, {twice} came twice", confirmed.len());
+}
+
+#[tokio::test]
+async fn it_works_again_as_soon_as_redis_does() {
+    let Some(redis) = Redis::start().await else { return };
+    let mut proxy = Proxy::open(redis.0.address()).await.unwrap();
+    for pub_sub in [false, true] {
+        let config = RedisConfig {
+            pub_sub,
+            ..config(proxy.address())
+        };
+        let broker = RedisBroker::connect(config).await.unwrap();
+        let mut subscription = broker
+            .subscribe("orders", SubscribeOptions::default())
+            .await
+            .unwrap();
+        proxy.cut().await;
+        let publishing = tokio::spawn({
+            let broker = broker.clone();
+            async move { publish(&broker, "orders", "kept").await }
+        });
+        sleep(Duration::from_millis(300)).await;
+        proxy.mend().await.unwrap();
+        let mended = Instant::now();
+        publishing.await.unwrap().unwrap();
+        assert!(
+            mended.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            mended.elapsed()
+        );
+        // What is published before a channel is subscribed to again is lost.
+        while pub_sub {
+            publish(&broker, "orders", "kept").await.unwrap();
+            let event = timeout(Duration::from_millis(20), subscription.next()).await;
+            if matches!(event, Ok(Some(Ok(_)))) {
+                return;
+            }
+        }
+        assert_eq!(body(&mut subscription).await, "kept");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_fell_silent_is_replaced() {
+    let Some(redis) = Redis::start().await else { return };
+    let proxy = Proxy::open(redis.0.address()).await.unwrap();
+    for pub_sub in [false, true] {
+        let config = RedisConfig {
+            pub_sub,
+            response_timeout: Duration::from_millis(500),
+            ..config(proxy.address())
+        };
+        let broker = RedisBroker::connect(config).await.unwrap();
+        let mut subscription = broker
+            .subscribe("orders", SubscribeOptions::default())
+            .await
+            .unwrap();
+        proxy.forget();
+        publish(&broker, "orders", "a").await.unwrap();
+        if !pub_sub {
+            assert_eq!(body(&mut subscription).await, "a");
+            continue;
+        }
+        loop {
+            publish(&broker, "orders", "b").await.unwrap();
+            let event = timeout(Duration::from_millis(100), subscription.next()).await;
+            if matches!(event, Ok(Some(Ok(_)))) {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_empty_is_subscribed_to_again() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    let broker = redis.connect().await;
+    let mut member = broker.subscribe("orders", queue("workers", 1)).await.unwrap();
+    let mut everything = broker
+        .subscribe("orders", SubscribeOptions::default())
+        .await
+        .unwrap();
+    publish(&broker, "orders", "before").await.unwrap();
+    assert_eq!(body(&mut member).await, "before");
+    assert_eq!(body(&mut everything).await, "before");
+    redis.0.start_empty().await.unwrap();
+    publish(&broker, "orders", "after").await.unwrap();
+    assert_eq!(body(&mut member).await, "after");
+    assert_eq!(body(&mut everything).await, "after");
+}
+
+#[tokio::test]
+async fn trouble_is_told_with_the_address_and_what_to_do() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let error = RedisBroker::connect(config(address)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(
+        error.detail().contains(&address.to_string()) && error.detail().contains("is it running"),
+        "{error}"
+    );
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = RedisConfig {
+        response_timeout: Duration::from_millis(300),
+        ..config(silent.local_addr().unwrap())
+    };
+    let error = timeout(PATIENCE, RedisBroker::connect(config))
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert!(error.detail().contains("response_timeout"), "{error}");
+}
+
+#[tokio::test]
+async fn publishing_waits_as_long_as_it_may_and_says_so() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    let config = RedisConfig {
+        publish_timeout: Duration::from_millis(500),
+        max_pending: 2,
+        ..redis.config()
+    };
+    let broker = RedisBroker::connect(config).await.unwrap();
+    redis.0.kill().await.unwrap();
+    let begun = Instant::now();
+    let publishing = (0..5).map(|number| {
+        let broker = broker.clone();
+        async move { publish(&broker, "orders", &number.to_string()).await }
+    });
+    for result in futures_util::future::join_all(publishing).await {
+        let error = result.unwrap_err();
+        for part in ["orders was not published", "publish_timeout", "127.0.0.1"] {
+            assert!(error.detail().contains(part), "{error}");
+        }
+    }
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
