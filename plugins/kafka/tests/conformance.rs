@@ -34,6 +34,7 @@ mod contract {
         BrokerTraits {
             // A topic has one partition unless more are asked for, and a partition has one member of a queue.
             spreads: false,
+            hands_on_dropped: false,
             redelivers_rejected: true,
             // Members of a queue learn of each other with their signs of life.
             arrives_within: Duration::from_secs(30),
