@@ -49,7 +49,7 @@ impl Site {
             ],
             variables: match kind {
                 Kind::Kubernetes => kubernetes::credentials(),
-                Kind::Etcd | Kind::Consul | Kind::Zookeeper => Vec::new(),
+                _ => Vec::new(),
             },
             server: Some((kind, address)),
             carrier: Carrier::default(),
@@ -88,7 +88,7 @@ impl Site {
     pub(crate) async fn admit(&self, node: &str) -> Result<()> {
         match self.server {
             Some((Kind::Kubernetes, address)) => kubernetes::start_pod(address, node).await,
-            Some((Kind::Etcd | Kind::Consul | Kind::Zookeeper, _)) | None => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -108,6 +108,6 @@ pub(crate) fn lifetime(kind: Kind, ttl: Duration) -> (&'static str, Duration) {
     match kind {
         // The record ends with the session, which the plugin has last for 10 s by default.
         Kind::Zookeeper => ("its session's time", Duration::from_secs(10)),
-        Kind::Etcd | Kind::Consul | Kind::Kubernetes => ("its time to live", ttl),
+        _ => ("its time to live", ttl),
     }
 }

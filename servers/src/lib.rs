@@ -7,6 +7,7 @@
 mod certificates;
 mod consul;
 mod etcd;
+mod kafka;
 pub mod kubernetes;
 mod ports;
 mod process;
@@ -34,19 +35,28 @@ pub enum Kind {
     Zookeeper,
     /// A Kubernetes API server with an etcd of its own. No kubelet and no controllers run beside it.
     Kubernetes,
+    /// Kafka, a single node that is broker and controller.
+    Kafka,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Etcd, Self::Consul, Self::Zookeeper, Self::Kubernetes];
+    pub const ALL: [Self; 5] = [
+        Self::Etcd,
+        Self::Consul,
+        Self::Zookeeper,
+        Self::Kubernetes,
+        Self::Kafka,
+    ];
 
-    /// Its name, which is also that of the registry that it serves.
+    /// Its name, which is also that of the registry or broker that it serves.
     pub fn name(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
             Self::Consul => "consul",
             Self::Zookeeper => "zookeeper",
             Self::Kubernetes => "kubernetes",
+            Self::Kafka => "kafka",
         }
     }
 }
@@ -95,6 +105,15 @@ pub async fn start_with_or_skip(kind: Kind, arguments: &[&str]) -> Option<Server
     is_installed_or_skip(kind).then_some(())?;
     let started = Server::start_with(kind, arguments).await;
     Some(started.unwrap_or_else(|problem| panic!("{problem:#}")))
+}
+
+/// Ports that nobody uses and that this process gets only once, for what a server is to listen at beside the usual.
+///
+/// # Errors
+///
+/// When there are none.
+pub fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    ports::free()
 }
 
 /// Whether a server's program is there. Where it is not, says so past the capture of the test's output.
