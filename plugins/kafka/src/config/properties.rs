@@ -97,6 +97,7 @@ impl KafkaConfig {
         let request = self.request_timeout.max(Duration::from_millis(1_500));
         millis(&mut client, "socket.timeout.ms", request);
         millis(&mut client, "socket.connection.setup.timeout.ms", request);
+        millis(&mut client, "api.version.request.timeout.ms", request);
         set(&mut client, "socket.nagle.disable", true);
         set(&mut client, "reconnect.backoff.ms", RECONNECT.0);
         set(&mut client, "reconnect.backoff.max.ms", RECONNECT.1);
