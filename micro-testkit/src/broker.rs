@@ -42,6 +42,8 @@ pub struct BrokerTraits {
     pub spreads: bool,
     /// Whether an event that was dropped undecided is delivered again. Default: yes.
     pub redelivers_dropped: bool,
+    /// Whether an event that a member of a queue drops, and drops again, comes to another member. Default: yes.
+    pub hands_on_dropped: bool,
     /// Whether a rejected event is delivered again. Default: no.
     pub redelivers_rejected: bool,
     /// Whether a member of a queue that leaves in order loses nothing for the queue. Default: yes.
@@ -61,6 +63,7 @@ impl Default for BrokerTraits {
             queues: true,
             spreads: true,
             redelivers_dropped: true,
+            hands_on_dropped: true,
             redelivers_rejected: false,
             drains_without_loss: true,
             carries_headers: true,

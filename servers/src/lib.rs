@@ -7,6 +7,7 @@
 mod certificates;
 mod consul;
 mod etcd;
+mod kafka;
 pub mod kubernetes;
 mod nsq;
 mod ports;
@@ -42,11 +43,13 @@ pub enum Kind {
     Nsq,
     /// The directory of NSQ's daemons. They are told of it by `-lookupd-tcp-address`.
     Nsqlookupd,
+    /// Kafka, a single node that is broker and controller.
+    Kafka,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: &[Self] = &[
         Self::Etcd,
         Self::Consul,
         Self::Zookeeper,
@@ -54,7 +57,12 @@ impl Kind {
         Self::Redis,
         Self::Nsq,
         Self::Nsqlookupd,
+        Self::Kafka,
     ];
+
+    fn names() -> Vec<&'static str> {
+        Self::ALL.iter().map(|kind| kind.name()).collect()
+    }
 
     /// Its name, which is also that of the plugin that it serves.
     pub fn name(self) -> &'static str {
@@ -66,6 +74,7 @@ impl Kind {
             Self::Redis => "redis",
             Self::Nsq => "nsq",
             Self::Nsqlookupd => "nsqlookupd",
+            Self::Kafka => "kafka",
         }
     }
 }
@@ -80,11 +89,11 @@ impl FromStr for Kind {
     type Err = anyhow::Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        match Self::ALL.into_iter().find(|kind| kind.name() == name) {
+        match Self::ALL.iter().copied().find(|kind| kind.name() == name) {
             Some(kind) => Ok(kind),
             None => bail!(
                 "there is no server called {name:?}; there are {}",
-                Self::ALL.map(Self::name).join(", ")
+                Self::names().join(", ")
             ),
         }
     }
@@ -114,6 +123,15 @@ pub async fn start_with_or_skip(kind: Kind, arguments: &[&str]) -> Option<Server
     is_installed_or_skip(kind).then_some(())?;
     let started = Server::start_with(kind, arguments).await;
     Some(started.unwrap_or_else(|problem| panic!("{problem:#}")))
+}
+
+/// Ports that nobody uses and that this process gets only once, for what a server is to listen at beside the usual.
+///
+/// # Errors
+///
+/// When there are none.
+pub fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT]> {
+    ports::free()
 }
 
 /// Whether a server's program is there. Where it is not, says so past the capture of the test's output.

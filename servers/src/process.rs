@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Kind, consul, etcd, kubernetes, nsq, ports, redis, zookeeper};
+use crate::{Kind, consul, etcd, kafka, kubernetes, nsq, ports, redis, zookeeper};
 
 /// How long a server may take to serve, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -56,7 +56,8 @@ impl Server {
 
     /// The same with further arguments for the program, in which `{address}` stands for where clients connect to, and
     /// `{port}` for its port. It may want encryption then, so it is waited for only until it accepts connections.
-    /// Those of ZooKeeper are arguments for Java where they begin with a dash, and else lines of its configuration.
+    /// Those of ZooKeeper and Kafka are arguments for Java where they begin with a dash, and else lines of their
+    /// configuration.
     ///
     /// # Errors
     ///
@@ -175,8 +176,9 @@ impl Server {
             Kind::Redis => redis::command(&site)?,
             Kind::Nsq => nsq::daemon(&site)?,
             Kind::Nsqlookupd => nsq::directory(&site)?,
+            Kind::Kafka => kafka::command(&site, &arguments)?,
         };
-        if self.kind != Kind::Zookeeper {
+        if !matches!(self.kind, Kind::Zookeeper | Kind::Kafka) {
             command.args(arguments);
         }
         let log = self.data.path().join("log");
@@ -219,7 +221,8 @@ impl Server {
 
     async fn probe(&self) -> Result<()> {
         let address = self.address();
-        if !self.is_open {
+        // Kafka's usual listener stays open to all.
+        if !self.is_open && self.kind != Kind::Kafka {
             TcpStream::connect(address).await?;
             return Ok(());
         }
@@ -230,6 +233,7 @@ impl Server {
             Kind::Kubernetes => kubernetes::probe(address).await,
             Kind::Redis => redis::probe(address).await,
             Kind::Nsq | Kind::Nsqlookupd => nsq::probe(self.http_address()).await,
+            Kind::Kafka => kafka::probe(address).await,
         }
     }
 }

@@ -16,6 +16,7 @@ pub(crate) fn of(kind: Kind) -> Result<PathBuf> {
         Kind::Etcd => on_path("etcd"),
         Kind::Consul => built("consul").or_else(|| on_path("consul")),
         Kind::Zookeeper => on_path("java").filter(|_| ZOOKEEPER.iter().all(|file| Path::new(file).is_file())),
+        Kind::Kafka => on_path("java").filter(|_| kafka().is_dir()),
         Kind::Kubernetes => built("kube-apiserver").filter(|_| on_path("etcd").is_some()),
         Kind::Redis => on_path("redis-server"),
         Kind::Nsq => built("nsqd").or_else(|| on_path("nsqd")),
@@ -39,6 +40,11 @@ pub(crate) const ZOOKEEPER: [&str; 3] = [
     "/usr/share/java/slf4j-simple.jar",
     "/usr/share/java/netty-codec.jar",
 ];
+
+/// The folder of Kafka's archives.
+pub(crate) fn kafka() -> PathBuf {
+    home().join("bin/kafka")
+}
 
 /// The folder of what `cargo xtask backends` keeps.
 pub(crate) fn home() -> PathBuf {

@@ -23,7 +23,7 @@ async fn etcd_keeps_its_data_or_forgets_it() {
 
 #[tokio::test]
 async fn each_starts_and_starts_again() {
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         if let Some(mut server) = start_or_skip(kind).await {
             server.start_empty().await.unwrap();
         }
@@ -32,7 +32,7 @@ async fn each_starts_and_starts_again() {
 
 #[test]
 fn a_name_means_a_server() {
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         assert_eq!(kind.name().parse::<Kind>().unwrap(), kind);
     }
     assert!(

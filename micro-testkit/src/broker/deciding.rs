@@ -29,6 +29,10 @@ pub(super) async fn an_event_that_is_dropped_undecided_comes_again(subject: Brok
 pub(super) async fn an_event_that_is_dropped_goes_to_another_of_its_queue(subject: BrokerSubject) -> Outcome {
     needs!(subject.traits().redelivers_dropped, "it delivers nothing again");
     needs!(subject.traits().queues, "it has no queues");
+    needs!(
+        subject.traits().hands_on_dropped,
+        "it delivers again to the member that had it"
+    );
     let (topic, queue) = (subject.name("another"), subject.name("workers"));
     let broken = subject.join_and(&topic, &queue, |_| Decision::Drop).await?;
     let sound = subject.join(&topic, &queue).await?;

@@ -24,7 +24,7 @@ pub(super) enum Decision {
 
 /// What a listener has seen.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     messages: Vec<Message>,
     probes: HashSet<String>,
     has_ended: bool,
@@ -37,6 +37,20 @@ pub(super) struct Listener {
     patience: Duration,
     queue: Option<String>,
     task: JoinHandle<()>,
+}
+
+/// Tells of the probes that a listener gets.
+#[derive(Clone)]
+pub(super) struct Probes(watch::Receiver<Seen>);
+
+impl Probes {
+    /// Waits for a probe of a round.
+    pub(super) async fn probed(mut self, round: &str) {
+        if self.0.wait_for(|seen| seen.probes.contains(round)).await.is_err() {
+            // The listener is gone, and gets none.
+            std::future::pending().await
+        }
+    }
 }
 
 impl Listener {
@@ -107,10 +121,9 @@ impl Listener {
         self.queue.as_deref()
     }
 
-    /// Waits for a probe of a round.
-    pub(super) async fn probed(&self, round: &str) {
-        let mut seen = self.seen.clone();
-        let _ = seen.wait_for(|seen| seen.probes.contains(round)).await;
+    /// What tells of the probes that it gets.
+    pub(super) fn probes(&self) -> Probes {
+        Probes(self.seen.clone())
     }
 
     /// How many events have come so far.

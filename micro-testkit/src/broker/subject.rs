@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::select_all;
@@ -11,7 +11,7 @@ use micro_core::{Broker, Result};
 use tokio::time::timeout;
 
 use super::BrokerTraits;
-use super::listener::{Decision, Listener};
+use super::listener::{Decision, Listener, Probes};
 use crate::suite::{Boxed, Ending, Failure, Subject, soon};
 
 /// What makes brokers for the cases.
@@ -47,7 +47,11 @@ pub struct BrokerSubject {
     make: Make,
     traits: Arc<BrokerTraits>,
     run: String,
+    /// The members of queues, by topic and queue.
+    members: Arc<Mutex<Vec<Member>>>,
 }
+
+type Member = (String, String, Probes);
 
 impl BrokerSubject {
     pub(super) async fn new(make: Make, traits: Arc<BrokerTraits>) -> std::result::Result<Self, Failure> {
@@ -56,6 +60,7 @@ impl BrokerSubject {
             make,
             traits,
             run: format!("tk{:08x}", fastrand::u32(..)),
+            members: Arc::default(),
         })
     }
 
@@ -126,16 +131,24 @@ impl BrokerSubject {
             "subscribing",
             broker.subscribe(topic, options),
         );
-        Ok(Listener::new(
+        let listener = Listener::new(
             subscribed.await??,
             self.traits.arrives_within,
-            queue,
+            queue.clone(),
             decide,
-        ))
+        );
+        if let Some(queue) = queue {
+            let member = (topic.to_owned(), queue, listener.probes());
+            self.members
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(member);
+        }
+        Ok(listener)
     }
 
     /// Publishes probes until each of these has seen one, or another of its queue has: from then on events surely
-    /// find them.
+    /// find them. Where a queue's events need not spread, that may be one that is not among these.
     pub(super) async fn settle(
         &self,
         topic: &str,
@@ -154,12 +167,10 @@ impl BrokerSubject {
         let round = format!("{:08x}", fastrand::u32(..));
         let settled = async {
             for listener in listeners {
-                let alike = listeners
-                    .iter()
-                    .filter(|other| listener.queue().is_some() && other.queue() == listener.queue());
+                let alike = self.alike(topic, listener, listeners);
                 let probed = || {
-                    let one = std::iter::once(listener).chain(alike.clone());
-                    select_all(one.map(|listener| Box::pin(listener.probed(&round))))
+                    let one = alike.iter().cloned();
+                    select_all(one.map(|probes| Box::pin(probes.probed(&round))))
                 };
                 loop {
                     let probe = Message::new("probe").with_header(PROBE, round.as_str());
@@ -177,6 +188,22 @@ impl BrokerSubject {
             settled,
         )
         .await?
+    }
+}
+
+impl BrokerSubject {
+    /// Those of which one gets what is for a listener.
+    fn alike(&self, topic: &str, listener: &Listener, listeners: &[&Listener]) -> Vec<Probes> {
+        let Some(queue) = listener.queue() else {
+            return vec![listener.probes()];
+        };
+        if self.traits.spreads {
+            let same = listeners.iter().filter(|other| other.queue() == Some(queue));
+            return same.map(|other| other.probes()).collect();
+        }
+        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = members.iter().filter(|member| member.0 == topic && member.1 == queue);
+        same.map(|member| member.2.clone()).collect()
     }
 }
 
