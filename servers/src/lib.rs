@@ -60,10 +60,6 @@ impl Kind {
         Self::Kafka,
     ];
 
-    fn names() -> Vec<&'static str> {
-        Self::ALL.iter().map(|kind| kind.name()).collect()
-    }
-
     /// Its name, which is also that of the plugin that it serves.
     pub fn name(self) -> &'static str {
         match self {

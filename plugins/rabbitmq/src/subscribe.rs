@@ -1,0 +1,306 @@
+//! Subscribing: a channel, a queue and a consumer of its own for each subscription.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{FutureExt, StreamExt};
+use lapin::message::Delivery;
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions,
+    QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, Consumer};
+use micro_core::broker::{Acknowledge, Event, EventSource, Remainder};
+use micro_core::{Error, Result, Text};
+use micro_rabbitmq_connection::{Connection, Link, Origin};
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use crate::message;
+use crate::pattern;
+use crate::publish;
+use crate::queues::Name;
+
+/// How long a subscription rests after it gave back an event of another topic.
+const STRAYED: Duration = Duration::from_millis(50);
+
+/// What a subscription asks RabbitMQ for.
+pub(crate) struct Wanted {
+    pub(crate) topic: Text,
+    pub(crate) exchange: Option<ShortString>,
+    pub(crate) is_exchange_durable: bool,
+    /// Empty: RabbitMQ gives it a name.
+    pub(crate) queue: ShortString,
+    pub(crate) options: QueueDeclareOptions,
+    pub(crate) arguments: FieldTable,
+    pub(crate) prefetch: u16,
+    pub(crate) requeue_rejected: bool,
+    /// Whether subscribers of other topics may have put theirs into the same queue.
+    pub(crate) may_stray: bool,
+    /// How long subscribing may take at first.
+    pub(crate) limit: Duration,
+}
+
+/// A subscription to a topic, across connections.
+pub(crate) struct Consuming {
+    wanted: Wanted,
+    link: Arc<Link<()>>,
+    current: Option<Current>,
+    has_begun: bool,
+    has_strayed: bool,
+    _name: Option<Name>,
+}
+
+/// A consumer on a channel of its own. What it holds and nobody took goes back when it is dropped.
+struct Current {
+    channel: Arc<Channel>,
+    consumer: Consumer,
+    is_cancelled: bool,
+}
+
+impl Consuming {
+    pub(crate) fn new(wanted: Wanted, link: Arc<Link<()>>, name: Option<Name>) -> Self {
+        Self {
+            wanted,
+            link,
+            current: None,
+            has_begun: false,
+            has_strayed: false,
+            _name: name,
+        }
+    }
+
+    async fn subscribe(&self) -> Result<Current> {
+        let up = self.link.up().await;
+        let subscribed = self.wanted.consume(&up.connection).await;
+        if subscribed.is_err() && !up.connection.is_up() {
+            // Nobody is told of a connection that was lost just now: there will be another.
+            let up = self.link.after(&up).await;
+            return self.wanted.consume(&up.connection).await;
+        }
+        subscribed
+    }
+
+    fn event(&self, channel: Arc<Channel>, mut delivery: Delivery) -> Event {
+        let (message, deliveries) = message::received(&mut delivery);
+        let topic = match delivery.routing_key.as_str() {
+            // Nearly always the same, which costs nothing to clone.
+            topic if topic == self.wanted.topic.as_str() => self.wanted.topic.clone(),
+            topic => Text::from(topic),
+        };
+        let event = Event::new(topic, message).with_acknowledge(GivenOut {
+            channel,
+            tag: delivery.delivery_tag,
+            requeue_rejected: self.wanted.requeue_rejected,
+            is_decided: false,
+        });
+        match deliveries {
+            Some(count) => event.with_deliveries(count),
+            None => event,
+        }
+    }
+
+    /// Gives back what was published to a topic that is not this subscription's.
+    async fn give_back(&mut self, channel: &Channel, delivery: &Delivery) {
+        give_back(channel, delivery.delivery_tag);
+        if !std::mem::replace(&mut self.has_strayed, true) {
+            tracing::warn!(
+                queue = self.wanted.queue.as_str(),
+                topic = %self.wanted.topic,
+                of = delivery.routing_key.as_str(),
+                "the queue holds events of another topic, which its other members have to take; let the topics have \
+                 queues of different names, or set `queues.names` to `PerTopic` everywhere"
+            );
+        }
+        sleep(STRAYED).await;
+    }
+
+    fn strays(&self, delivery: &Delivery) -> bool {
+        let is_ours = |exchange: &ShortString| delivery.exchange == *exchange;
+        self.wanted.may_stray
+            && self.wanted.exchange.as_ref().is_some_and(is_ours)
+            && !pattern::matches(&self.wanted.topic, delivery.routing_key.as_str())
+    }
+}
+
+impl Wanted {
+    /// Declares, consumes and binds, in Go Micro's order.
+    async fn consume(&self, connection: &Connection) -> Result<Current> {
+        let channel = connection.channel().await?;
+        let failed = |doing: &str, problem: lapin::Error| {
+            connection.failed(format_args!("{doing} for {}", self.topic), &problem)
+        };
+        channel
+            .basic_qos(self.prefetch, BasicQosOptions::default())
+            .await
+            .map_err(|problem| failed("limiting what is given out", problem))?;
+        if let Some(exchange) = &self.exchange {
+            // The publishing connection does so too, and may not be back yet.
+            publish::declare(connection, &channel, exchange, self.is_exchange_durable).await?;
+        }
+        let doing = format!("declaring the queue {:?}", self.queue.as_str());
+        let queue = channel
+            .queue_declare(self.queue.clone(), self.options, self.arguments.clone())
+            .await
+            .map_err(|problem| failed(&doing, problem))?;
+        let tag = Uuid::new_v4().to_string();
+        let consumer = channel
+            .basic_consume(
+                queue.name().clone(),
+                tag.into(),
+                BasicConsumeOptions::default(),
+                FieldTable::default(),
+            )
+            .await
+            .map_err(|problem| failed("subscribing", problem))?;
+        let current = Current {
+            channel: Arc::new(channel),
+            consumer,
+            is_cancelled: false,
+        };
+        if let Some(exchange) = &self.exchange {
+            let channel = &current.channel;
+            let key = message::short("a topic", &self.topic)?;
+            channel
+                .queue_bind(
+                    queue.name().clone(),
+                    exchange.clone(),
+                    key,
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
+                .await
+                .map_err(|problem| failed("binding the queue", problem))?;
+        }
+        Ok(current)
+    }
+}
+
+#[async_trait]
+impl EventSource for Consuming {
+    async fn begin(&mut self) -> Result<()> {
+        self.current = None;
+        let limit = self.wanted.limit;
+        // Afterwards it waits for the connection as long as need be, so that no pause comes in between.
+        let subscribed = match self.has_begun {
+            true => self.subscribe().await,
+            false => match timeout(limit, self.subscribe()).await {
+                Ok(subscribed) => subscribed,
+                Err(_) => Err(self.link.late("subscribing", limit)),
+            },
+        };
+        self.current = Some(subscribed?);
+        self.has_begun = true;
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Result<Option<Event>> {
+        loop {
+            let Some(current) = &mut self.current else {
+                return Err(ended("is not there"));
+            };
+            let delivery = match current.consumer.next().await {
+                Some(Ok(delivery)) => delivery,
+                Some(Err(problem)) => return Err(ended(&problem.to_string())),
+                None if current.is_cancelled => return Ok(None),
+                None => {
+                    return Err(ended(
+                        "was cancelled by RabbitMQ: its queue was deleted, or moved to another node",
+                    ));
+                }
+            };
+            let channel = current.channel.clone();
+            if !self.strays(&delivery) {
+                return Ok(Some(self.event(channel, delivery)));
+            }
+            self.give_back(&channel, &delivery).await;
+        }
+    }
+
+    async fn drain(&mut self) -> Result<Remainder> {
+        let Some(current) = &mut self.current else {
+            return Ok(Remainder::Nothing);
+        };
+        current.is_cancelled = true;
+        let tag = current.consumer.tag();
+        let cancelled = current
+            .channel
+            .basic_cancel(tag, BasicCancelOptions::default())
+            .await;
+        cancelled.map_err(|problem| ended(&problem.to_string()))?;
+        Ok(Remainder::Arrived)
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        // The channel stays open as long as events of it are being handled.
+        while let Some(Some(Ok(delivery))) = self.consumer.next().now_or_never() {
+            give_back(&self.channel, delivery.delivery_tag);
+        }
+    }
+}
+
+fn give_back(channel: &Channel, tag: u64) {
+    let _ = channel
+        .basic_reject(tag, BasicRejectOptions { requeue: true })
+        .now_or_never();
+}
+
+fn ended(why: &str) -> Error {
+    Error::unavailable(Origin::BROKER.id(), format!("rabbitmq: the consumer {why}"))
+}
+
+/// What a queue needs beyond its name.
+pub(crate) fn argument(arguments: &mut FieldTable, name: &str, value: AMQPValue) {
+    arguments.insert(name.into(), value);
+}
+
+/// An event that was given out.
+struct GivenOut {
+    channel: Arc<Channel>,
+    tag: u64,
+    requeue_rejected: bool,
+    is_decided: bool,
+}
+
+/// What the client says when it is first asked: it queues the answer then, and AMQP confirms none.
+fn told(answer: Option<lapin::Result<()>>) -> Result<()> {
+    let Some(Err(problem)) = answer else {
+        return Ok(());
+    };
+    Err(Error::unavailable(
+        Origin::BROKER.id(),
+        format!("rabbitmq could not be told what became of an event, and gives it out again: {problem}"),
+    ))
+}
+
+#[async_trait]
+impl Acknowledge for GivenOut {
+    async fn acknowledge(mut self: Box<Self>) -> Result<()> {
+        self.is_decided = true;
+        told(
+            self.channel
+                .basic_ack(self.tag, BasicAckOptions::default())
+                .now_or_never(),
+        )
+    }
+
+    async fn reject(mut self: Box<Self>, _: &Error) -> Result<()> {
+        self.is_decided = true;
+        let options = BasicRejectOptions {
+            requeue: self.requeue_rejected,
+        };
+        told(self.channel.basic_reject(self.tag, options).now_or_never())
+    }
+}
+
+impl Drop for GivenOut {
+    fn drop(&mut self) {
+        if !self.is_decided {
+            give_back(&self.channel, self.tag);
+        }
+    }
+}
