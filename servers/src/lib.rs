@@ -8,6 +8,7 @@ mod certificates;
 mod consul;
 mod etcd;
 pub mod kubernetes;
+mod nats;
 mod ports;
 mod process;
 mod programs;
@@ -34,11 +35,19 @@ pub enum Kind {
     Zookeeper,
     /// A Kubernetes API server with an etcd of its own. No kubelet and no controllers run beside it.
     Kubernetes,
+    /// NATS with JetStream, a single server.
+    Nats,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Etcd, Self::Consul, Self::Zookeeper, Self::Kubernetes];
+    pub const ALL: [Self; 5] = [
+        Self::Etcd,
+        Self::Consul,
+        Self::Zookeeper,
+        Self::Kubernetes,
+        Self::Nats,
+    ];
 
     /// Its name, which is also that of the registry that it serves.
     pub fn name(self) -> &'static str {
@@ -47,6 +56,7 @@ impl Kind {
             Self::Consul => "consul",
             Self::Zookeeper => "zookeeper",
             Self::Kubernetes => "kubernetes",
+            Self::Nats => "nats",
         }
     }
 }

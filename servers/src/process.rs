@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Kind, consul, etcd, kubernetes, ports, zookeeper};
+use crate::{Kind, consul, etcd, kubernetes, nats, ports, zookeeper};
 
 /// How long a server may take to serve, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -147,6 +147,7 @@ impl Server {
             Kind::Consul => consul::command(&site)?,
             Kind::Zookeeper => zookeeper::command(&site, &arguments)?,
             Kind::Kubernetes => kubernetes::command(&site)?,
+            Kind::Nats => nats::command(&site)?,
         };
         if self.kind != Kind::Zookeeper {
             command.args(arguments);
@@ -200,6 +201,7 @@ impl Server {
             Kind::Consul => consul::probe(address).await,
             Kind::Zookeeper => zookeeper::probe(address).await,
             Kind::Kubernetes => kubernetes::probe(address).await,
+            Kind::Nats => nats::probe(address).await,
         }
     }
 }

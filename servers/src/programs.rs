@@ -17,6 +17,7 @@ pub(crate) fn of(kind: Kind) -> Result<PathBuf> {
         Kind::Consul => built("consul").or_else(|| on_path("consul")),
         Kind::Zookeeper => on_path("java").filter(|_| ZOOKEEPER.iter().all(|file| Path::new(file).is_file())),
         Kind::Kubernetes => built("kube-apiserver").filter(|_| on_path("etcd").is_some()),
+        Kind::Nats => on_path("nats-server").or_else(|| built("nats-server")),
     };
     match found {
         Some(program) => Ok(program),
