@@ -10,6 +10,7 @@ mod etcd;
 mod kafka;
 pub mod kubernetes;
 mod nsq;
+mod nats;
 mod ports;
 mod process;
 mod programs;
@@ -45,6 +46,8 @@ pub enum Kind {
     Nsqlookupd,
     /// Kafka, a single node that is broker and controller.
     Kafka,
+    /// NATS with JetStream, a single server.
+    Nats,
 }
 
 impl Kind {
@@ -58,6 +61,7 @@ impl Kind {
         Self::Nsq,
         Self::Nsqlookupd,
         Self::Kafka,
+        Self::Nats,
     ];
 
     /// Its name, which is also that of the plugin that it serves.
@@ -71,6 +75,7 @@ impl Kind {
             Self::Nsq => "nsq",
             Self::Nsqlookupd => "nsqlookupd",
             Self::Kafka => "kafka",
+            Self::Nats => "nats",
         }
     }
 }
@@ -89,7 +94,7 @@ impl FromStr for Kind {
             Some(kind) => Ok(kind),
             None => bail!(
                 "there is no server called {name:?}; there are {}",
-                Self::names().join(", ")
+                Self::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
             ),
         }
     }

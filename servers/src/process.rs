@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Kind, consul, etcd, kafka, kubernetes, nsq, ports, redis, zookeeper};
+use crate::{Kind, consul, etcd, kafka, kubernetes, nats, nsq, ports, redis, zookeeper};
 
 /// How long a server may take to serve, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -177,6 +177,7 @@ impl Server {
             Kind::Nsq => nsq::daemon(&site)?,
             Kind::Nsqlookupd => nsq::directory(&site)?,
             Kind::Kafka => kafka::command(&site, &arguments)?,
+            Kind::Nats => nats::command(&site)?,
         };
         if !matches!(self.kind, Kind::Zookeeper | Kind::Kafka) {
             command.args(arguments);
@@ -234,6 +235,7 @@ impl Server {
             Kind::Redis => redis::probe(address).await,
             Kind::Nsq | Kind::Nsqlookupd => nsq::probe(self.http_address()).await,
             Kind::Kafka => kafka::probe(address).await,
+            Kind::Nats => nats::probe(address).await,
         }
     }
 }

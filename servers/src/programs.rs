@@ -21,6 +21,7 @@ pub(crate) fn of(kind: Kind) -> Result<PathBuf> {
         Kind::Redis => on_path("redis-server"),
         Kind::Nsq => built("nsqd").or_else(|| on_path("nsqd")),
         Kind::Nsqlookupd => built("nsqlookupd").or_else(|| on_path("nsqlookupd")),
+        Kind::Nats => on_path("nats-server").or_else(|| built("nats-server")),
     };
     match found {
         Some(program) => Ok(program),
