@@ -89,3 +89,102 @@ impl Reader {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use micro_core::{Metadata, Request};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::TcpConfig;
+    use crate::frame::kind;
+    use crate::head::{Numbers, write_call};
+    use crate::preamble::Terms;
+
+    fn reader() -> Reader {
+        Reader::new(Decoder::new(Terms::of(&TcpConfig::default())))
+    }
+
+    /// Reads all frames of some bytes that come in pieces.
+    fn read(bytes: &[u8], piece: usize) -> Result<Vec<Frame>, Violation> {
+        let mut reader = reader();
+        let mut frames = Vec::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for mut piece in bytes.chunks(piece.max(1)) {
+            while !piece.is_empty() {
+                let filled = poll_fn(|context| reader.poll_fill(&mut piece, context));
+                runtime.block_on(filled).unwrap();
+                while let Some(frame) = reader.next(Instant::now())? {
+                    frames.push(frame);
+                }
+            }
+        }
+        Ok(frames)
+    }
+
+    fn framed(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let header = Header {
+            length: u32::try_from(payload.len()).unwrap(),
+            call: 1,
+            kind,
+            flags,
+        };
+        [&header.to_bytes(), payload].concat()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_read_or_refused(bytes in vec(any::<u8>(), 0..4000), piece in 1_usize..500) {
+            let _ = read(&bytes, piece);
+        }
+
+        #[test]
+        fn whatever_is_in_a_frame_is_read_or_refused(
+            kind in 0_u8..13,
+            flags in any::<u8>(),
+            payload in vec(any::<u8>(), 0..600),
+            piece in 1_usize..100,
+        ) {
+            if let Ok(frames) = read(&framed(kind, flags, &payload), piece) {
+                prop_assert_eq!(frames.len(), 1);
+            }
+        }
+
+        #[test]
+        fn a_call_is_read_as_it_was_written(
+            service in ".{0,20}", endpoint in ".{0,20}", content_type in ".{0,20}",
+            pairs in vec(("[a-z]{1,9}-x", ".{0,30}"), 0..5),
+            message in vec(any::<u8>(), 0..20_000),
+            piece in 1_usize..9000,
+        ) {
+            let mut request = Request::new(service, endpoint, "");
+            request.content_type = content_type.into();
+            request.metadata = pairs.into_iter().collect::<Metadata>();
+            let mut numbers = Numbers::default();
+            let mut bytes = Vec::new();
+            for _ in 0..2 {
+                let mut payload = Vec::new();
+                let flags = write_call(&request, None, &mut numbers, &mut payload);
+                payload.extend_from_slice(&message);
+                bytes.extend_from_slice(&framed(kind::CALL, flags, &payload));
+            }
+            let frames = read(&bytes, piece).unwrap();
+            prop_assert_eq!(frames.len(), 2);
+            for frame in frames {
+                let Frame::Call { request: read, message: Some(body), .. } = frame else { panic!("{frame:?}") };
+                prop_assert_eq!(&read.service, &request.service);
+                prop_assert_eq!(&read.endpoint, &request.endpoint);
+                prop_assert_eq!(&read.content_type, &request.content_type);
+                let pairs = |request: &Request| {
+                    let pairs = request.metadata.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+                    pairs.collect::<Vec<_>>()
+                };
+                prop_assert_eq!(pairs(&read), pairs(&request));
+                prop_assert_eq!(&body.bytes, &message);
+            }
+        }
+    }
+}
