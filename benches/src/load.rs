@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::command::{Answer, CallResult, Command, StreamResult, answer_line};
-use crate::peers::{Caller, Hyper, Micro, OverGrpc, OverHttp, OverOneGrpc, Peer, PeerName, Tonic};
+use crate::peers::{
+    Caller, Hyper, Micro, OverGrpc, OverHttp, OverOneGrpc, OverTcp, Peer, PeerName, Tarpc, Tonic,
+};
 use crate::statistics::percentile;
 
 /// How long a command may take beyond the time that it states.
@@ -29,6 +31,8 @@ pub(crate) fn run(runtime: &Runtime, peer: PeerName, address: SocketAddr) -> Res
         PeerName::Micro => obey::<Micro<OverHttp>>(runtime, address),
         PeerName::Grpc => obey::<Micro<OverGrpc>>(runtime, address),
         PeerName::GrpcOne => obey::<Micro<OverOneGrpc>>(runtime, address),
+        PeerName::Tarpc => obey::<Tarpc>(runtime, address),
+        PeerName::Tcp => obey::<Micro<OverTcp>>(runtime, address),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod hyper;
 mod micro;
+mod tarpc;
 mod tonic;
 
 use std::fmt;
@@ -13,7 +14,8 @@ use clap::ValueEnum;
 use futures_util::Stream;
 
 pub(crate) use self::hyper::Hyper;
-pub(crate) use self::micro::{Micro, OverGrpc, OverHttp, OverOneGrpc};
+pub(crate) use self::micro::{Micro, OverGrpc, OverHttp, OverOneGrpc, OverTcp};
+pub(crate) use self::tarpc::Tarpc;
 pub(crate) use self::tonic::Tonic;
 
 /// A peer's name: on the command line, in the tables, and for choosing its implementation.
@@ -29,14 +31,18 @@ pub(crate) enum PeerName {
     Grpc,
     /// This framework over gRPC, with one connection
     GrpcOne,
+    /// tarpc over TCP, in bincode, one connection
+    Tarpc,
+    /// This framework over its own TCP transport
+    Tcp,
 }
 
 impl PeerName {
     /// Whether the peer's callers can [exchange](Caller::exchange) streams.
     pub(crate) fn has_streams(self) -> bool {
         match self {
-            Self::Hyper => false,
-            Self::Tonic | Self::Micro | Self::Grpc | Self::GrpcOne => true,
+            Self::Hyper | Self::Tarpc => false,
+            Self::Tonic | Self::Micro | Self::Grpc | Self::GrpcOne | Self::Tcp => true,
         }
     }
 }
@@ -49,6 +55,8 @@ impl fmt::Display for PeerName {
             Self::Micro => "micro",
             Self::Grpc => "grpc",
             Self::GrpcOne => "grpc-one",
+            Self::Tarpc => "tarpc",
+            Self::Tcp => "tcp",
         })
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use tokio::runtime::Runtime;
 use tokio::task::spawn_blocking;
 
-use crate::peers::{Hyper, Micro, OverGrpc, OverHttp, OverOneGrpc, Peer, PeerName, Tonic};
+use crate::peers::{Hyper, Micro, OverGrpc, OverHttp, OverOneGrpc, OverTcp, Peer, PeerName, Tarpc, Tonic};
 
 /// Serves until standard input ends, so that no server outlives the suite, however that ends.
 pub(crate) fn run(runtime: &Runtime, peer: PeerName) -> Result<()> {
@@ -17,6 +17,8 @@ pub(crate) fn run(runtime: &Runtime, peer: PeerName) -> Result<()> {
         PeerName::Micro => serve::<Micro<OverHttp>>(runtime),
         PeerName::Grpc => serve::<Micro<OverGrpc>>(runtime),
         PeerName::GrpcOne => serve::<Micro<OverOneGrpc>>(runtime),
+        PeerName::Tarpc => serve::<Tarpc>(runtime),
+        PeerName::Tcp => serve::<Micro<OverTcp>>(runtime),
     }
 }
 

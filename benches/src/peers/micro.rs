@@ -15,6 +15,7 @@ use micro_core::transport::HttpTransport;
 use micro_core::transport::http::HttpConfig;
 use micro_core::{Client, Registry, Service, Text, Transport};
 use micro_grpc::{GrpcConfig, GrpcTransport};
+use micro_tcp::{TcpConfig, TcpTransport};
 
 use self::echo::{EchoServer, Payload};
 use super::{Caller, Peer};
@@ -39,6 +40,15 @@ pub(crate) struct OverGrpc;
 
 /// gRPC over one connection, as tonic's channel has it.
 pub(crate) struct OverOneGrpc;
+
+/// Our own frames over TCP, as they are by default.
+pub(crate) struct OverTcp;
+
+impl Carrier for OverTcp {
+    fn transport() -> Result<Arc<dyn Transport>> {
+        Ok(Arc::new(TcpTransport::new(TcpConfig::default())?))
+    }
+}
 
 impl Carrier for OverHttp {
     fn transport() -> Result<Arc<dyn Transport>> {
