@@ -6,4 +6,5 @@ mod message;
 mod service_of_tonic;
 mod services_called;
 mod foreign;
+mod channel_of_tonic;
 mod callers_served;
