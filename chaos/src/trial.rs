@@ -39,13 +39,7 @@ pub(crate) struct Outcome {
 
 impl Trial {
     /// Starts the nodes, and a client that has not called yet.
-    pub(crate) async fn start_at(
-        site: Site,
-        run: &str,
-        nodes: u32,
-        kind: Kind,
-        selector: &str,
-    ) -> Result<Self> {
+    pub(crate) async fn start(site: Site, run: &str, nodes: u32, kind: Kind, selector: &str) -> Result<Self> {
         let service = unique(run);
         let attempts = Attempts::new();
         let fleet = Fleet::start(site.clone(), &service, nodes, kind).await?;

@@ -1,6 +1,7 @@
 //! Services of others: where the packages of their `.proto` files are to be called.
 
 mod attempts;
+mod health;
 mod nodes;
 mod renamed;
 mod target;
@@ -18,6 +19,7 @@ use micro_core::{Client, Error, Result, Transport};
 use tokio::sync::watch;
 
 use self::attempts::LookAgain;
+use self::health::Healthy;
 use self::nodes::Nodes;
 use self::renamed::Renamed;
 use self::target::{Resolve, System, Target};
@@ -54,6 +56,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 pub struct ForeignServices {
     packages: Arc<BTreeMap<String, Arc<Package>>>,
     refresh: Duration,
+    /// For packages whose nodes are asked for their health: about which service.
+    health: Arc<BTreeMap<String, String>>,
     resolve: Arc<dyn Resolve>,
 }
 
@@ -75,6 +79,7 @@ impl ForeignServices {
         Self {
             packages: Arc::default(),
             refresh: REFRESH,
+            health: Arc::default(),
             resolve: Arc::new(System),
         }
     }
@@ -133,6 +138,16 @@ impl ForeignServices {
         self
     }
 
+    /// Has [clients](Self::client) ask each node of a package for the health of a service, such as `helloworld.Greeter`, or of all
+    /// of it with the empty text: by `grpc.health.v1.Health/Watch`, over a connection of its own that lasts. A node that says anything but
+    /// `SERVING` is not called, unless no node serves. One that knows nothing of health, or does not answer, is called as
+    /// if it had not been asked. Default: nobody is asked.
+    #[must_use]
+    pub fn health(mut self, package: impl Into<String>, service: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.health).insert(package.into(), service.into());
+        self
+    }
+
     fn with(mut self, package: String, place: Place) -> Self {
         let unreached = watch::Sender::new(());
         Arc::make_mut(&mut self.packages).insert(package, Arc::new(Package { place, unreached }));
@@ -142,7 +157,11 @@ impl ForeignServices {
     /// A client that calls these services, and no others, over a transport. Generated clients take the package in place of
     /// the name of a service.
     pub fn client(&self, transport: Arc<dyn Transport>) -> ClientBuilder {
-        Client::builder(Arc::new(self.clone()), transport).wrap_attempt(LookAgain(self.clone()))
+        let registry: Arc<dyn Registry> = match self.health.is_empty() {
+            true => Arc::new(self.clone()),
+            false => Arc::new(Healthy::new(self.clone(), transport.clone())),
+        };
+        Client::builder(registry, transport).wrap_attempt(LookAgain(self.clone()))
     }
 
     /// A call could not reach a node of this package.

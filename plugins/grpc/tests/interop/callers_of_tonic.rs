@@ -34,6 +34,10 @@ impl Caller {
         Self(Grpc::new(endpoint.connect().await.unwrap()))
     }
 
+    pub(crate) fn over(channel: Channel) -> Self {
+        Self(Grpc::new(channel))
+    }
+
     pub(crate) fn compressed(self) -> Self {
         let grpc = self.0.send_compressed(CompressionEncoding::Gzip);
         Self(grpc.accept_compressed(CompressionEncoding::Gzip))

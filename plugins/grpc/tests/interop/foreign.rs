@@ -1,12 +1,18 @@
 //! Services of tonic, which know nothing of Micro, called by a client of Micro: at an address, by a name, and where somebody
 //! else registered them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use micro_core::client::Method;
+use micro_core::debug::Diagnostics;
+use micro_core::handler::{Endpoint, handler_fn};
 use micro_core::registry::{MemoryRegistry, Node, RegisterOptions, Registry, ServiceRecord};
 use micro_core::selector::RoundRobin;
-use micro_core::{Client, Text};
+use micro_core::service::RunningService;
+use micro_core::{Client, Error, Response, Service, Text};
 use micro_grpc::{Compression, ForeignServices, GrpcConfig, GrpcTransport};
 use tokio::net::TcpListener;
 
@@ -147,6 +153,78 @@ async fn all_addresses_are_called_in_turn_and_one_where_nobody_is_fails_no_call(
         call(&three, "hello").await.unwrap();
     }
     assert_eq!(calls(&first) + calls(&second), 40);
+}
+
+/// One of our own services, which answers with its name and is well while the flag is set. Others see gRPC alone.
+async fn well_while(name: &'static str, well: &Arc<AtomicBool>) -> RunningService {
+    let diagnostics = Diagnostics::default();
+    let transport = GrpcTransport::new(GrpcConfig {
+        diagnostics: Some(diagnostics.clone()),
+        ..GrpcConfig::default()
+    });
+    let well = well.clone();
+    let answer = handler_fn(move |_| async move { Ok(Response::new(Payload::new(name).bytes())) });
+    let mut service = Service::builder("interop")
+        .registry(Arc::new(MemoryRegistry::new()))
+        .transport(Arc::new(transport.unwrap()))
+        .address("127.0.0.1:0")
+        .diagnostics(diagnostics)
+        .health_check("flag", move || {
+            let well = well.load(Ordering::SeqCst);
+            async move {
+                well.then_some(())
+                    .ok_or_else(|| Error::internal("flag", "not set"))
+            }
+        })
+        .handler(Endpoint::new("Echo.Call", answer));
+    service.options_mut().notice = Duration::from_millis(1);
+    service.build().unwrap().start().await.unwrap()
+}
+
+/// Calls until the last twenty calls were answered by just these.
+async fn until_answered_by(client: &Client, names: &[&'static str]) {
+    let wanted: BTreeSet<_> = names.iter().map(|name| Payload::new(*name).data).collect();
+    soon(async {
+        loop {
+            let mut answered = BTreeSet::new();
+            for _ in 0..20 {
+                answered.insert(call(client, "who?").await.unwrap().data);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            if answered == wanted {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_says_it_does_not_serve_is_not_called_unless_none_does() {
+    let flags = [true, true].map(|well| Arc::new(AtomicBool::new(well)));
+    let first = well_while("first", &flags[0]).await;
+    let second = well_while("second", &flags[1]).await;
+    // One that does not know what health is.
+    let tonic = serve().await;
+    let services = ForeignServices::new()
+        .at("interop", [first.address(), second.address()])
+        .unwrap()
+        .health("interop", "");
+    let two = client(&services);
+    until_answered_by(&two, &["first", "second"]).await;
+    flags[0].store(false, Ordering::SeqCst);
+    until_answered_by(&two, &["second"]).await;
+    flags[1].store(false, Ordering::SeqCst);
+    until_answered_by(&two, &["first", "second"]).await;
+    flags[0].store(true, Ordering::SeqCst);
+    until_answered_by(&two, &["first"]).await;
+    let all = [first.address(), second.address(), &tonic.address];
+    let services = services.at("interop", all).unwrap();
+    until_answered_by(&client(&services), &["first", "who?"]).await;
+    // The connections of those who ask end with their clients, or the services would wait for them.
+    drop(two);
+    soon(first.stop()).await.unwrap();
+    soon(second.stop()).await.unwrap();
 }
 
 #[tokio::test]

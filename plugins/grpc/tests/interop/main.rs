@@ -7,4 +7,5 @@ mod service_of_tonic;
 mod services_called;
 mod foreign;
 mod slow_readers;
+mod channel_of_tonic;
 mod callers_served;
