@@ -1,7 +1,8 @@
 //! The default transport: Go Micro's HTTP/1.1, one exchange at a time per connection, and its unpaired streams.
 //!
 //! The framing is this crate's own, because Go Micro's streams are messages that no HTTP library offers; HTTP/2
-//! without encryption and [mounted routes](HttpConfig::routes) go to hyper on the same port.
+//! without encryption and [mounted routes](HttpConfig::routes) go to hyper on the same port, where a
+//! [dialect](HttpConfig::dialect) may be spoken, too.
 
 mod batch;
 pub(super) mod connection;
@@ -86,7 +87,8 @@ pub struct HttpLimits {
     pub idle_timeout: Duration,
     /// From an answer's first byte to its last, without which the connection is closed: a caller that does not read
     /// holds nothing for longer. Counts for each piece of a plain request's streamed answer, and not for streams,
-    /// whose readers may be as slow as they like. Default: 60 s.
+    /// whose readers may be as slow as they like. Of a mounted route's streamed answer something must be taken for as long.
+    /// Default: 60 s.
     pub write_timeout: Duration,
 }
 

@@ -17,6 +17,7 @@ mod arbitrary_bytes;
 mod beside_hyper;
 mod encryption;
 mod mounted;
+mod dialects;
 mod pooling;
 mod draining;
 mod edges;

@@ -229,6 +229,25 @@ mod tests {
         assert!(unknown("registry", "x", [].into_iter()).ends_with("this program has: none"));
     }
 
+    #[cfg(feature = "grpc")]
+    #[tokio::test]
+    async fn the_http_transport_is_called_over_grpc_too() {
+        use micro_core::handler::{Request, Response, handler_fn};
+        use micro_core::registry::Node;
+
+        let echo = handler_fn(|mut request: Request| async move { Ok(Response::new(request.take_body())) });
+        let (http, grpc) = (PluginArguments::default(), PluginArguments::default());
+        let listener = super::http(http)
+            .unwrap()
+            .listen("127.0.0.1:0", Arc::new(echo))
+            .await;
+        let listener = listener.unwrap();
+        let node = Node::new("node-1", listener.address());
+        let peer = super::grpc(grpc).unwrap().dial(&node).await.unwrap();
+        let response = peer.handle(Request::new("a", "B.C", "hello")).await.unwrap();
+        assert_eq!(response.body.single().await.unwrap(), "hello");
+    }
+
     #[test]
     fn the_memory_transport_does_not_pretend_to_encrypt() {
         let arguments = PluginArguments {

@@ -54,6 +54,9 @@ pub struct GrpcConfig {
     /// Files from which the certificate and key of [`tls`](Self::tls) are read, and read again when they change; new
     /// connections use what is in them. Default: none, `tls` says all.
     pub identity_files: Option<IdentityFiles>,
+    /// Files from which the authorities of [`tls`](Self::tls) are read, and read again when they change, likewise.
+    /// Default: none, `tls` says all.
+    pub authority_files: Option<AuthorityFiles>,
 }
 
 /// Where this side's certificate and key are.
@@ -65,6 +68,19 @@ pub struct IdentityFiles {
     pub key: PathBuf,
     /// How often it is looked whether the files were written anew, at most; only while connections are made.
     /// `Duration::ZERO`: for each connection.
+    pub reload_interval: Duration,
+}
+
+/// Where the certificates of authorities are. A file that is not named leaves to [`Tls`] what it is for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuthorityFiles {
+    /// Those whose servers are believed when dialling (PEM), for [`Tls::authorities`].
+    pub servers: Option<PathBuf>,
+    /// Those of which callers must show a certificate (PEM), for
+    /// [`ClientCertificates::Required`](micro_core::transport::http::ClientCertificates::Required).
+    pub callers: Option<PathBuf>,
+    /// How often it is looked whether the files were written anew, at most; only while connections are made.
+    /// `Duration::ZERO`, the default: for each connection.
     pub reload_interval: Duration,
 }
 
@@ -155,6 +171,7 @@ impl fmt::Debug for GrpcConfig {
             .field("limits", &self.limits)
             .field("tls", &self.tls)
             .field("identity_files", &self.identity_files)
+            .field("authority_files", &self.authority_files)
             .finish_non_exhaustive()
     }
 }
@@ -181,6 +198,7 @@ impl Default for GrpcConfig {
             limits: GrpcLimits::default(),
             tls: None,
             identity_files: None,
+            authority_files: None,
         }
     }
 }

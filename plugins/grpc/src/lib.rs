@@ -18,7 +18,9 @@ mod timeout;
 mod trailers;
 mod heartbeat;
 
-pub use crate::config::{Compression, GrpcConfig, GrpcLimits, IdentityFiles, KeepAlive, Origins};
+pub use crate::config::{
+    AuthorityFiles, Compression, GrpcConfig, GrpcLimits, IdentityFiles, KeepAlive, Origins,
+};
 pub use crate::dialect::GrpcDialect;
 pub use crate::foreign::ForeignServices;
 pub use crate::trailers::Trailers;

@@ -1,15 +1,15 @@
 //! Encryption, with certificates that may change while the transport is used.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use micro_core::transport::http::{Identity, Tls};
+use micro_core::transport::http::{ClientCertificates, Identity, Tls};
 use micro_core::transport::socket::{Acceptor, Connector};
 use micro_core::{Error, Result};
 use tokio::time::Instant;
 
-use crate::config::{GrpcConfig, IdentityFiles};
+use crate::config::{AuthorityFiles, GrpcConfig, IdentityFiles};
 
 /// What is spoken over encrypted connections, by callers and by listeners.
 const CALLED: &[&str] = &["h2"];
@@ -18,8 +18,14 @@ const SERVED: &[&str] = &["h2", "http/1.1"];
 /// What makes connections, out of what the files hold now.
 pub(crate) struct Security {
     tls: Option<Tls>,
-    files: Option<IdentityFiles>,
+    files: Files,
     current: Mutex<Current>,
+}
+
+/// The files that there are.
+struct Files {
+    identity: Option<IdentityFiles>,
+    authorities: Option<AuthorityFiles>,
 }
 
 struct Current {
@@ -27,22 +33,18 @@ struct Current {
     acceptor: Acceptor,
     looked: Instant,
     /// When the files that are in use were written.
-    written: Option<Written>,
+    written: Vec<SystemTime>,
 }
-
-/// When certificates and key were written.
-type Written = (SystemTime, SystemTime);
 
 impl Security {
     pub(crate) fn new(config: &GrpcConfig) -> Result<Self> {
-        let files = config.identity_files.clone();
-        let mut tls = config.tls.clone();
-        let mut written = None;
-        if let Some(files) = &files {
-            written = Some(files.written()?);
-            tls.get_or_insert_default().identity = Some(files.read()?);
-        }
-        let (connector, acceptor) = made(tls.as_ref())?;
+        let files = Files {
+            identity: config.identity_files.clone(),
+            authorities: config.authority_files.clone(),
+        };
+        let written = files.written()?;
+        let tls = config.tls.clone();
+        let (connector, acceptor) = made(files.read_into(tls.clone())?.as_ref())?;
         Ok(Self {
             tls,
             files,
@@ -55,8 +57,9 @@ impl Security {
         })
     }
 
+    /// Whether connections are encrypted.
     pub(crate) fn is_encrypted(&self) -> bool {
-        self.tls.is_some()
+        self.tls.is_some() || self.files.reload_interval().is_some()
     }
 
     pub(crate) fn connector(&self) -> Connector {
@@ -70,29 +73,25 @@ impl Security {
     /// What is in use, after a look at the files where the last one was some time ago.
     fn current(&self) -> MutexGuard<'_, Current> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(files) = &self.files
-            && current.looked.elapsed() >= files.reload_interval
-        {
+        let interval = self.files.reload_interval();
+        if interval.is_some_and(|interval| current.looked.elapsed() >= interval) {
             current.looked = Instant::now();
-            if let Err(error) = self.renew(files, &mut current) {
-                tracing::warn!(%error, "the certificate of before stays in use");
+            if let Err(error) = self.renew(&mut current) {
+                tracing::warn!(%error, "the certificates of before stay in use");
             }
         }
         current
     }
 
-    fn renew(&self, files: &IdentityFiles, current: &mut Current) -> Result<()> {
-        let written = files.written()?;
-        if current.written == Some(written) {
+    fn renew(&self, current: &mut Current) -> Result<()> {
+        let written = self.files.written()?;
+        if current.written == written {
             return Ok(());
         }
-        let tls = Tls {
-            identity: Some(files.read()?),
-            ..self.tls.clone().unwrap_or_default()
-        };
-        (current.connector, current.acceptor) = made(Some(&tls))?;
-        current.written = Some(written);
-        tracing::info!(certificates = %files.certificates.display(), "a new certificate is in use");
+        let tls = self.files.read_into(self.tls.clone())?;
+        (current.connector, current.acceptor) = made(tls.as_ref())?;
+        current.written = written;
+        tracing::info!(files = ?self.files.paths(), "new certificates are in use");
         Ok(())
     }
 }
@@ -101,31 +100,66 @@ fn made(tls: Option<&Tls>) -> Result<(Connector, Acceptor)> {
     Ok((Connector::new(tls, CALLED)?, Acceptor::new(tls, SERVED)?))
 }
 
-impl IdentityFiles {
-    fn read(&self) -> Result<Identity> {
-        Ok(Identity {
-            certificates: std::fs::read(&self.certificates)
-                .map_err(|problem| unreadable(&self.certificates, problem))?,
-            key: std::fs::read(&self.key).map_err(|problem| unreadable(&self.key, problem))?,
-        })
+impl Files {
+    fn paths(&self) -> Vec<&Path> {
+        let identity = self
+            .identity
+            .iter()
+            .flat_map(|files| [&files.certificates, &files.key]);
+        let authorities = self
+            .authorities
+            .iter()
+            .flat_map(|files| [&files.servers, &files.callers].into_iter().flatten());
+        identity.chain(authorities).map(PathBuf::as_path).collect()
     }
 
-    fn written(&self) -> Result<Written> {
-        let written = |path: &PathBuf| {
+    fn written(&self) -> Result<Vec<SystemTime>> {
+        let written = |path: &Path| {
             let metadata = std::fs::metadata(path);
             metadata
                 .and_then(|metadata| metadata.modified())
                 .map_err(|problem| unreadable(path, problem))
         };
-        Ok((written(&self.certificates)?, written(&self.key)?))
+        self.paths().into_iter().map(written).collect()
+    }
+
+    /// How often they are looked at, at most. `None`: there are none.
+    fn reload_interval(&self) -> Option<Duration> {
+        let identity = self.identity.as_ref().map(|files| files.reload_interval);
+        let authorities = self.authorities.as_ref().map(|files| files.reload_interval);
+        [identity, authorities].into_iter().flatten().min()
+    }
+
+    /// The encryption with what the files say of it.
+    fn read_into(&self, mut tls: Option<Tls>) -> Result<Option<Tls>> {
+        if let Some(files) = &self.identity {
+            tls.get_or_insert_default().identity = Some(Identity {
+                certificates: read(&files.certificates)?,
+                key: read(&files.key)?,
+            });
+        }
+        if let Some(files) = &self.authorities {
+            let tls = tls.get_or_insert_default();
+            if let Some(servers) = &files.servers {
+                tls.authorities = read(servers)?;
+            }
+            if let Some(callers) = &files.callers {
+                tls.client_certificates = ClientCertificates::Required(read(callers)?);
+            }
+        }
+        Ok(tls)
     }
 }
 
-fn unreadable(path: &std::path::Path, problem: std::io::Error) -> Error {
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|problem| unreadable(path, problem))
+}
+
+fn unreadable(path: &Path, problem: std::io::Error) -> Error {
     Error::bad_request(
         "go.micro.transport",
         format!(
-            "TLS: the file {} cannot be read: {problem}; see GrpcConfig::identity_files",
+            "TLS: the file {} cannot be read: {problem}; see GrpcConfig::identity_files and authority_files",
             path.display()
         ),
     )

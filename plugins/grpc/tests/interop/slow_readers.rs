@@ -1,7 +1,8 @@
 //! A thousand streams at once whose readers wait: what handlers are asked for is bounded by the windows.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -31,16 +32,29 @@ async fn in_time<T>(future: impl Future<Output = T>) -> T {
         .expect("not within 2 min")
 }
 
-/// Serves such streams, and counts the bytes that were taken from them.
-async fn serve() -> (Box<dyn Listener>, Arc<AtomicUsize>) {
-    let taken = Arc::new(AtomicUsize::new(0));
-    let count = taken.clone();
-    let handler = handler_fn(move |_| {
-        let count = count.clone();
+/// What the handlers saw.
+#[derive(Default)]
+struct Seen {
+    /// How many bytes were taken from them.
+    taken: AtomicUsize,
+    /// From where they were called.
+    ports: Mutex<BTreeSet<u16>>,
+}
+
+/// Serves such streams.
+async fn serve() -> (Box<dyn Listener>, Arc<Seen>) {
+    let seen = Arc::new(Seen::default());
+    let noted = seen.clone();
+    let handler = handler_fn(move |request: Request| {
+        let seen = noted.clone();
         async move {
+            seen.ports
+                .lock()
+                .unwrap()
+                .insert(request.peer.unwrap().remote.port());
             let messages = (0..MESSAGES).map(move |number| {
                 let bytes = Payload::new(vec![number as u8; SIZE]).bytes();
-                count.fetch_add(bytes.len(), Ordering::SeqCst);
+                seen.taken.fetch_add(bytes.len(), Ordering::SeqCst);
                 Ok(bytes)
             });
             Ok(Response::new(Body::stream(stream::iter(messages))))
@@ -48,15 +62,16 @@ async fn serve() -> (Box<dyn Listener>, Arc<AtomicUsize>) {
     });
     let transport = GrpcTransport::new(GrpcConfig::default()).unwrap();
     let listener = transport.listen("127.0.0.1:0", Arc::new(handler)).await.unwrap();
-    (listener, taken)
+    (listener, seen)
 }
 
 /// Waits until the handlers are asked for nothing more, and checks what they were asked for.
-async fn assert_stopped(taken: &AtomicUsize, connections: usize) {
+async fn assert_stopped(seen: &Seen, connections: usize) {
+    assert_eq!(seen.ports.lock().unwrap().len(), connections);
     let mut before = 0;
     let taken = in_time(async {
         loop {
-            let now = taken.load(Ordering::SeqCst);
+            let now = seen.taken.load(Ordering::SeqCst);
             if now == before && now > 0 {
                 return now;
             }
@@ -66,7 +81,6 @@ async fn assert_stopped(taken: &AtomicUsize, connections: usize) {
     })
     .await;
     let bound = connections * WINDOW as usize + STREAMS * (PACKED + SIZE + 16);
-    println!("{taken} bytes were taken from handlers, {bound} may be");
     assert!(
         taken <= bound,
         "{taken} bytes for readers that wait, at most {bound}"
@@ -79,7 +93,7 @@ fn assert_is(message: &[u8], number: usize) {
 }
 
 async fn our_readers_wait(connections: usize) {
-    let (listener, taken) = serve().await;
+    let (listener, seen) = serve().await;
     let transport = GrpcTransport::new(GrpcConfig {
         connections,
         calls_per_connection: STREAMS / connections,
@@ -88,13 +102,13 @@ async fn our_readers_wait(connections: usize) {
     });
     let node = Node::new("node-1", listener.address());
     let peer = transport.unwrap().dial(&node).await.unwrap();
-    let calls = (0..STREAMS).map(|_| {
+    let mut answers = Vec::new();
+    for _ in 0..STREAMS {
         let mut request = Request::new("interop", "Echo.Count", "");
         request.kind = CallKind::Stream;
-        peer.handle(request)
-    });
-    let answers = in_time(join_all(calls)).await;
-    assert_stopped(&taken, connections).await;
+        answers.push(in_time(peer.handle(request)).await);
+    }
+    assert_stopped(&seen, connections).await;
     let readers = answers.into_iter().map(|answer| async move {
         let mut body = answer.unwrap().body;
         for number in 0..MESSAGES {
@@ -118,20 +132,21 @@ async fn a_thousand_streams_on_several_connections_wait_for_their_readers() {
 
 #[tokio::test]
 async fn a_thousand_streams_wait_for_the_readers_of_tonic() {
-    let (listener, taken) = serve().await;
+    let (listener, seen) = serve().await;
     let caller = Caller::connect_with(listener.address(), Some(WINDOW)).await;
     let calls = (0..STREAMS).map(|_| {
         let mut caller = caller.clone();
         async move { caller.server_streaming("Count", Payload::new("")).await }
     });
     let answers = in_time(join_all(calls)).await;
-    assert_stopped(&taken, 1).await;
+    assert_stopped(&seen, 1).await;
     let readers = answers.into_iter().map(|answer| async move {
-        let messages: Vec<_> = answer.unwrap().into_inner().collect().await;
-        assert_eq!(messages.len(), MESSAGES);
-        for (number, message) in messages.into_iter().enumerate() {
-            assert_is(&message.unwrap().bytes(), number);
+        let mut messages = answer.unwrap().into_inner();
+        for number in 0..MESSAGES {
+            assert_is(&messages.next().await.unwrap().unwrap().bytes(), number);
+            tokio::task::yield_now().await;
         }
+        assert!(messages.next().await.is_none());
     });
     in_time(join_all(readers)).await;
 }

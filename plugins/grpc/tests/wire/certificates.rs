@@ -1,13 +1,14 @@
 //! Certificates that change while they are used.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use micro_core::registry::Node;
 use micro_core::transport::http::Tls;
 use micro_core::{Error, Request, Transport};
-use micro_grpc::{ForeignServices, GrpcConfig, GrpcTransport, IdentityFiles};
+use micro_grpc::{AuthorityFiles, ForeignServices, GrpcConfig, GrpcTransport, IdentityFiles};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::raw::{dial, serve_echo, soon};
@@ -95,6 +96,65 @@ async fn a_certificate_that_was_written_anew_is_shown_to_new_connections() {
     call(address, &second_certificate).await.unwrap();
     fs::remove_file(&files.key).unwrap();
     call(address, &second_certificate).await.unwrap();
+}
+
+/// Writes the certificate of an authority, some time after what was written before.
+fn write_authority(path: &Path, certificate: &str, age: u64) {
+    fs::write(path, certificate).unwrap();
+    let time = std::time::SystemTime::now() - Duration::from_secs(age);
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(time).unwrap();
+}
+
+#[tokio::test]
+async fn authorities_that_were_written_anew_count_for_new_connections_on_both_sides() {
+    let directory = tempfile::tempdir().unwrap();
+    let in_it = |name: &str| -> PathBuf { directory.path().join(name) };
+    let identity = |name: &str| IdentityFiles {
+        certificates: in_it(&format!("{name}.pem")),
+        key: in_it(&format!("{name}-key.pem")),
+        reload_interval: Duration::ZERO,
+    };
+    let (ours, theirs) = (identity("ours"), identity("theirs"));
+    let authorities = in_it("authorities.pem");
+    let (first, first_certificate) = authority();
+    let (second, second_certificate) = authority();
+    write(&first, &ours, 100);
+    write(&first, &theirs, 100);
+    write_authority(&authorities, &first_certificate, 100);
+    let listener = serve_echo(GrpcConfig {
+        identity_files: Some(theirs.clone()),
+        authority_files: Some(AuthorityFiles {
+            callers: Some(authorities.clone()),
+            ..AuthorityFiles::default()
+        }),
+        ..GrpcConfig::default()
+    })
+    .await;
+    let caller = GrpcTransport::new(GrpcConfig {
+        identity_files: Some(ours.clone()),
+        authority_files: Some(AuthorityFiles {
+            servers: Some(authorities.clone()),
+            ..AuthorityFiles::default()
+        }),
+        ..GrpcConfig::default()
+    })
+    .unwrap();
+    let call = async || {
+        let node = Node::new("node-1", listener.address());
+        let peer = caller.dial(&node).await.unwrap();
+        soon(peer.handle(Request::new("a", "B.C", "x"))).await.map(drop)
+    };
+    call().await.unwrap();
+    write(&second, &theirs, 50);
+    assert!(call().await.is_err(), "the caller believes the first authority");
+    write_authority(&authorities, &second_certificate, 50);
+    assert!(
+        call().await.is_err(),
+        "the listener believes the second authority"
+    );
+    write(&second, &ours, 50);
+    call().await.unwrap();
 }
 
 #[tokio::test]
