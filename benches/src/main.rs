@@ -6,6 +6,7 @@ mod calls;
 mod streams;
 mod idle;
 mod registries;
+mod brokers;
 mod fleet;
 mod process;
 mod usage;
@@ -42,6 +43,11 @@ fn run(options: &Options) -> Result<()> {
         Some(Role::Serve { peer }) => server::run(&measured_runtime()?, *peer),
         Some(Role::Load { peer, address }) => load::run(&measured_runtime()?, *peer, *address),
         Some(Role::Watch { flags }) => measured_runtime()?.block_on(registries::watch(flags)),
+        Some(Role::Events {
+            broker,
+            side,
+            address,
+        }) => measured_runtime()?.block_on(brokers::run(*broker, *side, *address)),
         None => suite_runtime()?.block_on(suite::run(options)),
     }
 }

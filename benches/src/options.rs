@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::brokers::{Contest, SideName};
 use crate::peers::PeerName;
 
-/// Measure calls, streams and idle connections of several peers beside each other, and registries
+/// Measure calls, streams and idle connections of several peers beside each other, registries and brokers
 ///
-/// Without `--calls`, `--streams`, `--idle` or `--registries` it measures calls. Markdown tables go to the standard output, progress to
+/// Without `--calls`, `--streams`, `--idle`, `--registries` or `--brokers` it measures calls. Markdown tables go to the standard output, progress to
 /// the standard error.
 #[derive(Parser, Debug)]
 #[command(
@@ -37,6 +38,11 @@ pub(crate) struct Options {
     /// etcd, zookeeper, kubernetes
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub(crate) registries: Vec<String>,
+
+    /// Measure brokers beside their bare client libraries, each with a server of its own: nats, nats-plain (without
+    /// JetStream), rabbitmq, kafka, redis, nsq
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) brokers: Vec<Contest>,
 
     /// Count system calls per call too, in one extra round; needs perf and the right to trace
     #[arg(long)]
@@ -95,6 +101,15 @@ pub(crate) enum Role {
         /// The address that the server printed
         address: SocketAddr,
     },
+    /// Publish and handle events (the suite starts it): for so many milliseconds each time a line says how many
+    Events {
+        /// Over which broker
+        broker: Contest,
+        /// By the framework or by the bare client library
+        side: SideName,
+        /// Where the broker's server is
+        address: SocketAddr,
+    },
     /// Watch a registry (the suite starts it): print how many nodes are known, each time a line comes in
     Watch {
         /// Flags of the framework
@@ -106,7 +121,9 @@ pub(crate) enum Role {
 impl Options {
     /// Whether calls are to be measured, which is so unless something else is asked for alone.
     pub(crate) fn wants_calls(&self) -> bool {
-        self.calls || !(self.streams || self.idle || !self.registries.is_empty())
+        let is_something_else =
+            self.streams || self.idle || !self.registries.is_empty() || !self.brokers.is_empty();
+        self.calls || !is_something_else
     }
 
     /// The peers, each once.

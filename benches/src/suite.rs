@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::fleet::Fleet;
 use crate::machine;
 use crate::options::Options;
-use crate::{calls, idle, registries, streams};
+use crate::{brokers, calls, idle, registries, streams};
 
 /// Runs the suite until it is done or interrupted.
 pub(crate) async fn run(options: &Options) -> Result<()> {
@@ -36,6 +36,9 @@ async fn measure(options: &Options, fleet: &mut Fleet) -> Result<()> {
     }
     if !options.registries.is_empty() {
         println!("{}", registries::measure(options).await?);
+    }
+    if !options.brokers.is_empty() {
+        println!("{}", brokers::measure(options).await?);
     }
     Ok(())
 }

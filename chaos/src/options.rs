@@ -6,12 +6,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use micro::Plugins;
 use servers::Kind;
 
+use crate::brokers;
+
 const EXAMPLES: &str = "\
 Examples:
   chaos rolling                      twenty restarts under load
   chaos kill                         ten SIGKILLs, calls that may be repeated
   chaos kill --non-idempotent        the same with calls that must never run twice
   chaos blackout --registry etcd     a minute without the registry's server, which comes back empty
+  chaos outage --broker nats         events through a restart of the broker's server and five cut connections
   chaos rolling --transport grpc     the same restarts, with calls over gRPC
   chaos rolling --restarts 100 --calls 1000000 --nodes 5
 
@@ -21,7 +24,7 @@ arguments are wrong. Everything stays on the loopback interface; runs may go sid
 /// Break services under load and count the calls that were dropped.
 ///
 /// Each run starts real processes on the default stack: multicast DNS, HTTP, one process per node; `blackout` on the
-/// registry that it is told, and those with `--transport` on the transport that they are told.
+/// registry and `outage` with the broker that it is told, and those with `--transport` on the transport that they are told.
 #[derive(Parser, Debug)]
 #[command(name = "chaos", disable_help_subcommand = true, after_help = EXAMPLES)]
 pub(crate) struct Options {
@@ -40,7 +43,7 @@ pub(crate) enum Role {
     /// Be a subscriber.
     #[command(hide = true)]
     Subscriber(SubscriberOptions),
-    /// Keep a registry's server.
+    /// Keep a registry's or broker's server.
     #[command(hide = true)]
     Backend(BackendOptions),
     /// Be a fresh client.
@@ -116,6 +119,20 @@ Examples:
   chaos blackout --registry etcd --secs 10 --ttl 2
   chaos blackout --registry etcd --secs 300 --ttl 60 --nodes 10")]
     Blackout(Blackout),
+    /// Restart a broker's server and cut its connections under load: nothing is lost that it has accepted
+    #[command(after_help = "\
+The run has a server of its own, on a free port, and a proxy before it, through which a service with a queue handles what
+is published. The server is killed once and started again with its data; NSQ's, which forgets what it has just given out
+when it is killed, is asked to end. Besides, all connections are cut for 100 ms several times. NATS is used with JetStream,
+RabbitMQ with everything durable.
+
+The server's program must be there; `cargo xtask backends up NAME` installs it.
+
+Examples:
+  chaos outage --broker nats
+  chaos outage --broker redis --messages 5000 --cuts 2
+  chaos outage --broker kafka --messages 1000000 --rate 20000 --publishers 256")]
+    Outage(Outage),
 }
 
 /// What all runs share.
@@ -339,9 +356,36 @@ pub(crate) struct Blackout {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Outage {
+    /// The broker, by the name of its plugin
+    #[arg(long, value_name = "NAME", value_parser = broker_with_server)]
+    pub(crate) broker: Kind,
+    /// Messages to publish
+    #[arg(long, alias = "events", value_name = "NUMBER", default_value_t = 100_000, value_parser = count())]
+    pub(crate) messages: u64,
+    /// How often all connections are cut
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    pub(crate) cuts: u64,
+    /// Publishers, each of which publishes one message after the other
+    #[arg(long, value_name = "NUMBER", default_value_t = 64, value_parser = callers())]
+    pub(crate) publishers: u32,
+    /// Messages per second, of all publishers together
+    #[arg(long, value_name = "NUMBER", default_value_t = 4_000, value_parser = rate())]
+    pub(crate) rate: u32,
+    /// Seconds without an event after which no more is waited for: longer than a server waits for an acknowledgement
+    #[arg(long, value_name = "SECONDS", default_value_t = 100, value_parser = seconds())]
+    pub(crate) patience: u32,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct BackendOptions {
     #[arg(long)]
     pub(crate) kind: Kind,
+    /// For the server's program.
+    #[arg(long = "argument", allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -351,11 +395,17 @@ pub(crate) struct SubscriberOptions {
     /// Whom to share the events with.
     #[arg(long)]
     pub(crate) queue: Option<String>,
+    /// How many events to handle at once.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) concurrency: usize,
     /// Where to note each event that is handled.
     #[arg(long)]
     pub(crate) ledger: PathBuf,
     #[arg(long)]
     pub(crate) sabotage: Option<Sabotage>,
+    /// Flags of the framework.
+    #[arg(last = true)]
+    pub(crate) flags: Vec<String>,
 }
 
 #[derive(Args, Debug)]
@@ -403,7 +453,10 @@ fn seconds() -> clap::builder::RangedI64ValueParser<u32> {
 fn registry_with_server(name: &str) -> Result<Kind, String> {
     let plugins = Plugins::builtin();
     let linked: Vec<_> = plugins.registries().collect();
-    let possible = Kind::ALL.iter().copied().filter(|kind| linked.contains(&kind.name()));
+    let possible = Kind::ALL
+        .iter()
+        .copied()
+        .filter(|kind| linked.contains(&kind.name()));
     let possible: Vec<_> = possible.collect();
     if let Some(kind) = possible.iter().find(|kind| kind.name() == name) {
         return Ok(*kind);
@@ -415,6 +468,19 @@ fn registry_with_server(name: &str) -> Result<Kind, String> {
     } else {
         format!("this program links no registry of that name with a server; it has {names}")
     })
+}
+
+/// A broker whose server can be restarted.
+fn broker_with_server(name: &str) -> Result<Kind, String> {
+    let possible = brokers::with_server();
+    if let Some(kind) = possible.iter().find(|kind| kind.name() == name) {
+        return Ok(*kind);
+    }
+    let names: Vec<_> = possible.iter().map(|kind| kind.name()).collect();
+    Err(format!(
+        "there is no broker of that name with a server; choose one of {}",
+        names.join(", ")
+    ))
 }
 
 fn callers() -> clap::builder::RangedI64ValueParser<u32> {
@@ -453,6 +519,8 @@ mod tests {
             ["broker", "--transport", "grpc"],
             ["healthy", "--calls", "-1"],
             ["blackout", "--secs", "9"],
+            ["outage", "--messages", "9"],
+            ["outage", "--broker", "http"],
         ] {
             assert!(
                 Options::try_parse_from(["chaos"].iter().chain(&words)).is_err(),

@@ -49,8 +49,13 @@ impl Report {
 
     /// Adds what came of a load: a row, and the failures.
     pub(crate) fn add(&mut self, what: &str, outcome: &Outcome) {
-        self.table.push(what, outcome);
-        for Failure { error, .. } in &outcome.tally.failures {
+        self.table.push_calls(what, outcome);
+        self.add_failures(&outcome.tally.failures);
+    }
+
+    /// Adds failures alone.
+    pub(crate) fn add_failures(&mut self, failures: &[Failure]) {
+        for Failure { error, .. } in failures {
             *self.failures.entry(error.clone()).or_default() += 1;
         }
     }

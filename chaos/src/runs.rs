@@ -7,6 +7,7 @@ mod cold;
 mod healthy;
 mod broker;
 mod blackout;
+mod outage;
 
 use anyhow::Result;
 
@@ -23,6 +24,7 @@ pub(crate) async fn run(run: &Run, progress: &Progress) -> Result<Report> {
         Run::Cold(options) => cold::run(options, progress).await,
         Run::Broker(options) => broker::run(options, progress).await,
         Run::Blackout(options) => Box::pin(blackout::run(options, progress)).await,
+        Run::Outage(options) => Box::pin(outage::run(options, progress)).await,
         Run::Healthy(options) => healthy::run(options, progress).await,
     }
 }

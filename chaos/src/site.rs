@@ -56,6 +56,14 @@ impl Site {
         }
     }
 
+    /// The default stack with this broker.
+    pub(crate) fn with_broker(kind: Kind, address: SocketAddr) -> Self {
+        Self {
+            flags: vec![format!("--broker={kind}"), format!("--broker_address={address}")],
+            ..Self::default()
+        }
+    }
+
     /// What a node was told on its command line, and in these variables of its environment.
     pub(crate) fn told(flags: &[String], variables: &[String]) -> Result<Self> {
         let variables = variables.iter().map(|name| {

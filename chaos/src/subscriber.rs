@@ -1,14 +1,15 @@
-//! The subscriber process: a service on the default stack, which notes each event that it handles.
+//! The subscriber process: a service on the default stack, or with another broker, which notes each event that it handles.
 
 use std::sync::Arc;
 
 use anyhow::Result;
 use micro::prelude::*;
 
+use crate::brokers;
 use crate::ledger::Ledger;
-use crate::node;
 use crate::options::{Sabotage, SubscriberOptions};
 use crate::process::{end_with_parent, say_ready};
+use crate::site::Site;
 
 /// Handles events until a signal comes or the parent is gone.
 pub(crate) async fn run(options: &SubscriberOptions) -> Result<()> {
@@ -26,11 +27,13 @@ pub(crate) async fn run(options: &SubscriberOptions) -> Result<()> {
             ledger.enter(event)
         }
     });
+    let enter = enter.concurrency(options.concurrency);
     let enter = match &options.queue {
         Some(queue) => enter.queue(queue.as_str()),
         None => enter,
     };
-    node::settings("chaos-subscriber")?
+    Site::told(&options.flags, &[])?
+        .settings("chaos-subscriber", &[], brokers::plugins())?
         .service()
         .await?
         .subscriber(enter)

@@ -2,9 +2,11 @@
 
 mod backends;
 mod bench;
+mod brokers;
 mod cargo;
 mod clients;
 mod interop;
+mod measured;
 mod registries;
 mod steps;
 mod test;
@@ -26,6 +28,7 @@ Tasks:
   interop     Run gRPC's interoperability tests, with its authors' client and server in Go
   backends    Start, stop and show the real servers that plugins are tested against
   registries  Measure every registry against its promises, and print the table of the README
+  brokers     The same for every broker
   help        Print this text, or with a task's name that task's own
 
 `cargo xtask <task> --help` explains one task. Set NO_COLOR to switch colours off.
@@ -59,6 +62,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
         "interop" => interop::run(rest),
         "backends" => backends::run(rest),
         "registries" => registries::run(rest),
+        "brokers" => brokers::run(rest),
         _ => Err(format!(
             "there is no task {task:?}; `cargo xtask help` lists them"
         )),
@@ -87,6 +91,7 @@ fn requested_help(task: &str, rest: &[String]) -> Option<&'static str> {
         "interop" => interop::HELP,
         "backends" => backends::HELP,
         "registries" => registries::HELP,
+        "brokers" => brokers::HELP,
         _ => HELP,
     })
 }

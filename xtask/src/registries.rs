@@ -1,11 +1,6 @@
 //! `cargo xtask registries`: what each registry keeps of its promises, as a table.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-
-use serde_json::Value;
-
+use crate::measured::{self, Asked, NONE};
 use crate::{cargo, steps};
 
 pub(crate) const HELP: &str = "\
@@ -43,10 +38,6 @@ const HEADS: [&str; 8] = [
     "messages/node/min",
     "watcher of 5,000 nodes",
 ];
-const START: &str = "<!-- registries -->\n";
-const END: &str = "<!-- end of registries -->\n";
-/// What does not apply.
-const NONE: &str = "–";
 
 /// Measures and prints.
 ///
@@ -54,39 +45,24 @@ const NONE: &str = "–";
 ///
 /// Fails if an argument is unknown, a suite or a run fails, or its output is not understood.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
-    let is_set = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let names: Vec<&str> = arguments
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !name.starts_with("--"))
-        .collect();
-    let known = |name: &&str| REGISTRIES.iter().any(|(registry, _)| registry == name);
-    if let Some(unknown) = names.iter().find(|name| !known(name)) {
-        return Err(format!("there is no registry {unknown:?} to measure"));
-    }
-    let chosen = REGISTRIES
-        .iter()
-        .filter(|(name, _)| names.is_empty() || names.contains(name));
-    let mut rows = vec![HEADS.map(str::to_owned), HEADS.map(|_| "---".to_owned())];
+    let known: Vec<&str> = REGISTRIES.iter().map(|(name, _)| *name).collect();
+    let asked = measured::asked("registry", arguments, &known)?;
+    let chosen = REGISTRIES.iter().filter(|(name, _)| asked.names.contains(name));
+    let mut rows = Vec::new();
     for &(name, has_server) in chosen {
-        rows.push(measure(name, has_server, is_set("--quick"))?);
+        rows.push(measure(name, has_server, &asked)?);
     }
-    let table: String = rows
-        .iter()
-        .map(|row| format!("| {} |\n", row.join(" | ")))
-        .collect();
-    println!("{table}");
-    if is_set("--write") { write(&table) } else { Ok(()) }
+    measured::show("registries", &HEADS, &rows, asked.writes)
 }
 
-fn measure(name: &str, has_server: bool, is_quick: bool) -> Result<[String; 8], String> {
+fn measure(name: &str, has_server: bool, asked: &Asked<'_>) -> Result<[String; 8], String> {
     steps::announce(&format!("{name}: conformance"));
-    let conformance = conformance(name)?;
+    let conformance = measured::conformance(name, asked.is_all)?;
     steps::announce(&format!("{name}: seen, at rest, watched"));
-    let figures = figures(name, is_quick)?;
+    let figures = figures(name, asked.is_quick)?;
     let [failed, again, gone] = if has_server {
         steps::announce(&format!("{name}: the server is gone"));
-        outage(name, is_quick)?
+        outage(name, asked.is_quick)?
     } else {
         [NONE, NONE, NONE].map(str::to_owned)
     };
@@ -107,67 +83,6 @@ fn measure(name: &str, has_server: bool, is_quick: bool) -> Result<[String; 8], 
     ])
 }
 
-/// Runs the suites and counts.
-fn conformance(name: &str) -> Result<String, String> {
-    let folder = cargo::root().join("plugins").join(name);
-    let manifest = folder.join("Cargo.toml");
-    let mut counts = (0, 0);
-    for program in suites()?.iter().filter(|suite| suite.manifest == manifest) {
-        let said = captured_either_way(Command::new(&program.executable).current_dir(&folder))?;
-        let (passed, all) = counted(&said);
-        counts = (counts.0 + passed, counts.1 + all);
-    }
-    match counts {
-        (_, 0) => Err(format!("micro-{name} has no case")),
-        (passed, all) => Ok(format!("{passed}/{all}")),
-    }
-}
-
-/// A program with a conformance suite, and the manifest of its package.
-struct Suite {
-    manifest: PathBuf,
-    executable: PathBuf,
-}
-
-/// Builds the suites of the whole workspace, as `cargo test --workspace` does, so that nothing is built twice.
-fn suites() -> Result<Vec<Suite>, String> {
-    let words = [
-        "test",
-        "--workspace",
-        "--test",
-        "conformance",
-        "--test",
-        "outages",
-        "--no-run",
-        "--message-format=json",
-    ];
-    let said = captured(&mut cargo::command(words))?;
-    let messages = said
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    Ok(messages.filter_map(|message| suite(&message)).collect())
-}
-
-fn suite(message: &Value) -> Option<Suite> {
-    Some(Suite {
-        manifest: message["manifest_path"].as_str()?.into(),
-        executable: message["executable"].as_str()?.into(),
-    })
-}
-
-/// Cases that passed, and cases that ran.
-fn counted(said: &str) -> (usize, usize) {
-    let results = said.lines().filter(|line| line.starts_with("test result:"));
-    results.fold((0, 0), |(passed, all), line| {
-        let count = |what: &str| {
-            let (before, _) = line.split_once(what)?;
-            before.rsplit(' ').next()?.parse::<usize>().ok()
-        };
-        let (good, bad) = (count(" passed").unwrap_or(0), count(" failed").unwrap_or(0));
-        (passed + good, all + good + bad)
-    })
-}
-
 /// How soon a node is seen (p50 and p99), messages at rest, memory of a watcher.
 fn figures(name: &str, is_quick: bool) -> Result<[String; 4], String> {
     let mut command = cargo::command([
@@ -183,16 +98,8 @@ fn figures(name: &str, is_quick: bool) -> Result<[String; 4], String> {
     if is_quick {
         command.arg("--quick");
     }
-    let said = captured(&mut command)?;
-    let row = said.lines().find(|line| line.starts_with(&format!("| {name} ")));
-    let fields: Option<Vec<String>> =
-        row.map(|row| row.split('|').map(|field| field.trim().to_owned()).collect());
-    match fields.as_deref() {
-        Some([_, _, p50, p99, messages, memory, _]) => {
-            Ok([p50.clone(), p99.clone(), messages.clone(), memory.clone()])
-        }
-        _ => Err(format!("the benchmark printed no row of {name}:\n{said}")),
-    }
+    let said = measured::captured(&mut command)?;
+    measured::row(&said, name).ok_or_else(|| format!("the benchmark printed no row of {name}:\n{said}"))
 }
 
 /// Failed calls, when all were registered again, and when a killed node was gone.
@@ -208,13 +115,10 @@ fn outage(name: &str, is_quick: bool) -> Result<[String; 3], String> {
         "blackout",
     ]);
     command.args(["--registry", name, "--secs", seconds, "--ttl", "5"]);
-    let said = captured_either_way(&mut command)?;
-    let after = |words: &str| {
-        let (_, rest) = said.split_once(words)?;
-        rest.lines().next().map(str::to_owned)
-    };
-    let failed = after("no call fails: ").and_then(|rest| rest.strip_suffix(" failed").map(str::to_owned));
-    let again = after("within two intervals: ")
+    let said = measured::captured_either_way(&mut command)?;
+    let failed = measured::after(&said, "no call fails: ");
+    let failed = failed.and_then(|rest| rest.strip_suffix(" failed").map(str::to_owned));
+    let again = measured::after(&said, "within two intervals: ")
         .and_then(|rest| Some(rest.split_once("the last after ")?.1.to_owned()));
     let gone = said.lines().find_map(|line| {
         let (before, _) = line.split_once(" after SIGKILL")?;
@@ -224,49 +128,5 @@ fn outage(name: &str, is_quick: bool) -> Result<[String; 3], String> {
     match (failed, again, gone) {
         (Some(failed), Some(again), Some(gone)) => Ok([failed, format!("after {again}"), gone]),
         _ => Err(format!("the outage of {name} was not as it should be:\n{said}")),
-    }
-}
-
-fn captured(command: &mut Command) -> Result<String, String> {
-    steps::captured(command).map(|said| String::from_utf8_lossy(&said).into_owned())
-}
-
-/// What a command printed, also where it found something bad: that is what is measured.
-fn captured_either_way(command: &mut Command) -> Result<String, String> {
-    let output = command
-        .output()
-        .map_err(|error| format!("{command:?} cannot be run: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    if said.is_empty() {
-        return Err(format!(
-            "{command:?} said nothing: {}",
-            String::from_utf8_lossy(&output.stderr)
-        ));
-    }
-    Ok(said)
-}
-
-fn write(table: &str) -> Result<(), String> {
-    let path = cargo::root().join("README.md");
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let text = fs::read_to_string(&path).map_err(failed)?;
-    let parts = text
-        .split_once(START)
-        .and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    let Some((before, after)) = parts else {
-        return Err("README.md has no place for the table".to_owned());
-    };
-    fs::write(&path, format!("{before}{START}{table}{END}{after}")).map_err(failed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cases_are_counted_over_several_suites() {
-        let said = "test result: ok. 50 passed; 0 failed; 0 ignored\nx\ntest result: FAILED. 9 passed; 2 failed; 0 ignored\n";
-        assert_eq!(counted(said), (59, 61));
-        assert_eq!(counted("error"), (0, 0));
     }
 }

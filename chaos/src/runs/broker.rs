@@ -1,23 +1,19 @@
 //! Events are published while one of those that share a queue is told to stop, and another takes its place.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use micro::Client;
 use tempfile::TempDir;
-use tokio::task::JoinSet;
 
 use crate::ledger::{self, Runs};
-use crate::load::{Failure, Pace, Tally, nanoseconds};
+use crate::load::Tally;
 use crate::node;
 use crate::options::Broker;
 use crate::process::Process;
 use crate::progress::Progress;
+use crate::publishing::{Plan, Publishing};
 use crate::report::Report;
 use crate::statistics::thousands;
 use crate::trial::{Outcome, unique};
@@ -37,40 +33,25 @@ pub(crate) async fn run(options: &Broker, progress: &Progress) -> Result<Report>
     let mut restarted = start(options, &topic, ledgers.shared(1), Some(QUEUE)).await?;
     let client = node::settings("chaos-publisher")?.client().await?.build();
 
-    let published = Arc::new(AtomicU64::new(0));
-    let mut publishers = JoinSet::new();
-    for number in 0..options.publishers {
-        let publisher = Publisher {
-            client: client.clone(),
-            topic: topic.clone(),
-            number,
-            of: options.publishers,
-            events: options.events,
-            published: published.clone(),
-        };
-        let pace = Pace::new(number, options.publishers, options.rate, Instant::now().into());
-        publishers.spawn(publisher.run(pace));
-    }
-    let tally = RefCell::new(Tally::default());
+    let plan = Plan {
+        publishers: options.publishers,
+        rate: options.rate,
+        events: options.events,
+    };
+    let mut publishing = Publishing::start(&client, &topic, plan);
+    let counts = publishing.counts();
     let work = async {
         let mut is_well = true;
         for turn in 0..options.restarts {
             // Spread over the events, so that each stop meets some.
             let due = options.events * (turn + 1) / (options.restarts + 1);
-            while published.load(Ordering::Relaxed) < due && !publishers.is_empty() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            publishing.reached(due).await;
             restarted.terminate()?;
             let ended = restarted.ended(LONGEST_STOP).await?;
             is_well &= ended.is_some_and(|status| status.success());
             restarted = start(options, &topic, ledgers.shared(turn + 2), Some(QUEUE)).await?;
         }
-        while let Some(done) = publishers.join_next().await {
-            let done = done.context("a publisher failed")?;
-            let mut tally = tally.borrow_mut();
-            tally.times.extend(done.times);
-            tally.failures.extend(done.failures);
-        }
+        let tally = publishing.end().await?;
         // What was kept for somebody who did not take it goes out in the background.
         let mut handled = (0, Instant::now());
         while !ledgers.are_full(options.events)? && handled.1.elapsed() < SETTLED {
@@ -80,50 +61,11 @@ pub(crate) async fn run(options: &Broker, progress: &Progress) -> Result<Report>
                 handled = (total, Instant::now());
             }
         }
-        anyhow::Ok(is_well)
+        anyhow::Ok((is_well, tally))
     };
-    let text = || {
-        format!(
-            "broker: {} of {} events published",
-            thousands(published.load(Ordering::Relaxed)),
-            thousands(options.events)
-        )
-    };
-    let is_well = progress.during(work, text).await?;
-    let mut tally = tally.into_inner();
-    tally.times.sort_unstable();
+    let text = || format!("broker: {counts}");
+    let (is_well, tally) = progress.during(work, text).await?;
     judge(options, &ledgers, tally, is_well)
-}
-
-/// One that publishes its share of the events, one after the other: of the numbers, each that leaves its own number
-/// when divided by how many publish.
-struct Publisher {
-    client: Client,
-    topic: String,
-    number: u32,
-    of: u32,
-    events: u64,
-    published: Arc<AtomicU64>,
-}
-
-impl Publisher {
-    async fn run(self, mut pace: Pace) -> Tally {
-        let mut tally = Tally::default();
-        for event in (u64::from(self.number)..self.events).step_by(self.of as usize) {
-            pace.wait().await;
-            let began = Instant::now();
-            let accepted = self.client.publish_plain(self.topic.as_str(), event).await;
-            tally.times.push(nanoseconds(began.elapsed()));
-            if let Err(error) = accepted {
-                tally.failures.push(Failure {
-                    call: event,
-                    error: error.to_string(),
-                });
-            }
-            self.published.fetch_add(1, Ordering::Relaxed);
-        }
-        tally
-    }
 }
 
 /// A subscriber that has subscribed.

@@ -3,6 +3,7 @@
 
 mod run;
 mod blackout;
+mod outage;
 mod processes;
 
 use run::{number, output, printed, row};
