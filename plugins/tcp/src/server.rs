@@ -1,4 +1,4 @@
-//! The serving end: accepts connections, and lets go of them in order.
+//! The serving end: what the connections of a port share.
 
 mod call;
 mod connection;
@@ -22,6 +22,7 @@ use crate::preamble::{self, Stranger, Terms};
 struct Server {
     handler: Arc<dyn Handler>,
     config: TcpConfig,
+    acceptor: Acceptor,
     draining: Draining,
     /// The calls of all connections. Each belongs to its connection, which ends it.
     calls: TaskTracker,
@@ -37,55 +38,36 @@ pub(crate) async fn listen(
     let server = Server {
         handler,
         config: config.clone(),
+        acceptor,
         draining: Draining::default(),
         calls: TaskTracker::new(),
     };
-    let port = Port {
-        acceptor,
-        server: Arc::new(server),
-    };
-    socket::listen(address, config.limits.connections, Arc::new(port)).await
+    socket::listen(address, config.limits.connections, Arc::new(server)).await
 }
 
-/// What serves the connections of a listener.
-struct Port {
-    acceptor: Acceptor,
-    server: Arc<Server>,
-}
-
-impl Serve for Port {
+impl Serve for Server {
     async fn serve(self: Arc<Self>, stream: TcpStream, peer: Peer) {
-        serve_connection(stream, peer, &self.acceptor, self.server.clone()).await;
+        let remote = peer.remote;
+        let until = Instant::now() + self.config.limits.handshake_timeout.min(LONGEST);
+        let terms = Terms::of(&self.config);
+        let begin = async {
+            let socket = self.acceptor.accept(stream).await.map_err(Stranger::Gone)?;
+            greet(socket, &terms).await
+        };
+        match timeout_at(until, begin).await {
+            Ok(Ok((socket, caller))) => Connection::new(socket, peer, terms, caller, self).run().await,
+            Ok(Err(stranger)) => tracing::debug!(%remote, "a connection is not used: {stranger}"),
+            Err(_) => tracing::debug!(%remote, "a caller did not say in time what it speaks"),
+        }
     }
 
     fn draining(&self) -> &Draining {
-        &self.server.draining
+        &self.draining
     }
 
     async fn finish(&self) {
-        self.server.calls.close();
-        self.server.calls.wait().await;
-    }
-}
-
-async fn serve_connection(stream: TcpStream, peer: Peer, acceptor: &Acceptor, server: Arc<Server>) {
-    let remote = peer.remote;
-    let until = Instant::now() + server.config.limits.handshake_timeout.min(LONGEST);
-    let socket = match timeout_at(until, acceptor.accept(stream)).await {
-        Ok(Ok(socket)) => socket,
-        Ok(Err(problem)) => {
-            tracing::debug!(%remote, %problem, "a connection could not be encrypted");
-            return;
-        }
-        Err(_) => return,
-    };
-    let terms = Terms::of(&server.config);
-    match timeout_at(until, greet(socket, &terms)).await {
-        Ok(Ok((socket, caller))) => {
-            Connection::new(socket, peer, terms, caller, server).run().await;
-        }
-        Ok(Err(stranger)) => tracing::debug!(%remote, "a connection is not used: {stranger}"),
-        Err(_) => tracing::debug!(%remote, "a caller did not say in time what it speaks"),
+        self.calls.close();
+        self.calls.wait().await;
     }
 }
 
