@@ -27,6 +27,7 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "kubernetes", "kubernetes"),
     ("registry", "zookeeper", "zookeeper"),
     ("transport", "grpc", "grpc"),
+    ("broker", "kafka", "kafka"),
     ("broker", "nsq", "nsq"),
     ("broker", "redis", "redis"),
 ];
@@ -80,6 +81,8 @@ pub(super) fn plugins() -> Plugins {
     let plugins = plugins.registry("kubernetes", registries::kubernetes);
     #[cfg(feature = "zookeeper")]
     let plugins = plugins.registry("zookeeper", registries::zookeeper);
+    #[cfg(feature = "kafka")]
+    let plugins = plugins.broker("kafka", brokers::kafka);
     #[cfg(feature = "nsq")]
     let plugins = plugins.broker("nsq", brokers::nsq);
     #[cfg(feature = "redis")]
@@ -203,6 +206,7 @@ mod tests {
         assert!(plugins.transports().eq(transports.iter().copied()));
         let brokers = [
             ("http", true),
+            ("kafka", cfg!(feature = "kafka")),
             ("memory", true),
             ("nsq", cfg!(feature = "nsq")),
             ("redis", cfg!(feature = "redis")),
