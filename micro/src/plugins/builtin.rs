@@ -29,6 +29,7 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "kubernetes", "kubernetes"),
     ("registry", "zookeeper", "zookeeper"),
     ("transport", "grpc", "grpc"),
+    ("broker", "kafka", "kafka"),
     ("broker", "nsq", "nsq"),
     ("broker", "redis", "redis"),
     ("transport", "tcp", "tcp"),
@@ -88,6 +89,8 @@ pub(super) fn plugins() -> Plugins {
     let plugins = plugins.transport("udp", |arguments| async move { transports::udp(arguments) });
     #[cfg(feature = "zookeeper")]
     let plugins = plugins.registry("zookeeper", registries::zookeeper);
+    #[cfg(feature = "kafka")]
+    let plugins = plugins.broker("kafka", brokers::kafka);
     #[cfg(feature = "nsq")]
     let plugins = plugins.broker("nsq", brokers::nsq);
     #[cfg(feature = "redis")]
@@ -215,6 +218,7 @@ mod tests {
         assert!(plugins.transports().eq(linked));
         let brokers = [
             ("http", true),
+            ("kafka", cfg!(feature = "kafka")),
             ("memory", true),
             ("nsq", cfg!(feature = "nsq")),
             ("redis", cfg!(feature = "redis")),

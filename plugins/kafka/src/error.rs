@@ -75,7 +75,7 @@ pub(crate) fn failed(what: impl Display, servers: &str, code: Code, reason: Opti
         Code::Authentication | Code::SaslAuthenticationFailed => Error::unauthorized(
             ID,
             told(
-                "check the user and the password (MICRO_KAFKA_USER, MICRO_KAFKA_PASSWORD), and the mechanism",
+                "check the user and the password (MICRO_KAFKA_USERNAME, MICRO_KAFKA_PASSWORD), and the mechanism",
             ),
         ),
         Code::TopicAuthorizationFailed

@@ -104,21 +104,21 @@ impl Events {
         self.lock().in_hand == 0
     }
 
-    /// Positions that Kafka is to know.
-    pub(crate) fn uncommitted(&self) -> Vec<(i32, i64)> {
+    /// Positions that librdkafka does not know.
+    pub(crate) fn unstored(&self) -> Vec<(i32, i64)> {
         let book = self.lock();
         let positions = book.partitions.iter();
         let positions =
-            positions.filter_map(|(place, progress)| Some((place.partition, progress.uncommitted()?)));
+            positions.filter_map(|(place, progress)| Some((place.partition, progress.unstored()?)));
         positions.collect()
     }
 
-    /// Kafka has confirmed a position.
-    pub(crate) fn confirm(&self, partition: i32, position: i64) {
+    /// librdkafka knows a position.
+    pub(crate) fn stored(&self, partition: i32, position: i64) {
         let mut book = self.lock();
         let mut partitions = book.partitions.iter_mut();
         if let Some((_, progress)) = partitions.find(|(place, _)| place.partition == partition) {
-            progress.confirm(position);
+            progress.stored(position);
         }
     }
 
@@ -283,12 +283,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_rejected_event_comes_again_after_a_pause_and_holds_up_only_the_position() {
         let events = Events::new("orders".into());
-        let mut place = events.assign(0, Progress::committed_at(5));
+        let mut place = events.assign(0, Progress::known_at(5));
         let (bad, good) = (taken(&events, &mut place, 5), taken(&events, &mut place, 6));
         assert_eq!(bad.deliveries(), Some(1));
         bad.reject(&Error::internal("test", "no")).await.unwrap();
         good.acknowledge().await.unwrap();
-        assert_eq!(events.uncommitted(), []);
+        assert_eq!(events.unstored(), []);
         let Offer::New { until: Some(until) } = events.offer() else {
             panic!("nothing waits");
         };
@@ -298,21 +298,21 @@ mod tests {
         };
         assert_eq!(again.deliveries(), Some(2));
         again.acknowledge().await.unwrap();
-        assert_eq!(events.uncommitted(), [(0, 7)]);
+        assert_eq!(events.unstored(), [(0, 7)]);
         assert!(events.is_idle());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_decided_after_its_partition_went_is_not_committed() {
         let events = Events::new("orders".into());
-        let mut place = events.assign(3, Progress::committed_at(0));
+        let mut place = events.assign(3, Progress::known_at(0));
         let (late, dropped) = (taken(&events, &mut place, 0), taken(&events, &mut place, 1));
         events.revoke(|partition| partition == 3);
-        events.assign(3, Progress::committed_at(0));
+        events.assign(3, Progress::known_at(0));
         let error = late.acknowledge().await.unwrap_err();
         assert!(error.detail().contains("orders"), "{error}");
         drop(dropped);
-        assert_eq!(events.uncommitted(), []);
+        assert_eq!(events.unstored(), []);
         assert!(events.is_idle());
         assert!(
             matches!(events.offer(), Offer::New { until: None }),
@@ -324,7 +324,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn events_that_nobody_can_handle_are_not_piled_up() {
         let events = Events::new("orders".into());
-        let mut place = events.assign(0, Progress::committed_at(0));
+        let mut place = events.assign(0, Progress::known_at(0));
         for offset in 0..MAX_WAITING as i64 {
             assert!(matches!(events.offer(), Offer::New { .. }));
             drop(taken(&events, &mut place, offset));
@@ -337,19 +337,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_topic_that_was_made_anew_begins_anew() {
         let events = Events::new("orders".into());
-        let mut place = events.assign(0, Progress::committed_at(100));
+        let mut place = events.assign(0, Progress::known_at(100));
         let old = taken(&events, &mut place, 100);
         let new = taken(&events, &mut place, 0);
         assert!(old.acknowledge().await.is_err());
         new.acknowledge().await.unwrap();
-        assert_eq!(events.uncommitted(), [(0, 1)]);
+        assert_eq!(events.unstored(), [(0, 1)]);
     }
 
     #[tokio::test]
     async fn what_cannot_be_given_to_anybody_is_passed() {
         let events = Events::new("orders".into());
-        let mut place = events.assign(0, Progress::committed_at(0));
+        let mut place = events.assign(0, Progress::known_at(0));
         events.skip(&mut place, 0);
-        assert_eq!(events.uncommitted(), [(0, 1)]);
+        assert_eq!(events.unstored(), [(0, 1)]);
     }
 }

@@ -142,7 +142,7 @@ impl Settings {
                 let what = format!("looking for the topic {topic:?}");
                 break Err(error::failed(what, &self.servers, problem, producer.reason()));
             }
-            std::thread::sleep(PAUSE);
+            pause();
         };
         // Closing what made the topic takes a while, for which nobody waits.
         let _ = answer.send(found);
@@ -190,6 +190,11 @@ impl Settings {
         }
         Ok(admin)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "runs where blocking is allowed")]
+fn pause() {
+    std::thread::sleep(PAUSE);
 }
 
 /// Waits for a future of librdkafka, which its own thread completes.

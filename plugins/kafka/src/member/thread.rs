@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message as _;
-use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
@@ -13,7 +13,7 @@ use super::positions;
 use super::{Consumer, DRAIN, LEAVE, Member, Phase, STAY};
 use crate::context::{self, is_about_rights};
 
-/// How often it looks whether there is something to commit, or it is to leave.
+/// How often it looks how far everything is handled, and whether it is to leave.
 const TICK: Duration = Duration::from_millis(50);
 /// How long one question to the servers may take.
 const QUESTION: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ impl Thread {
             if *self.member.phase.borrow() == Phase::Away {
                 self.look_for_servers();
             }
-            self.commit();
+            self.consumer.context().store(&self.consumer);
         }
     }
 
@@ -101,23 +101,6 @@ impl Thread {
             STAY => false,
             DRAIN => self.member.events.is_idle(),
             _ => true,
-        }
-    }
-
-    /// Commits what is handled, unless that is being done.
-    fn commit(&self) {
-        let context = self.consumer.context();
-        if context.is_committing.load(Ordering::Acquire) {
-            return;
-        }
-        let positions = context.uncommitted();
-        if positions.count() == 0 {
-            return;
-        }
-        context.is_committing.store(true, Ordering::Release);
-        if let Err(problem) = self.consumer.commit(&positions, CommitMode::Async) {
-            context.is_committing.store(false, Ordering::Release);
-            tracing::debug!(target: "micro_kafka", topic = %self.member.topic, %problem, "nothing can be committed");
         }
     }
 
@@ -175,12 +158,10 @@ impl Thread {
         }
     }
 
-    /// Commits what is handled and says goodbye.
+    /// Says goodbye, and before that what is handled.
     fn leave(self) {
         self.member.wish.store(LEAVE, Ordering::Release);
-        if *self.member.phase.borrow() == Phase::Joined {
-            self.consumer.context().commit_now(&self.consumer);
-        }
+        self.consumer.context().store(&self.consumer);
         // They hold the consumer.
         self.member.queues().clear();
         drop(self.consumer);

@@ -54,7 +54,7 @@ async fn ten_thousand_events_survive_a_restart_and_five_cuts() {
             while next_number.load(Ordering::Relaxed) < EVENTS * step / (CUTS + 2) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            if step == (CUTS + 1) / 2 {
+            if step == CUTS.div_ceil(2) {
                 kafka.server.start_again().await.unwrap();
             } else {
                 kafka.proxy.cut().await;

@@ -68,7 +68,7 @@ async fn publishing_fails_in_time_without_a_server() {
         return;
     };
     let broker = connect(KafkaConfig {
-        publish_timeout: Duration::from_secs(1),
+        publish_timeout: Duration::from_secs(3),
         ..kafka.config()
     })
     .await;
@@ -79,7 +79,7 @@ async fn publishing_fails_in_time_without_a_server() {
         let begun = Instant::now();
         let error = publish(&broker, topic, "x").await.unwrap_err();
         assert!(
-            begun.elapsed() < Duration::from_millis(1500),
+            begun.elapsed() < Duration::from_millis(3500),
             "{:?}",
             begun.elapsed()
         );
