@@ -42,6 +42,7 @@ fn run(options: &Options) -> Result<()> {
     match &options.role {
         Some(Role::Serve { peer }) => server::run(&measured_runtime()?, *peer),
         Some(Role::Load { peer, address }) => load::run(&measured_runtime()?, *peer, *address),
+        Some(Role::Register { flags }) => measured_runtime()?.block_on(registries::register(flags)),
         Some(Role::Watch { flags }) => measured_runtime()?.block_on(registries::watch(flags)),
         Some(Role::Events {
             broker,

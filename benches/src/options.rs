@@ -110,6 +110,12 @@ pub(crate) enum Role {
         /// Where the broker's server is
         address: SocketAddr,
     },
+    /// Keep a node registered (the suite starts it) until standard input ends
+    Register {
+        /// Flags of the framework
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
     /// Watch a registry (the suite starts it): print how many nodes are known, each time a line comes in
     Watch {
         /// Flags of the framework

@@ -1,5 +1,6 @@
-//! Registries beside each other, each with a server of its own: how soon a node is seen, what a node costs the server
-//! when nothing happens, and what a watcher costs its process.
+//! Registries beside each other, each with a server of its own where it has one: how soon a node is seen, how soon a
+//! killed one is gone where there is no server, what a node costs the server when nothing happens, and what a watcher
+//! costs its process.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Stdio;
@@ -25,6 +26,10 @@ use crate::usage::resident_bytes;
 const NONE: &str = "–";
 /// How often a node is registered, to see how soon it is seen.
 const SEEN: usize = 200;
+/// How often a process is killed.
+const KILLED: usize = 3;
+/// How often that process registers its node, whose time to live is twice as long.
+const INTERVAL: Duration = Duration::from_millis(2500);
 /// How many nodes of a watcher are registered by one member: a pod of Kubernetes has room for no more.
 const NODES_OF_ONE: usize = 100;
 /// How many of them are of one service.
@@ -41,6 +46,7 @@ pub(crate) async fn measure(options: &Options) -> Result<String> {
         "registry".to_owned(),
         "seen p50 ms".to_owned(),
         "seen p99 ms".to_owned(),
+        "killed gone after s".to_owned(),
         "messages/node/min".to_owned(),
         format!("watcher of {} nodes MiB", options.nodes()),
     ];
@@ -57,19 +63,24 @@ async fn measure_one(name: &str, options: &Options) -> Result<Vec<String>> {
     let stage = Stage::set(name).await?;
     progress(&format!("{name}: how soon is a node seen"));
     let seen = seen(&stage.place).await.context("register and watch")?;
-    let [mut messages, mut watcher] = [NONE, NONE].map(str::to_owned);
+    let [mut gone, mut messages] = [NONE, NONE].map(str::to_owned);
     if stage.server.is_some() {
         progress(&format!("{name}: what does a node cost the server at rest"));
         let sent = at_rest(&stage.place, options.rest()).await;
         messages = precise(sent.context("a service at rest")?);
-        progress(&format!("{name}: what does a watcher cost"));
-        let grown = memory(&stage.place, options.nodes()).await;
-        watcher = precise(grown.context("a watcher of many nodes")?);
+    } else {
+        progress(&format!("{name}: how soon is a killed node gone"));
+        let longest = killed(&stage.place).await;
+        gone = precise(longest.context("a killed node")?.as_secs_f64());
     }
+    progress(&format!("{name}: what does a watcher cost"));
+    let grown = memory(&stage.place, options.nodes()).await;
+    let watcher = precise(grown.context("a watcher of many nodes")?);
     Ok(vec![
         name.to_owned(),
         milliseconds(percentile(&seen, 50)),
         milliseconds(percentile(&seen, 99)),
+        gone,
         messages,
         watcher,
     ])
@@ -190,6 +201,55 @@ async fn seen(place: &Place) -> Result<Vec<u64>> {
     }
     times.sort_unstable();
     Ok(times)
+}
+
+/// The longest time from SIGKILL until a watcher tells that a node is gone which another process kept registered.
+async fn killed(place: &Place) -> Result<Duration> {
+    let registry = place.registry().await?;
+    let mut watcher = registry.watch(Some("killed")).await?;
+    let mut longest = Duration::ZERO;
+    for _ in 0..KILLED {
+        let Membership { flags, variables } = place.join().await?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("register")
+            .args(flags)
+            .envs(variables)
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        timeout(PATIENCE, next(&mut watcher, Action::Create))
+            .await
+            .context("the watcher tells nothing of the process")??;
+        // Refreshed at least once, so that a record that lives on is not merely new.
+        sleep(INTERVAL * 3 / 2).await;
+        child.kill().await?;
+        let began = Instant::now();
+        timeout(PATIENCE, next(&mut watcher, Action::Delete))
+            .await
+            .context("the watcher tells nothing of the kill")??;
+        longest = longest.max(began.elapsed());
+    }
+    Ok(longest)
+}
+
+/// The process that is killed: keeps a node registered until its standard input ends.
+pub(crate) async fn register(flags: &[String]) -> Result<()> {
+    let registry = Arguments::new("bench")
+        .parse_from(flags, std::env::vars())?
+        .connect_registry()
+        .await?;
+    let record = record("killed", usize::from(fastrand::u16(..1024)));
+    let options = RegisterOptions {
+        ttl: Some(INTERVAL * 2),
+    };
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    loop {
+        registry.register(&record, options).await?;
+        tokio::select! {
+            _ = lines.next_line() => return Ok(()),
+            () = sleep(INTERVAL) => {}
+        }
+    }
 }
 
 async fn next(watcher: &mut Watcher, action: Action) -> Result<()> {

@@ -18,7 +18,7 @@ Options:
   --write  Put the table into README.md
 ";
 
-/// Those that can be measured, whether a server stands behind them, and what to say of their time to live.
+/// Those that can be measured, and whether a server stands behind them.
 const REGISTRIES: &[(&str, bool)] = &[
     ("mdns", false),
     ("gossip", false),
@@ -59,14 +59,13 @@ fn measure(name: &str, has_server: bool, asked: &Asked<'_>) -> Result<[String; 8
     steps::announce(&format!("{name}: conformance"));
     let conformance = measured::conformance(name, asked.is_all)?;
     steps::announce(&format!("{name}: seen, at rest, watched"));
-    let figures = figures(name, asked.is_quick)?;
+    let [p50, p99, killed, messages, memory] = figures(name, asked.is_quick)?;
     let [failed, again, gone] = if has_server {
         steps::announce(&format!("{name}: the server is gone"));
         outage(name, asked.is_quick)?
     } else {
-        [NONE, NONE, NONE].map(str::to_owned)
+        [NONE.to_owned(), NONE.to_owned(), format!("{killed} s (TTL 5 s)")]
     };
-    let [p50, p99, messages, memory] = figures;
     Ok([
         format!("`{name}`"),
         conformance,
@@ -75,16 +74,12 @@ fn measure(name: &str, has_server: bool, asked: &Asked<'_>) -> Result<[String; 8
         failed,
         again,
         messages,
-        if memory == NONE {
-            memory
-        } else {
-            format!("{memory} MiB")
-        },
+        format!("{memory} MiB"),
     ])
 }
 
-/// How soon a node is seen (p50 and p99), messages at rest, memory of a watcher.
-fn figures(name: &str, is_quick: bool) -> Result<[String; 4], String> {
+/// How soon a node is seen (p50 and p99), how soon a killed one is gone, messages at rest, memory of a watcher.
+fn figures(name: &str, is_quick: bool) -> Result<[String; 5], String> {
     let mut command = cargo::command([
         "run",
         "--quiet",

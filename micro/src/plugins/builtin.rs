@@ -4,6 +4,8 @@
 mod brokers;
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod registries;
+#[allow(dead_code, unused_imports, reason = "a program may link none of them")]
+mod transports;
 
 use std::sync::Arc;
 
@@ -27,8 +29,11 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "kubernetes", "kubernetes"),
     ("registry", "zookeeper", "zookeeper"),
     ("transport", "grpc", "grpc"),
+    ("broker", "kafka", "kafka"),
     ("broker", "nsq", "nsq"),
     ("broker", "redis", "redis"),
+    ("transport", "tcp", "tcp"),
+    ("transport", "udp", "udp"),
 ];
 
 /// The feature that links a plugin.
@@ -78,8 +83,14 @@ pub(super) fn plugins() -> Plugins {
     let plugins = plugins.transport("grpc", |arguments| async move { grpc(arguments) });
     #[cfg(feature = "kubernetes")]
     let plugins = plugins.registry("kubernetes", registries::kubernetes);
+    #[cfg(feature = "tcp")]
+    let plugins = plugins.transport("tcp", |arguments| async move { transports::tcp(arguments) });
+    #[cfg(feature = "udp")]
+    let plugins = plugins.transport("udp", |arguments| async move { transports::udp(arguments) });
     #[cfg(feature = "zookeeper")]
     let plugins = plugins.registry("zookeeper", registries::zookeeper);
+    #[cfg(feature = "kafka")]
+    let plugins = plugins.broker("kafka", brokers::kafka);
     #[cfg(feature = "nsq")]
     let plugins = plugins.broker("nsq", brokers::nsq);
     #[cfg(feature = "redis")]
@@ -196,13 +207,18 @@ mod tests {
         assert_eq!(registries, linked.collect::<Vec<_>>());
         let expected: &[&str] = if cfg!(feature = "mdns") { &["local"] } else { &[] };
         assert_eq!(profiles, expected);
-        let transports: &[&str] = match cfg!(feature = "grpc") {
-            true => &["grpc", "http", "memory"],
-            false => &["http", "memory"],
-        };
-        assert!(plugins.transports().eq(transports.iter().copied()));
+        let linked = [
+            ("grpc", cfg!(feature = "grpc")),
+            ("http", true),
+            ("memory", true),
+            ("tcp", cfg!(feature = "tcp")),
+            ("udp", cfg!(feature = "udp")),
+        ];
+        let linked = linked.iter().filter(|(_, linked)| *linked).map(|(name, _)| *name);
+        assert!(plugins.transports().eq(linked));
         let brokers = [
             ("http", true),
+            ("kafka", cfg!(feature = "kafka")),
             ("memory", true),
             ("nsq", cfg!(feature = "nsq")),
             ("redis", cfg!(feature = "redis")),

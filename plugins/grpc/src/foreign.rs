@@ -87,11 +87,11 @@ impl ForeignServices {
     /// The services of a package are at these targets, all of which are called in turn, as the strategy says. A package
     /// without a name is the empty text. What was said of the package before counts no more.
     ///
-    /// A target is an address, `127.0.0.1:50051` or `[::1]:50051`, or the name of a host and a port: `dns:greeter.example:50051`,
-    /// `dns:///greeter.example:50051` or without `dns:`. Each address of the host counts as a node; IPv6 addresses count where there are
-    /// no others. The host's name is looked up by the system, when a call needs it, then every
-    /// [`refresh_interval`](Self::refresh_interval) and when a node could not be reached. It is what the node is called by
-    /// (`:authority`), and what it must prove where calls are encrypted and
+    /// A target is an address, `127.0.0.1:50051` or `[::1]:50051`, or the name of a host and a port:
+    /// `dns:greeter.example:50051`, `dns:///greeter.example:50051` or without `dns:`. Each address of the host counts
+    /// as a node; IPv6 addresses count where there are no others. The host's name is looked up by the system, when a
+    /// call needs it, then every [`refresh_interval`](Self::refresh_interval) and when a node could not be reached.
+    /// It is what the node is called by (`:authority`), and what it must prove where calls are encrypted and
     /// [`Tls::server_name`](micro_core::transport::http::Tls::server_name) says nothing else.
     ///
     /// # Errors
@@ -116,8 +116,8 @@ impl ForeignServices {
         Ok(self.with(package, Place::Targets(targets)))
     }
 
-    /// The services of a package are where a registry has `name`, registered there by whomsoever. What its records state as `protocol` and
-    /// `transport` does not count: all nodes are called over this client's transport.
+    /// The services of a package are where a registry has `name`, registered there by whomsoever. What its records
+    /// state as `protocol` and `transport` does not count: all nodes are called over this client's transport.
     #[must_use]
     pub fn registered(
         self,
@@ -138,10 +138,10 @@ impl ForeignServices {
         self
     }
 
-    /// Has [clients](Self::client) ask each node of a package for the health of a service, such as `helloworld.Greeter`, or of all
-    /// of it with the empty text: by `grpc.health.v1.Health/Watch`, over a connection of its own that lasts. A node that says anything but
-    /// `SERVING` is not called, unless no node serves. One that knows nothing of health, or does not answer, is called as
-    /// if it had not been asked. Default: nobody is asked.
+    /// Has [clients](Self::client) ask each node of a package for the health of a service, such as
+    /// `helloworld.Greeter`, or of all of it with the empty text: by `grpc.health.v1.Health/Watch`, over a connection
+    /// of its own that lasts. A node that says anything but `SERVING` is not called, unless no node serves. One that
+    /// knows nothing of health, or does not answer, is called as if it had not been asked. Default: nobody is asked.
     #[must_use]
     pub fn health(mut self, package: impl Into<String>, service: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.health).insert(package.into(), service.into());
@@ -154,8 +154,8 @@ impl ForeignServices {
         self
     }
 
-    /// A client that calls these services, and no others, over a transport. Generated clients take the package in place of
-    /// the name of a service.
+    /// A client that calls these services, and no others, over a transport. Generated clients take the package in
+    /// place of the name of a service.
     pub fn client(&self, transport: Arc<dyn Transport>) -> ClientBuilder {
         let registry: Arc<dyn Registry> = match self.health.is_empty() {
             true => Arc::new(self.clone()),

@@ -41,13 +41,13 @@ impl Heard {
 }
 
 /// A connection that tells what is heard on it.
-pub(crate) struct Listening<S = Socket> {
-    socket: S,
+pub(crate) struct Listening {
+    socket: Socket,
     heard: Arc<Heard>,
 }
 
-impl<S> Listening<S> {
-    pub(crate) fn new(socket: S, heard: Arc<Heard>) -> Self {
+impl Listening {
+    pub(crate) fn new(socket: Socket, heard: Arc<Heard>) -> Self {
         Self { socket, heard }
     }
 }
@@ -101,7 +101,7 @@ impl Heartbeat {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
+impl AsyncRead for Listening {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -119,7 +119,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Listening<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Listening<S> {
+impl AsyncWrite for Listening {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -24,10 +24,16 @@ impl Said {
         self.lock().as_ref().map(|(_, reason)| reason.clone())
     }
 
+    fn last(&self) -> Option<(Code, String)> {
+        self.lock().clone()
+    }
+
     /// What trying again will not mend, or that no server can be reached.
     pub(crate) fn is_hopeless(&self) -> Option<Code> {
         let said = self.lock().as_ref().map(|(code, _)| *code);
-        said.filter(|code| is_about_rights(*code) || matches!(code, Code::SSL | Code::AllBrokersDown | Code::Resolve))
+        said.filter(|code| {
+            is_about_rights(*code) || matches!(code, Code::SSL | Code::AllBrokersDown | Code::Resolve)
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Code, String)>> {
@@ -48,17 +54,18 @@ pub(crate) fn is_about_rights(code: Code) -> bool {
     )
 }
 
-/// Notes an error of a client. That no server can be reached says less than why.
+/// Notes an error of a client.
 pub(crate) fn note(said: &Said, error: &KafkaError, reason: &str) {
     let Some(code) = error.rdkafka_error_code() else {
         return;
     };
     tracing::debug!(target: "micro_kafka", "kafka: {code}: {reason}");
-    let reason = match said.reason() {
-        Some(before) if code == Code::AllBrokersDown => before,
-        _ => reason.to_owned(),
-    };
-    said.note(code, &reason);
+    // That no server can be reached says less than why.
+    match said.last() {
+        Some((before, _)) if code == Code::AllBrokersDown && is_about_rights(before) => {}
+        Some((_, before)) if code == Code::AllBrokersDown => said.note(code, &before),
+        _ => said.note(code, reason),
+    }
 }
 
 /// Hands a line of librdkafka's log on. All is detail: what matters comes as an error.

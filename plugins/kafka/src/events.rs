@@ -89,7 +89,8 @@ impl Events {
     pub(crate) fn revoke(&self, is_revoked: impl Fn(i32) -> bool) {
         let mut book = self.lock();
         book.partitions.retain(|(place, _)| !is_revoked(place.partition));
-        book.waiting.retain(|undecided| !is_revoked(undecided.place.partition));
+        book.waiting
+            .retain(|undecided| !is_revoked(undecided.place.partition));
     }
 
     /// Nobody asks for events any more.
@@ -103,26 +104,31 @@ impl Events {
         self.lock().in_hand == 0
     }
 
-    /// Positions that Kafka is to know.
-    pub(crate) fn uncommitted(&self) -> Vec<(i32, i64)> {
+    /// Positions that librdkafka does not know.
+    pub(crate) fn unstored(&self) -> Vec<(i32, i64)> {
         let book = self.lock();
         let positions = book.partitions.iter();
-        let positions = positions.filter_map(|(place, progress)| Some((place.partition, progress.uncommitted()?)));
+        let positions =
+            positions.filter_map(|(place, progress)| Some((place.partition, progress.unstored()?)));
         positions.collect()
     }
 
-    /// Kafka has confirmed a position.
-    pub(crate) fn confirm(&self, partition: i32, position: i64) {
+    /// librdkafka knows a position.
+    pub(crate) fn stored(&self, partition: i32, position: i64) {
         let mut book = self.lock();
         let mut partitions = book.partitions.iter_mut();
         if let Some((_, progress)) = partitions.find(|(place, _)| place.partition == partition) {
-            progress.confirm(position);
+            progress.stored(position);
         }
     }
 
     pub(crate) fn offer(self: &Arc<Self>) -> Offer {
         let mut book = self.lock();
-        let first = book.waiting.iter().enumerate().min_by_key(|(_, undecided)| undecided.due);
+        let first = book
+            .waiting
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, undecided)| undecided.due);
         let first = first.map(|(index, undecided)| (index, undecided.due));
         match first {
             Some((index, due)) if due <= Instant::now() => {
@@ -143,11 +149,18 @@ impl Events {
 
     /// Whether a partition may give out more.
     pub(crate) fn has_room(&self, place: Place) -> bool {
-        self.lock().progress(place).is_some_and(|progress| !progress.is_full())
+        self.lock()
+            .progress(place)
+            .is_some_and(|progress| !progress.is_full())
     }
 
     /// Takes in a message that arrived. None: its partition went to somebody else meanwhile.
-    pub(crate) fn take_in(self: &Arc<Self>, place: &mut Place, offset: i64, message: Message) -> Option<Event> {
+    pub(crate) fn take_in(
+        self: &Arc<Self>,
+        place: &mut Place,
+        offset: i64,
+        message: Message,
+    ) -> Option<Event> {
         self.lock().give(place, offset)?.in_hand += 1;
         Some(self.event(Undecided {
             place: *place,
@@ -169,7 +182,8 @@ impl Events {
 
     fn event(self: &Arc<Self>, mut undecided: Undecided) -> Event {
         undecided.deliveries = undecided.deliveries.saturating_add(1);
-        let event = Event::new(self.topic.clone(), undecided.message.clone()).with_deliveries(undecided.deliveries);
+        let event =
+            Event::new(self.topic.clone(), undecided.message.clone()).with_deliveries(undecided.deliveries);
         event.with_acknowledge(GivenOut {
             events: self.clone(),
             undecided: Some(undecided),
@@ -180,7 +194,9 @@ impl Events {
 impl Book {
     fn progress(&mut self, place: Place) -> Option<&mut Progress> {
         let mut partitions = self.partitions.iter_mut();
-        partitions.find(|(known, _)| *known == place).map(|(_, progress)| progress)
+        partitions
+            .find(|(known, _)| *known == place)
+            .map(|(_, progress)| progress)
     }
 
     /// An event of a partition is given out for the first time.
@@ -267,12 +283,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_rejected_event_comes_again_after_a_pause_and_holds_up_only_the_position() {
         let events = Events::new("orders".into());
-        let mut place = events.assign(0, Progress::committed_at(5));
+        let mut place = events.assign(0, Progress::known_at(5));
         let (bad, good) = (taken(&events, &mut place, 5), taken(&events, &mut place, 6));
         assert_eq!(bad.deliveries(), Some(1));
         bad.reject(&Error::internal("test", "no")).await.unwrap();
         good.acknowledge().await.unwrap();
-        assert_eq!(events.uncommitted(), []);
+        assert_eq!(events.unstored(), []);
         let Offer::New { until: Some(until) } = events.offer() else {
             panic!("nothing waits");
         };
@@ -282,30 +298,33 @@ mod tests {
         };
         assert_eq!(again.deliveries(), Some(2));
         again.acknowledge().await.unwrap();
-        assert_eq!(events.uncommitted(), [(0, 7)]);
+        assert_eq!(events.unstored(), [(0, 7)]);
         assert!(events.is_idle());
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_decided_after_its_partition_went_is_not_committed() {
         let events = Events::new("orders".into());
-        let mut place = events.assign(3, Progress::committed_at(0));
+        let mut place = events.assign(3, Progress::known_at(0));
         let (late, dropped) = (taken(&events, &mut place, 0), taken(&events, &mut place, 1));
         events.revoke(|partition| partition == 3);
-        events.assign(3, Progress::committed_at(0));
+        events.assign(3, Progress::known_at(0));
         let error = late.acknowledge().await.unwrap_err();
         assert!(error.detail().contains("orders"), "{error}");
         drop(dropped);
-        assert_eq!(events.uncommitted(), []);
+        assert_eq!(events.unstored(), []);
         assert!(events.is_idle());
-        assert!(matches!(events.offer(), Offer::New { until: None }), "nothing comes again");
+        assert!(
+            matches!(events.offer(), Offer::New { until: None }),
+            "nothing comes again"
+        );
         assert!(events.take_in(&mut place, 2, Message::new("x")).is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn events_that_nobody_can_handle_are_not_piled_up() {
         let events = Events::new("orders".into());
-        let mut place = events.assign(0, Progress::committed_at(0));
+        let mut place = events.assign(0, Progress::known_at(0));
         for offset in 0..MAX_WAITING as i64 {
             assert!(matches!(events.offer(), Offer::New { .. }));
             drop(taken(&events, &mut place, offset));
@@ -318,19 +337,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_topic_that_was_made_anew_begins_anew() {
         let events = Events::new("orders".into());
-        let mut place = events.assign(0, Progress::committed_at(100));
+        let mut place = events.assign(0, Progress::known_at(100));
         let old = taken(&events, &mut place, 100);
         let new = taken(&events, &mut place, 0);
         assert!(old.acknowledge().await.is_err());
         new.acknowledge().await.unwrap();
-        assert_eq!(events.uncommitted(), [(0, 1)]);
+        assert_eq!(events.unstored(), [(0, 1)]);
     }
 
     #[tokio::test]
     async fn what_cannot_be_given_to_anybody_is_passed() {
         let events = Events::new("orders".into());
-        let mut place = events.assign(0, Progress::committed_at(0));
+        let mut place = events.assign(0, Progress::known_at(0));
         events.skip(&mut place, 0);
-        assert_eq!(events.uncommitted(), [(0, 1)]);
+        assert_eq!(events.unstored(), [(0, 1)]);
     }
 }

@@ -11,18 +11,18 @@ pub(crate) struct Progress {
     /// Up to where all is handled: the offset of the first that is not. None before the first event, where reading
     /// began at a place without a number.
     position: Option<i64>,
-    /// The last position that Kafka has confirmed.
-    committed: Option<i64>,
+    /// The last position that librdkafka was given to commit.
+    stored: Option<i64>,
     /// Offsets that were given out, ascending, and whether they are handled. Kafka leaves some out.
     given: VecDeque<(i64, bool)>,
 }
 
 impl Progress {
     /// Begins at a position that Kafka knows already.
-    pub(crate) fn committed_at(position: i64) -> Self {
+    pub(crate) fn known_at(position: i64) -> Self {
         Self {
             position: Some(position),
-            committed: Some(position),
+            stored: Some(position),
             ..Self::default()
         }
     }
@@ -66,14 +66,14 @@ impl Progress {
         self.given.len() >= MAX_AHEAD
     }
 
-    /// The position that Kafka does not know yet.
-    pub(crate) fn uncommitted(&self) -> Option<i64> {
-        self.position.filter(|position| Some(*position) != self.committed)
+    /// The position that librdkafka does not know yet.
+    pub(crate) fn unstored(&self) -> Option<i64> {
+        self.position.filter(|position| Some(*position) != self.stored)
     }
 
-    /// Kafka has confirmed a position.
-    pub(crate) fn confirm(&mut self, position: i64) {
-        self.committed = Some(position);
+    /// librdkafka knows a position.
+    pub(crate) fn stored(&mut self, position: i64) {
+        self.stored = Some(position);
     }
 }
 
@@ -83,46 +83,46 @@ mod tests {
 
     #[test]
     fn only_what_lies_before_the_first_undecided_event_is_committed() {
-        let mut progress = Progress::committed_at(10);
+        let mut progress = Progress::known_at(10);
         for offset in [10, 11, 12, 15] {
             assert!(progress.is_behind(offset));
             progress.give(offset);
         }
-        assert_eq!(progress.uncommitted(), None);
+        assert_eq!(progress.unstored(), None);
         progress.finish(11);
         progress.finish(15);
-        assert_eq!(progress.uncommitted(), None, "10 is not handled");
+        assert_eq!(progress.unstored(), None, "10 is not handled");
         progress.finish(10);
-        assert_eq!(progress.uncommitted(), Some(12));
-        progress.confirm(12);
-        assert_eq!(progress.uncommitted(), None);
+        assert_eq!(progress.unstored(), Some(12));
+        progress.stored(12);
+        assert_eq!(progress.unstored(), None);
         progress.finish(12);
-        assert_eq!(progress.uncommitted(), Some(16), "Kafka left out 13 and 14");
+        assert_eq!(progress.unstored(), Some(16), "Kafka left out 13 and 14");
     }
 
     #[test]
     fn a_partition_that_begins_without_a_number_has_a_position_with_its_first_event() {
         let mut progress = Progress::beginning_at(None);
-        assert_eq!(progress.uncommitted(), None);
+        assert_eq!(progress.unstored(), None);
         progress.give(3);
-        assert_eq!(progress.uncommitted(), Some(3));
-        assert_eq!(Progress::beginning_at(Some(7)).uncommitted(), Some(7));
+        assert_eq!(progress.unstored(), Some(3));
+        assert_eq!(Progress::beginning_at(Some(7)).unstored(), Some(7));
     }
 
     #[test]
     fn what_was_never_given_out_changes_nothing() {
-        let mut progress = Progress::committed_at(5);
+        let mut progress = Progress::known_at(5);
         progress.give(5);
         assert!(!progress.is_behind(5) && !progress.is_behind(4));
         progress.finish(99);
         progress.finish(5);
         progress.finish(5);
-        assert_eq!(progress.uncommitted(), Some(6));
+        assert_eq!(progress.unstored(), Some(6));
     }
 
     #[test]
     fn one_undecided_event_lets_only_so_many_pass() {
-        let mut progress = Progress::committed_at(0);
+        let mut progress = Progress::known_at(0);
         progress.give(0);
         for offset in 1..MAX_AHEAD as i64 {
             progress.give(offset);

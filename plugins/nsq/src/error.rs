@@ -100,7 +100,7 @@ pub(crate) fn said(address: &str, line: &[u8]) -> Error {
             told("let nsqd's authorization server allow the topic and the channel to this secret"),
         ),
         "E_INVALID" if line.to_ascii_lowercase().contains("tls") => {
-            Error::unavailable(ID, told("it wants TLS: configure `tls`, or MICRO_NSQ_CACERT"))
+            Error::bad_request(ID, told("it wants TLS: configure `tls`, or MICRO_NSQ_CACERT"))
         }
         "E_PUB_FAILED" | "E_MPUB_FAILED" => {
             Error::unavailable(ID, told("is its disk full, or is it ending?"))
@@ -158,7 +158,7 @@ mod tests {
             ),
             (
                 "E_INVALID cannot IDENTIFY in current state (TLS required)",
-                ErrorKind::Unavailable,
+                ErrorKind::BadRequest,
                 "MICRO_NSQ_CACERT",
             ),
             ("E_PUB_FAILED PUB failed exiting", ErrorKind::Unavailable, "disk"),

@@ -89,13 +89,11 @@ impl Inner {
         }
         let deadline = Instant::now() + self.config.publish_timeout;
         let Ok(_room) = timeout_at(deadline, self.room.acquire()).await else {
-            return Err(error::refused(format_args!(
-                "{} messages were on their way to {} for {:?} (`publish_timeout`); is it running, or overloaded? \
-                 `max_pending` allows for more",
-                self.config.max_pending,
+            return Err(error::crowded(
                 self.link.address(),
-                self.config.publish_timeout
-            )));
+                self.config.max_pending,
+                self.config.publish_timeout,
+            ));
         };
         self.link.request(&self.command(topic, message)).await.map(drop)
     }

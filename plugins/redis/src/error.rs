@@ -47,6 +47,17 @@ pub(crate) fn late(address: &str, timeout: Duration, last: Option<&Error>) -> Er
     )
 }
 
+/// No room among the messages on their way within the time.
+pub(crate) fn crowded(address: &str, limit: usize, timeout: Duration) -> Error {
+    Error::timeout(
+        ID,
+        format!(
+            "redis at {address}: {limit} messages were on their way for {timeout:?} (`publish_timeout`); is it running, \
+             or overloaded? `max_pending` allows for more"
+        ),
+    )
+}
+
 /// What Redis did is not what Redis does.
 pub(crate) fn unexpected(address: &str, what: impl Display) -> Error {
     Error::unavailable(

@@ -30,7 +30,7 @@ pub(crate) struct Member {
     pub(crate) share: Option<Share>,
     pub(crate) claim_after: Duration,
     pub(crate) retention: Option<Duration>,
-    /// What was given out and not decided.
+    /// What has arrived and is not decided.
     held: Mutex<HashSet<EntryId>>,
     /// What a reader of its own is to give out again.
     returned: Mutex<VecDeque<Returned>>,
@@ -86,7 +86,20 @@ impl Member {
         })
     }
 
-    /// Gives out what was read.
+    /// Notes that an event has arrived.
+    pub(crate) fn hold(&self, id: EntryId) {
+        self.held().insert(id);
+    }
+
+    /// Notes that events that have arrived are not given out.
+    pub(crate) fn let_go(&self, ids: &[EntryId]) {
+        let mut held = self.held();
+        for id in ids {
+            held.remove(id);
+        }
+    }
+
+    /// Gives out what has arrived.
     pub(crate) fn event(
         self: &Arc<Self>,
         id: EntryId,
@@ -94,7 +107,6 @@ impl Member {
         deliveries: u32,
         slot: OwnedSemaphorePermit,
     ) -> Event {
-        self.held().insert(id);
         Event::new(self.topic.clone(), message)
             .with_deliveries(deliveries)
             .with_acknowledge(Undecided {
@@ -106,7 +118,7 @@ impl Member {
             })
     }
 
-    /// What was given out and not decided.
+    /// What has arrived and is not decided.
     pub(crate) fn held_ids(&self) -> Vec<EntryId> {
         self.held().iter().copied().collect()
     }

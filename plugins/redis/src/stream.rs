@@ -29,6 +29,9 @@ const UNBLOCK_WITHIN: Duration = Duration::from_millis(500);
 const MOST_AT_ONCE: usize = 1024;
 /// How many that a lost connection may have carried are looked at in one go.
 const PAGE: usize = 1000;
+/// After a lost connection Redis may still send events there, until its wait for new ones has ended. What is that old and
+/// has not arrived, never will.
+const LOST_AFTER: Duration = Duration::from_secs(1);
 
 type Reading = BoxFuture<'static, (Result<Value>, OwnedSemaphorePermit)>;
 type Claiming = BoxFuture<'static, (Result<Claimed>, OwnedSemaphorePermit)>;
@@ -49,6 +52,8 @@ pub(crate) struct StreamSource {
     claiming: Option<Claiming>,
     arrived: VecDeque<Arrived>,
     look_at: Instant,
+    /// Until when events may turn up that were sent over a connection that was lost.
+    check_until: Instant,
     /// Where looking for what others left goes on.
     cursor: EntryId,
     is_draining: bool,
@@ -99,6 +104,7 @@ impl StreamSource {
             claiming: None,
             arrived: VecDeque::new(),
             look_at: Instant::now(),
+            check_until: Instant::now(),
             cursor: EntryId::default(),
             is_draining: false,
         }
@@ -132,37 +138,6 @@ impl StreamSource {
         }
     }
 
-    /// Gives back what Redis counts as given to this member and what never arrived, since the connection was lost.
-    async fn give_back_unseen(&mut self, share: &Share) -> Result<()> {
-        let mut from = "-".to_owned();
-        loop {
-            let mut command = redis::cmd("XPENDING");
-            command.arg(&self.member.key).arg(share.queue.as_str());
-            command.arg(&from).arg("+").arg(PAGE).arg(&share.consumer);
-            let Value::Array(pending) = self.member.link.request(&command).await? else {
-                return Ok(());
-            };
-            let ids: Vec<EntryId> = pending.iter().filter_map(first_id).collect();
-            let unseen: Vec<EntryId> = ids.iter().copied().filter(|id| !self.has(*id)).collect();
-            give_back(
-                &self.member.link,
-                &self.member.key,
-                share,
-                &unseen,
-                self.member.claim_after,
-            )
-            .await?;
-            match ids.last() {
-                Some(last) if pending.len() == PAGE => from = format!("({last}"),
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    fn has(&self, id: EntryId) -> bool {
-        self.member.holds(id) || self.arrived.iter().any(|arrived| arrived.entry.id == id)
-    }
-
     /// Asks for so many new events, and waits for the first.
     fn read(&self, reader: &Reader, slots: OwnedSemaphorePermit) -> Reading {
         let mut command = Cmd::with_capacity(12, 256);
@@ -190,7 +165,11 @@ impl StreamSource {
     /// Takes over so many events of the queue that nobody looks after.
     fn claim(&self, share: &Share, slots: OwnedSemaphorePermit) -> Claiming {
         let (member, share, cursor) = (self.member.clone(), share.clone(), self.cursor);
+        let has_lost = Instant::now() < self.check_until;
         Box::pin(async move {
+            if has_lost && let Err(problem) = give_back_lost(&member, &share, LOST_AFTER).await {
+                return (Err(problem), slots);
+            }
             let claimed = claim(&member, &share, cursor, slots.num_permits()).await;
             (claimed, slots)
         })
@@ -201,6 +180,7 @@ impl StreamSource {
         for (entry, deliveries) in entries {
             // Redis does not send more than it was asked for.
             let Some(slot) = slots.split(1) else { break };
+            self.member.hold(entry.id);
             self.arrived.push_back(Arrived {
                 entry,
                 deliveries,
@@ -388,7 +368,8 @@ impl EventSource for StreamSource {
         if let Some(share) = self.member.share.clone() {
             self.join(&share, position).await?;
             if is_back {
-                self.give_back_unseen(&share).await?;
+                give_back_lost(&self.member, &share, Duration::ZERO).await?;
+                self.check_until = Instant::now() + BLOCK + LOST_AFTER + LOOK_EVERY * 2;
             }
         }
         let connection = Arc::new(self.dialer.dial(BLOCK + self.response_timeout).await?);
@@ -452,6 +433,7 @@ impl Drop for StreamSource {
         if reading.is_none() && claiming.is_none() && arrived.is_empty() {
             return;
         }
+        self.member.let_go(&arrived);
         let (member, reader) = (self.member.clone(), self.connection.take());
         self.member.spawn(async move {
             let mut ids = arrived;
@@ -481,6 +463,27 @@ async fn unblock(member: &Member, id: Option<u64>) {
         let until = Instant::now() + UNBLOCK_WITHIN;
         // Else the wait ends by itself.
         let _ = member.link.ask_once(&command, until).await;
+    }
+}
+
+/// Gives back what Redis counts as given to this member for at least so long, and what never arrived.
+async fn give_back_lost(member: &Member, share: &Share, idle: Duration) -> Result<()> {
+    let mut from = "-".to_owned();
+    loop {
+        let mut command = redis::cmd("XPENDING");
+        command.arg(&member.key).arg(share.queue.as_str());
+        command.arg("IDLE").arg(millis(idle)).arg(&from).arg("+");
+        command.arg(PAGE).arg(&share.consumer);
+        let Value::Array(pending) = member.link.request(&command).await? else {
+            return Ok(());
+        };
+        let ids: Vec<EntryId> = pending.iter().filter_map(first_id).collect();
+        let lost: Vec<EntryId> = ids.iter().copied().filter(|id| !member.holds(*id)).collect();
+        give_back(&member.link, &member.key, share, &lost, member.claim_after).await?;
+        match ids.last() {
+            Some(last) if pending.len() == PAGE => from = format!("({last}"),
+            _ => return Ok(()),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub struct TcpConfig {
     /// neither waits for the other. Default: 32 KiB.
     pub large_from: usize,
     /// How many connections to each node there may be for such requests. Where all of them are busy, they are shared.
-    /// Default: 16.
+    /// Default: 64.
     pub large_connections: usize,
     /// How long a connection without calls is kept. Shorter than the listener's
     /// [`idle_timeout`](TcpLimits::idle_timeout), so that it is the caller who closes. Default: 4 min.
@@ -84,7 +84,7 @@ impl Default for TcpConfig {
             connections: 2,
             calls_per_connection: 512,
             large_from: 32 * 1024,
-            large_connections: 16,
+            large_connections: 64,
             idle_timeout: Duration::from_secs(4 * 60),
             keep_alive: KeepAlive {
                 interval: Duration::from_secs(15),

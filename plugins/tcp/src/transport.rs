@@ -68,7 +68,6 @@ impl Transport for TcpTransport {
 
     async fn listen(&self, address: &str, handler: Arc<dyn Handler>) -> Result<Box<dyn Listener>> {
         let shared = &self.0;
-        let listener = server::listen(address, handler, &shared.config, shared.acceptor.clone()).await?;
-        Ok(Box::new(listener))
+        server::listen(address, handler, &shared.config, shared.acceptor.clone()).await
     }
 }

@@ -37,7 +37,7 @@ pub(crate) enum Kind {
     Cancel,
     /// The listener takes no more calls.
     Goodbye,
-    /// The caller has all answers before this number.
+    /// The caller waits for nothing before this number, and its next call has the number in the body.
     Seen,
 }
 
@@ -230,8 +230,9 @@ pub(crate) struct Call {
     pub(crate) request: Request,
 }
 
-/// Reads the oldest call that waits, which is all that is looked at of a call that was there before.
-pub(crate) fn read_oldest(body: &[u8]) -> Option<u64> {
+/// Reads the number that begins a body: of a call, the oldest one that waits, which is all that is looked at of a call
+/// that was there before.
+pub(crate) fn read_number(body: &[u8]) -> Option<u64> {
     Reader(body).u64()
 }
 

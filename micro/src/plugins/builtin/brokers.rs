@@ -9,6 +9,92 @@ use super::registries::files;
 
 type Connected = Result<Arc<dyn Broker>>;
 
+#[cfg(feature = "kafka")]
+pub(super) async fn kafka(arguments: PluginArguments) -> Connected {
+    let config = kafka_config(&arguments)?;
+    Ok(Arc::new(micro_kafka::KafkaBroker::connect(config).await?))
+}
+
+#[cfg(feature = "kafka")]
+fn kafka_config(arguments: &PluginArguments) -> Result<micro_kafka::KafkaConfig> {
+    use micro_kafka::{Assignment, Compression, Format, KafkaConfig, KafkaTls, NewTopics};
+
+    let mut config = KafkaConfig::from_addresses(&arguments.addresses)?;
+    let formats = [("envelope", Format::Envelope), ("headers", Format::Headers)];
+    let assignments = [
+        ("cooperative", Assignment::CooperativeSticky),
+        ("range", Assignment::Range),
+        ("roundrobin", Assignment::RoundRobin),
+    ];
+    let compressions = [
+        ("none", Compression::None),
+        ("lz4", Compression::Lz4),
+        ("snappy", Compression::Snappy),
+    ];
+    config.format = chosen(arguments, "MICRO_KAFKA_FORMAT", &formats)?.unwrap_or_default();
+    config.assignment = chosen(arguments, "MICRO_KAFKA_ASSIGNMENT", &assignments)?.unwrap_or_default();
+    config.compression = chosen(arguments, "MICRO_KAFKA_COMPRESSION", &compressions)?.unwrap_or_default();
+    config.key_header = arguments.variable("MICRO_KAFKA_KEY_HEADER").map(str::to_owned);
+    config.create_topics = Some(NewTopics {
+        partitions: number(arguments, "MICRO_KAFKA_PARTITIONS")?,
+        replication: number(arguments, "MICRO_KAFKA_REPLICATION")?,
+    });
+    config.sasl = kafka_user(arguments)?;
+    let names = ["MICRO_KAFKA_CACERT", "MICRO_KAFKA_CERT", "MICRO_KAFKA_KEY"];
+    config.tls = files(arguments, names)?.map(|(authorities, identity)| KafkaTls {
+        authorities,
+        identity,
+    });
+    Ok(config)
+}
+
+#[cfg(feature = "kafka")]
+fn kafka_user(arguments: &PluginArguments) -> Result<Option<micro_kafka::KafkaSasl>> {
+    use micro_kafka::{KafkaSasl, SaslMechanism};
+
+    let mechanisms = [
+        ("plain", SaslMechanism::Plain),
+        ("scram-sha-256", SaslMechanism::ScramSha256),
+        ("scram-sha-512", SaslMechanism::ScramSha512),
+    ];
+    let mechanism = chosen(arguments, "MICRO_KAFKA_MECHANISM", &mechanisms)?.unwrap_or_default();
+    let password = arguments.variable("MICRO_KAFKA_PASSWORD").unwrap_or_default();
+    let user = arguments.variable("MICRO_KAFKA_USERNAME").map(|user| KafkaSasl {
+        mechanism,
+        user: user.to_owned(),
+        password: password.to_owned(),
+    });
+    Ok(user)
+}
+
+/// What a variable's word stands for. None: it is not set.
+#[cfg(feature = "kafka")]
+fn chosen<T: Copy>(arguments: &PluginArguments, variable: &str, words: &[(&str, T)]) -> Result<Option<T>> {
+    let Some(word) = arguments.variable(variable) else {
+        return Ok(None);
+    };
+    match words.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)) {
+        Some((_, meaning)) => Ok(Some(*meaning)),
+        None => {
+            let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
+            Err(wrong(format!(
+                "{variable} is {word:?}; write one of {}",
+                known.join(", ")
+            )))
+        }
+    }
+}
+
+/// The number that a variable says. None: it is not set.
+#[cfg(feature = "kafka")]
+fn number<T: std::str::FromStr>(arguments: &PluginArguments, variable: &str) -> Result<Option<T>> {
+    let number = arguments.variable(variable).map(|text| {
+        text.parse()
+            .map_err(|_| wrong(format!("{variable} is {text:?}; write a number")))
+    });
+    number.transpose()
+}
+
 #[cfg(feature = "redis")]
 pub(super) async fn redis(arguments: PluginArguments) -> Connected {
     let config = redis_config(&arguments)?;
@@ -84,6 +170,49 @@ mod tests {
         PluginArguments {
             environment: Arc::new(variables.collect()),
             ..PluginArguments::default()
+        }
+    }
+
+    #[cfg(feature = "kafka")]
+    #[test]
+    fn kafka_is_as_its_variables_say() {
+        use micro_kafka::{Assignment, Format, KafkaConfig, NewTopics, SaslMechanism};
+
+        let of = |variables: &[(&str, &str)]| kafka_config(&with(variables));
+        let config = of(&[]).unwrap();
+        assert_eq!(config.servers, ["127.0.0.1:9092"]);
+        assert_eq!(config.create_topics, KafkaConfig::default().create_topics);
+        assert!(config.sasl.is_none() && config.tls.is_none());
+        let config = of(&[
+            ("MICRO_KAFKA_USERNAME", "me"),
+            ("MICRO_KAFKA_PASSWORD", "secret"),
+            ("MICRO_KAFKA_MECHANISM", "SCRAM-SHA-512"),
+            ("MICRO_KAFKA_FORMAT", "headers"),
+            ("MICRO_KAFKA_KEY_HEADER", "Customer"),
+            ("MICRO_KAFKA_ASSIGNMENT", "range"),
+            ("MICRO_KAFKA_PARTITIONS", "12"),
+        ])
+        .unwrap();
+        let sasl = config.sasl.unwrap();
+        assert_eq!((sasl.user.as_str(), sasl.password.as_str()), ("me", "secret"));
+        assert_eq!(sasl.mechanism, SaslMechanism::ScramSha512);
+        assert_eq!(
+            (config.format, config.assignment),
+            (Format::Headers, Assignment::Range)
+        );
+        assert_eq!(config.key_header.as_deref(), Some("Customer"));
+        let topics = NewTopics {
+            partitions: Some(12),
+            replication: None,
+        };
+        assert_eq!(config.create_topics, Some(topics));
+        for wrong in [
+            ("MICRO_KAFKA_FORMAT", "xml"),
+            ("MICRO_KAFKA_PARTITIONS", "many"),
+            ("MICRO_KAFKA_MECHANISM", "trust"),
+        ] {
+            let error = of(&[wrong]).unwrap_err();
+            assert!(error.detail().contains(wrong.0), "{error}");
         }
     }
 

@@ -112,7 +112,8 @@ impl Link {
         Place(self.clone())
     }
 
-    /// How the messages of a call that begins here are compressed: not at all before the other side said that it reads it.
+    /// How the messages of a call that begins here are compressed: not at all before the other side said that it
+    /// reads it.
     pub(super) fn compression(&self) -> Compression {
         match self.compression.is_on() && self.reads_gzip.load(Ordering::Relaxed) {
             true => self.compression,

@@ -88,7 +88,8 @@ impl Verdicts {
         }
     }
 
-    /// The records without the nodes that do not serve; all where none does, since they may know best why they are called.
+    /// The records without the nodes that do not serve; all where none does, since they may know best why they are
+    /// called.
     fn sifted(&self, mut records: Vec<ServiceRecord>) -> Vec<ServiceRecord> {
         let sick = self.lock();
         let serves = |node: &Node| !sick.contains(&node.address);
@@ -218,8 +219,8 @@ impl WatchSource for Watched {
     }
 }
 
-/// Asks a node for its health as long as it answers, unless it knows nothing of health. One that cannot be asked counts as one that serves: whether it can be
-/// called is known by calls.
+/// Asks a node for its health as long as it answers, unless it knows nothing of health. One that cannot be asked
+/// counts as one that serves: whether it can be called is known by calls.
 async fn ask(transport: Arc<dyn Transport>, node: Node, verdicts: Arc<Verdicts>) {
     loop {
         let ended = listen(&*transport, &node, &verdicts).await;

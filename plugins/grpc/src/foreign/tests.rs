@@ -2,11 +2,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
+use micro_core::handler::handler_fn;
 use micro_core::registry::{Action, Change, MemoryRegistry, Node};
+use micro_core::{Request, Response};
 use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::transport::AUTHORITY;
+use crate::{GrpcConfig, GrpcTransport};
 
 /// What a name's addresses are just now; no address is an error.
 #[derive(Clone, Default)]
@@ -171,4 +174,28 @@ async fn what_is_not_known_or_not_possible_is_said_so() {
         error.detail().contains("\"x\"") && error.detail().contains("\"nowhere\""),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_call_that_reaches_nobody_has_the_name_looked_up_again() {
+    let echo = handler_fn(|mut request: Request| async move { Ok(Response::new(request.take_body())) });
+    let transport = GrpcTransport::new(GrpcConfig::default()).unwrap();
+    let listener = transport.listen("127.0.0.1:0", Arc::new(echo)).await.unwrap();
+    let gone = transport.listen(
+        "127.0.0.1:0",
+        Arc::new(handler_fn(|_| async { Ok(Response::default()) })),
+    );
+    let nobody = gone.await.unwrap().address().to_owned();
+
+    let zone = Zone::of(&[&nobody]);
+    let services = zone.services().refresh_interval(Duration::from_secs(3600));
+    let client = services.client(Arc::new(transport)).build();
+    let call = || client.request(Request::new("helloworld", "Greeter.SayHello", "x"));
+    let error = call().await.unwrap_err();
+    assert!(error.is_never_started() && error.code() == 503, "{error}");
+    zone.set(&[listener.address()]);
+    let moved = async { while call().await.is_err() {} };
+    timeout(Duration::from_secs(30), moved)
+        .await
+        .expect("nobody looks it up");
 }

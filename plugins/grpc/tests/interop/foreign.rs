@@ -1,5 +1,5 @@
-//! Services of tonic, which know nothing of Micro, called by a client of Micro: at an address, by a name, and where somebody
-//! else registered them.
+//! Services of tonic, which know nothing of Micro, called by a client of Micro: at an address, by a name, and where
+//! somebody else registered them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -14,6 +14,9 @@ use crate::error;
 /// How soon librdkafka tries to connect again, in milliseconds: at first, and at most.
 const RECONNECT: (&str, &str) = ("50", "400");
 
+/// How often positions are committed.
+const COMMIT: Duration = Duration::from_millis(100);
+
 impl KafkaConfig {
     /// What publishes.
     pub(crate) fn producer(&self) -> Result<ClientConfig> {
@@ -52,8 +55,10 @@ impl KafkaConfig {
     pub(crate) fn consumer(&self, group: &str) -> Result<ClientConfig> {
         let mut client = self.client()?;
         set(&mut client, "group.id", group);
-        set(&mut client, "enable.auto.commit", false);
+        // What is committed is what is handed over as handled, and not what was fetched.
+        set(&mut client, "enable.auto.commit", true);
         set(&mut client, "enable.auto.offset.store", false);
+        millis(&mut client, "auto.commit.interval.ms", COMMIT);
         // Where a subscription begins is looked up when it is made. What is without a position later is what came since.
         set(&mut client, "auto.offset.reset", "earliest");
         set(
@@ -80,9 +85,14 @@ impl KafkaConfig {
     }
 
     fn client(&self) -> Result<ClientConfig> {
-        if [self.publish_timeout, self.request_timeout, self.connect_timeout, self.subscribe_timeout]
-            .iter()
-            .any(Duration::is_zero)
+        if [
+            self.publish_timeout,
+            self.request_timeout,
+            self.connect_timeout,
+            self.subscribe_timeout,
+        ]
+        .iter()
+        .any(Duration::is_zero)
         {
             return Err(error::misconfigured(
                 "a timeout of zero lets nothing happen; give at least a millisecond",
@@ -149,7 +159,9 @@ impl KafkaConfig {
         for (name, value) in &self.properties {
             client.set(name, value);
         }
-        client.create_native_config().map_err(|problem| refused(&problem))?;
+        client
+            .create_native_config()
+            .map_err(|problem| refused(&problem))?;
         Ok(client)
     }
 
@@ -183,9 +195,9 @@ fn features() -> Result<String> {
 /// The value stays unsaid: it may be a password.
 pub(crate) fn refused(problem: &KafkaError) -> micro_core::Error {
     match problem {
-        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
-            error::misconfigured(format!("librdkafka knows no property {name:?}; check `properties`"))
-        }
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => error::misconfigured(
+            format!("librdkafka knows no property {name:?}; check `properties`"),
+        ),
         KafkaError::ClientConfig(_, _, name, _) => error::misconfigured(format!(
             "librdkafka does not take the value of {name:?}; check the option it stands for, and `properties`"
         )),
@@ -212,7 +224,7 @@ mod tests {
         assert_eq!(config.producer().unwrap().get("enable.idempotence"), Some("true"));
         let consumer = config.consumer("workers").unwrap();
         assert_eq!(consumer.get("group.id"), Some("workers"));
-        assert_eq!(consumer.get("enable.auto.commit"), Some("false"));
+        assert_eq!(consumer.get("enable.auto.offset.store"), Some("false"));
     }
 
     #[test]

@@ -1,6 +1,5 @@
-//! What librdkafka tells a member: partitions that come and go, positions that are committed, trouble.
+//! What librdkafka tells a member: partitions that come and go, and trouble.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -22,8 +21,6 @@ const POSITIONS: Duration = Duration::from_secs(5);
 pub(crate) struct Context {
     pub(super) member: Arc<Member>,
     pub(super) said: Said,
-    /// Whether a commit is on its way.
-    pub(super) is_committing: AtomicBool,
     pub(super) consumer: OnceLock<Weak<Consumer>>,
 }
 
@@ -32,7 +29,6 @@ impl Context {
         Self {
             member,
             said: Said::default(),
-            is_committing: AtomicBool::new(false),
             consumer: OnceLock::new(),
         }
     }
@@ -51,11 +47,14 @@ impl Context {
         let mut queues = member.queues();
         for mut partition in partitions.elements() {
             let number = partition.partition();
-            let known = committed.as_ref().ok().map(|list| list.find_partition(&member.topic, number));
+            let known = committed
+                .as_ref()
+                .ok()
+                .map(|list| list.find_partition(&member.topic, number));
             let progress = match known.map(|known| known.map(|known| known.offset())) {
                 Some(Some(Offset::Offset(position))) => {
                     partition.set_offset(Offset::Offset(position))?;
-                    Progress::committed_at(position)
+                    Progress::known_at(position)
                 }
                 // librdkafka finds it out itself.
                 None => Progress::beginning_at(None),
@@ -80,7 +79,7 @@ impl Context {
             _ => consumer.assign(partitions)?,
         }
         if is_new {
-            self.commit_now(consumer);
+            self.commit_beginning(consumer);
         }
         if *member.phase.borrow() == Phase::Joining {
             member.enter(Phase::Joined);
@@ -90,12 +89,14 @@ impl Context {
         Ok(())
     }
 
-    /// Commits what is handled of partitions that go, and forgets them.
+    /// Hands over what is handled of partitions that go, and forgets them.
     fn revoke(&self, consumer: &Consumer, partitions: &TopicPartitionList) -> KafkaResult<()> {
-        if !consumer.assignment_lost() {
-            self.commit_now(consumer);
-        }
-        let gone: Vec<i32> = partitions.elements().iter().map(|partition| partition.partition()).collect();
+        self.store(consumer);
+        let gone: Vec<i32> = partitions
+            .elements()
+            .iter()
+            .map(|partition| partition.partition())
+            .collect();
         let mut queues = self.member.queues();
         self.member.events.revoke(|partition| gone.contains(&partition));
         queues.retain(|queue| !gone.contains(&queue.place.partition));
@@ -106,25 +107,38 @@ impl Context {
         }
     }
 
-    /// Commits what is handled, and waits for it.
-    pub(super) fn commit_now(&self, consumer: &Consumer) {
-        let positions = self.uncommitted();
+    /// Hands over how far everything is handled. librdkafka commits that soon, when partitions go, and when it is
+    /// closed; and again, where it did not work.
+    pub(super) fn store(&self, consumer: &Consumer) {
+        let positions = self.unstored();
         if positions.count() == 0 {
             return;
         }
-        match consumer.commit(&positions, CommitMode::Sync) {
-            Ok(()) => self.confirm(&positions),
+        match consumer.store_offsets(&positions) {
+            Ok(()) => self.stored(&positions),
             Err(problem) => {
-                tracing::debug!(target: "micro_kafka", topic = %self.member.topic, %problem, "positions are not committed");
+                tracing::debug!(target: "micro_kafka", topic = %self.member.topic, %problem, "positions are not stored");
             }
         }
     }
 
-    /// Positions that Kafka is to know.
-    pub(super) fn uncommitted(&self) -> TopicPartitionList {
+    /// Commits where reading begins, and waits for it: what is published from then on is the group's.
+    fn commit_beginning(&self, consumer: &Consumer) {
+        let positions = self.unstored();
+        if positions.count() == 0 {
+            return;
+        }
+        if let Err(problem) = consumer.commit(&positions, CommitMode::Sync) {
+            tracing::debug!(target: "micro_kafka", topic = %self.member.topic, %problem, "the beginning is not committed yet");
+        }
+    }
+
+    /// Positions that librdkafka does not know.
+    fn unstored(&self) -> TopicPartitionList {
         let mut positions = TopicPartitionList::new();
-        for (partition, position) in self.member.events.uncommitted() {
-            let added = positions.add_partition_offset(&self.member.topic, partition, Offset::Offset(position));
+        for (partition, position) in self.member.events.unstored() {
+            let added =
+                positions.add_partition_offset(&self.member.topic, partition, Offset::Offset(position));
             if let Err(problem) = added {
                 tracing::warn!(topic = %self.member.topic, partition, position, %problem, "no position for Kafka");
             }
@@ -132,10 +146,10 @@ impl Context {
         positions
     }
 
-    fn confirm(&self, positions: &TopicPartitionList) {
+    fn stored(&self, positions: &TopicPartitionList) {
         for position in positions.elements() {
             if let (Ok(()), Offset::Offset(offset)) = (position.error(), position.offset()) {
-                self.member.events.confirm(position.partition(), offset);
+                self.member.events.stored(position.partition(), offset);
             }
         }
     }
@@ -162,16 +176,6 @@ impl ConsumerContext for Context {
             tracing::error!(topic = %self.member.topic, %problem, "kafka's partitions could not be taken or given");
             let reason = Some(problem.to_string());
             self.member.suffer(context::code(&problem), reason, Phase::Broken);
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, positions: &TopicPartitionList) {
-        self.is_committing.store(false, Ordering::Release);
-        match result {
-            Ok(()) => self.confirm(positions),
-            Err(problem) => {
-                tracing::debug!(target: "micro_kafka", topic = %self.member.topic, %problem, "positions are not committed yet");
-            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message as _;
-use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
@@ -13,7 +13,7 @@ use super::positions;
 use super::{Consumer, DRAIN, LEAVE, Member, Phase, STAY};
 use crate::context::{self, is_about_rights};
 
-/// How often it looks whether there is something to commit, or it is to leave.
+/// How often it looks how far everything is handled, and whether it is to leave.
 const TICK: Duration = Duration::from_millis(50);
 /// How long one question to the servers may take.
 const QUESTION: Duration = Duration::from_secs(1);
@@ -66,9 +66,12 @@ impl Thread {
             let _ = self.consumer.poll(TICK);
             let said = &self.consumer.context().said;
             let code = context::code(&problem);
-            let hopeless = said.is_hopeless().or(Some(code).filter(|code| is_about_rights(*code)));
+            let hopeless = said
+                .is_hopeless()
+                .or(Some(code).filter(|code| is_about_rights(*code)));
             if hopeless.is_some() || Instant::now() >= until {
-                self.member.suffer(hopeless.unwrap_or(code), said.reason(), Phase::Broken);
+                self.member
+                    .suffer(hopeless.unwrap_or(code), said.reason(), Phase::Broken);
                 return false;
             }
         }
@@ -89,7 +92,7 @@ impl Thread {
             if *self.member.phase.borrow() == Phase::Away {
                 self.look_for_servers();
             }
-            self.commit();
+            self.consumer.context().store(&self.consumer);
         }
     }
 
@@ -101,31 +104,20 @@ impl Thread {
         }
     }
 
-    /// Commits what is handled, unless that is being done.
-    fn commit(&self) {
-        let context = self.consumer.context();
-        if context.is_committing.load(Ordering::Acquire) {
-            return;
-        }
-        let positions = context.uncommitted();
-        if positions.count() == 0 {
-            return;
-        }
-        context.is_committing.store(true, Ordering::Release);
-        if let Err(problem) = self.consumer.commit(&positions, CommitMode::Async) {
-            context.is_committing.store(false, Ordering::Release);
-            tracing::debug!(target: "micro_kafka", topic = %self.member.topic, %problem, "nothing can be committed");
-        }
-    }
-
     /// Gives out later what came past its partition's queue.
     fn put_aside(&self, record: &rdkafka::message::BorrowedMessage<'_>) {
         let mut queues = self.member.queues();
-        let queue = queues.iter_mut().find(|queue| queue.place.partition == record.partition());
+        let queue = queues
+            .iter_mut()
+            .find(|queue| queue.place.partition == record.partition());
         if let Some(queue) = queue
             && let Ok(message) = crate::record::read(self.member.format, record)
         {
-            drop(self.member.events.take_in(&mut queue.place, record.offset(), message));
+            drop(
+                self.member
+                    .events
+                    .take_in(&mut queue.place, record.offset(), message),
+            );
         }
     }
 
@@ -143,7 +135,9 @@ impl Thread {
             | Code::InvalidGroupId
             | Code::GroupMaxSizeReached
             | Code::Fatal => Phase::Broken,
-            code if is_about_rights(code) || matches!(problem, KafkaError::MessageConsumptionFatal(_)) => Phase::Broken,
+            code if is_about_rights(code) || matches!(problem, KafkaError::MessageConsumptionFatal(_)) => {
+                Phase::Broken
+            }
             _ => {
                 tracing::debug!(target: "micro_kafka", topic = %self.member.topic, %problem, "trouble that librdkafka mends");
                 return;
@@ -154,18 +148,20 @@ impl Thread {
 
     /// Whether a server answers again. The rest librdkafka does by itself.
     fn look_for_servers(&self) {
-        if self.consumer.fetch_metadata(Some(&self.member.topic), QUESTION / 4).is_ok() {
+        if self
+            .consumer
+            .fetch_metadata(Some(&self.member.topic), QUESTION / 4)
+            .is_ok()
+        {
             self.consumer.context().said.clear();
             self.member.enter(Phase::Joined);
         }
     }
 
-    /// Commits what is handled and says goodbye.
+    /// Says goodbye, and before that what is handled.
     fn leave(self) {
         self.member.wish.store(LEAVE, Ordering::Release);
-        if *self.member.phase.borrow() == Phase::Joined {
-            self.consumer.context().commit_now(&self.consumer);
-        }
+        self.consumer.context().store(&self.consumer);
         // They hold the consumer.
         self.member.queues().clear();
         drop(self.consumer);

@@ -120,7 +120,11 @@ async fn what_a_member_did_not_decide_goes_to_the_next_when_it_leaves() {
     for body in ["a", "b", "c"] {
         publish(&broker, &topic, body).await.unwrap();
     }
-    let (a, b, c) = (next(&mut first).await, next(&mut first).await, next(&mut first).await);
+    let (a, b, c) = (
+        next(&mut first).await,
+        next(&mut first).await,
+        next(&mut first).await,
+    );
     a.acknowledge().await.unwrap();
     c.acknowledge().await.unwrap();
     drop(first);
@@ -184,11 +188,50 @@ async fn partitions_that_are_added_are_found() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_deleted_is_made_again() {
+    let (broker, topic, workers) = (connect(config()).await, name("deleted"), name("workers"));
+    let mut subscriptions = [
+        subscribe(&broker, &topic, SubscribeOptions::default()).await,
+        subscribe(&broker, &topic, queue(&workers)).await,
+    ];
+    for subscription in &mut subscriptions {
+        publish(&broker, &topic, "before").await.unwrap();
+        assert_eq!(body(subscription).await, "before");
+    }
+    let admin: rdkafka::admin::AdminClient<_> = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", config().servers.join(","))
+        .create()
+        .unwrap();
+    let options = rdkafka::admin::AdminOptions::new();
+    let deleted = admin.delete_topics(&[&topic], &options).await.unwrap();
+    assert!(deleted[0].is_ok(), "{deleted:?}");
+    for (number, subscription) in subscriptions.iter_mut().enumerate() {
+        let mut arrived = false;
+        while !arrived {
+            let publisher = connect(config()).await;
+            publish(&publisher, &topic, &format!("after-{number}"))
+                .await
+                .unwrap();
+            let until = tokio::time::Instant::now() + Duration::from_secs(2);
+            while let Ok(Some(event)) = tokio::time::timeout_at(until, subscription.next()).await {
+                let Ok(event) = event else { continue };
+                arrived |= event.message().body.starts_with(b"after");
+                event.acknowledge().await.unwrap();
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn dropping_a_subscription_does_not_hold_up_the_runtime() {
     let (broker, topic) = (connect(config()).await, name("dropped"));
     let subscription = subscribe(&broker, &topic, SubscribeOptions::default()).await;
     let begun = Instant::now();
     drop(subscription);
-    assert!(begun.elapsed() < Duration::from_millis(20), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_millis(20),
+        "{:?}",
+        begun.elapsed()
+    );
 }

@@ -96,7 +96,6 @@ async fn both_sides_show_their_certificates() {
     assert_eq!(body(&mut member).await, "a");
     let stranger = Authority::new().unwrap();
     let strangers = [
-        nsqd.config(),
         with(&authority, None),
         with(&stranger, Some(authority.issue("client").unwrap())),
         with(&authority, Some(stranger.issue("client").unwrap())),
@@ -109,4 +108,10 @@ async fn both_sides_show_their_certificates() {
             "{error}"
         );
     }
+    // Who does not encrypt may say who they are, and no more.
+    let broker = connect(nsqd.config()).await;
+    let error = publish(&broker, "orders", "a").await.unwrap_err();
+    assert!(error.detail().contains("MICRO_NSQ_CACERT"), "{error}");
+    let error = broker.subscribe("orders", queue("workers", 1)).await.unwrap_err();
+    assert!(error.detail().contains("MICRO_NSQ_CACERT"), "{error}");
 }

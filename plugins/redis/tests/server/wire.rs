@@ -47,7 +47,7 @@ async fn a_channel_carries_go_micros_bytes_both_ways() {
         .subscribe("t.one", SubscribeOptions::default())
         .await
         .unwrap();
-    redis.say(&format!("PUBLISH t.one 'no message'")).await;
+    redis.say("PUBLISH t.one 'no message'").await;
     redis.say(&format!("PUBLISH t.one '{CAPTURED}'")).await;
     let event = timeout(PATIENCE, subscription.next())
         .await

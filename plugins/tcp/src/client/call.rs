@@ -186,7 +186,7 @@ impl Calling {
                 return Poll::Ready(Err(Failure::Failed(error)));
             }
         };
-        let begun = hub.with(|state, _| {
+        hub.with(|state, _| {
             if let Some(closed) = &state.closed {
                 return Poll::Ready(Err(Failure::NotTaken(closed.reason.clone())));
             }
@@ -222,8 +222,7 @@ impl Calling {
             calls.insert(*last, call);
             (self.call, self.sent) = (*last, first.len());
             Poll::Ready(Ok(()))
-        });
-        begun
+        })
     }
 
     /// Waits for the head of the answer, and puts in the rest of the message meanwhile.

@@ -116,8 +116,7 @@ impl Connection {
     pub(super) async fn run(mut self) {
         let calls = Calls(self.line.hub.clone());
         let server = self.server.clone();
-        let mut drain = pin!(server.drain.notified());
-        drain.as_mut().enable();
+        let mut drain = pin!(server.draining.begun());
         let mut alarm = pin!(sleep_until(self.next()));
         // Registered once: from now on both wake this connection's task, and are asked only by looking at a flag.
         poll_fn(|context| {
@@ -155,7 +154,7 @@ impl Connection {
                 Ok(_) => {}
                 Err(problem) => return Poll::Ready(Leaving::Gone(Ended::Broken(problem).to_string())),
             }
-            if self.server.is_draining() && self.farewell.is_none() {
+            if self.server.draining.has_begun() && self.farewell.is_none() {
                 self.say_farewell("the listener closes", Instant::now());
             } else if alarm.is_elapsed() {
                 if let Err(leaving) = self.look_after(Instant::now()) {

@@ -79,17 +79,18 @@ impl Conversation {
     pub(super) async fn begin(address: &Text, config: &UdpConfig) -> Result<Arc<Self>, Unmet> {
         let limit = config.connect_timeout.min(LONGEST);
         let until = Instant::now() + limit;
+        let caller = fastrand::u64(..);
         let met = async {
             let mut addresses = lookup_host(address.as_str()).await.map_err(Unmet::NoAddress)?;
             let address = addresses
                 .next()
                 .ok_or_else(|| Unmet::NoAddress(ErrorKind::NotFound.into()))?;
             let socket = connect(address).await.map_err(Unmet::Socket)?;
-            let token = hello(&socket, config).await?;
+            let token = hello(&socket, caller, config).await?;
             Ok((socket, token))
         };
         let (socket, token) = timeout_at(until, met).await.map_err(|_| Unmet::Silent(limit))??;
-        let (socket, caller) = (Arc::new(socket), fastrand::u64(..));
+        let socket = Arc::new(socket);
         let waiting = Arc::new(Waiting::default());
         let listen = listen(socket.clone(), token, caller, Arc::downgrade(&waiting));
         Ok(Arc::new(Self {
@@ -105,10 +106,13 @@ impl Conversation {
         self.waiting.lock().is_leaving
     }
 
-    /// Begins a call: its header, and where what happens to it is told.
-    pub(super) fn begin_call(&self) -> (Header, mpsc::Receiver<Event>) {
+    /// Begins a call: its header, and where what happens to it is told. `None`: the listener takes no more.
+    pub(super) fn begin_call(&self) -> Option<(Header, mpsc::Receiver<Event>)> {
         let (events, told) = mpsc::channel(4);
         let mut state = self.waiting.lock();
+        if state.is_leaving {
+            return None;
+        }
         state.last += 1;
         let number = state.last;
         state.calls.insert(number, WaitingCall { events, sent: 0 });
@@ -118,7 +122,7 @@ impl Conversation {
             caller: self.caller,
             number,
         };
-        (header, told)
+        Some((header, told))
     }
 
     /// The oldest call that waits.
@@ -152,22 +156,18 @@ impl Conversation {
 
     /// Ends a call. The node is told if nobody waits for it any more.
     pub(super) fn end_call(&self, header: Header, is_answered: bool) {
-        let (is_last, oldest) = {
+        let seen = {
             let mut state = self.waiting.lock();
             let sent = state.calls.remove(&header.number).map_or(0, |call| call.sent);
             state.is_unsure |= sent > 1 || sent == 1 && !is_answered;
-            (state.is_leaving && state.calls.is_empty(), state.oldest())
+            (state.is_leaving && state.calls.is_empty()).then(|| state.seen(header))
         };
         // Lost where there is no room: the node finds out by itself.
         if !is_answered {
             let _ = self.socket.try_send(&header.with(Kind::Cancel).to_bytes());
         }
-        if is_last {
-            let seen = Header {
-                number: oldest,
-                ..header.with(Kind::Seen)
-            };
-            let _ = self.socket.try_send(&seen.to_bytes());
+        if let Some(seen) = seen {
+            let _ = self.socket.try_send(&seen);
         }
     }
 }
@@ -202,6 +202,16 @@ impl Waiting {
 }
 
 impl State {
+    /// Says what this side waits for.
+    fn seen(&self, header: Header) -> Vec<u8> {
+        let number = self.oldest();
+        let header = Header {
+            number,
+            ..header.with(Kind::Seen)
+        };
+        [&header.to_bytes()[..], &(self.last + 1).to_be_bytes()].concat()
+    }
+
     fn oldest(&self) -> u64 {
         self.calls.keys().next().copied().unwrap_or(self.last + 1)
     }
@@ -218,11 +228,11 @@ async fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Asks for a token until there is one.
-async fn hello(socket: &UdpSocket, config: &UdpConfig) -> Result<u64, Unmet> {
+async fn hello(socket: &UdpSocket, caller: u64, config: &UdpConfig) -> Result<u64, Unmet> {
     let hello = Header {
         kind: Kind::Hello,
         token: 0,
-        caller: fastrand::u64(..),
+        caller,
         number: 0,
     };
     let mut pause = config.first_pause.max(Duration::from_millis(1));
@@ -290,16 +300,12 @@ fn take(socket: &UdpSocket, header: Header, body: &[u8], waiting: &Waiting) {
         }),
         Kind::Stranger => Event::Told(Told::Stranger),
         Kind::Goodbye => {
-            let oldest = {
+            let seen = {
                 let mut state = waiting.lock();
                 state.is_leaving = true;
-                state.oldest()
+                state.seen(header)
             };
-            let seen = Header {
-                number: oldest,
-                ..header.with(Kind::Seen)
-            };
-            let _ = socket.try_send(&seen.to_bytes());
+            let _ = socket.try_send(&seen);
             return;
         }
         Kind::Hello | Kind::Welcome | Kind::Call | Kind::Cancel | Kind::Seen => return,

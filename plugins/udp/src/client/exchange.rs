@@ -66,7 +66,9 @@ pub(super) async fn exchange(
     message: &[u8],
     config: &UdpConfig,
 ) -> Result<Response, Failure> {
-    let (header, events) = conversation.begin_call();
+    let Some((header, events)) = conversation.begin_call() else {
+        return Err(Failure::Told(Told::Leaving));
+    };
     let mut calling = Calling {
         conversation: conversation.clone(),
         header,

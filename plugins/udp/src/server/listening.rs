@@ -11,13 +11,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use super::Server;
 use super::table::Verdict;
 use crate::config::LONGEST;
-use crate::datagram::{HEADER, Header, Kind, read_call, read_oldest};
+use crate::datagram::{HEADER, Header, Kind, read_call, read_number};
 
 /// Room for the largest datagram that there is.
 const BUFFER: usize = 64 * 1024;
 /// How often it is looked for what is old, and for silent callers.
 const SWEEP: Duration = Duration::from_secs(5);
-/// How long a listener that closes waits for its callers to say that they have their answers.
+/// How long a listener that closes waits for its callers to say that they know it and have their answers.
 const LINGER: Duration = Duration::from_millis(500);
 /// How often it says farewell meanwhile.
 const FAREWELL: Duration = Duration::from_millis(50);
@@ -58,15 +58,15 @@ impl Listening {
     /// Takes no more calls, and waits for those that run and for their answers to be seen.
     async fn close(mut self, grace: Duration) {
         let until = Instant::now() + grace.min(LONGEST);
-        self.server.table().leave();
-        self.say_farewell(false);
+        self.server.table().leave(Instant::now());
+        self.say_farewell();
         let mut linger = None;
         let mut farewell = interval(FAREWELL);
         loop {
             let now = Instant::now();
             let (running, waiting) = {
                 let table = self.server.table();
-                (table.running(), table.callers(true).len())
+                (table.running(), table.callers().len())
             };
             if running == 0 && linger.is_none() {
                 linger = Some(now + LINGER);
@@ -78,7 +78,7 @@ impl Listening {
             let next = async {
                 tokio::select! {
                     () = self.receive() => {}
-                    _ = farewell.tick() => self.say_farewell(true),
+                    _ = farewell.tick() => self.say_farewell(),
                 }
             };
             let _ = timeout_at(end, next).await;
@@ -92,8 +92,8 @@ impl Listening {
         self.server.handlers.wait().await;
     }
 
-    fn say_farewell(&self, to_waiting: bool) {
-        let callers = self.server.table().callers(to_waiting);
+    fn say_farewell(&self) {
+        let callers = self.server.table().callers();
         for (caller, address) in callers {
             let goodbye = Header {
                 kind: Kind::Goodbye,
@@ -127,22 +127,32 @@ impl Listening {
         match header.kind {
             // No longer than what it answers, so that nobody is flooded with what others asked for.
             Kind::Hello => {
+                let kind = match server.table().welcome(header.caller, remote, now) {
+                    true => Kind::Welcome,
+                    false => Kind::Refused,
+                };
                 let header = Header { token, ..header };
-                self.say(&header.with(Kind::Welcome).to_bytes(), remote);
+                self.say(&header.with(kind).to_bytes(), remote);
             }
             Kind::Call | Kind::Cancel | Kind::Seen if header.token != token => {
                 self.say(&header.with(Kind::Stranger).to_bytes(), remote);
             }
             Kind::Call => self.call(header, body, remote, now),
             Kind::Cancel => server.table().cancel(header.caller, header.number, now),
-            Kind::Seen => server.table().see(header.caller, header.number),
+            Kind::Seen => {
+                let mut table = server.table();
+                table.see(header.caller, header.number);
+                if read_number(body) == Some(header.number) {
+                    table.let_go(header.caller);
+                }
+            }
             _ => {}
         }
     }
 
     fn call(&self, header: Header, body: &[u8], remote: SocketAddr, now: Instant) {
         let server = &self.server;
-        let Some(oldest) = read_oldest(body) else {
+        let Some(oldest) = read_number(body) else {
             return;
         };
         let Header { caller, number, .. } = header;

@@ -1,13 +1,19 @@
 //! What is remembered of calls, so that none runs twice and every answer may be sent again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::config::{LONGEST, UdpLimits};
+
+/// How many callers that got a token and did not call yet are told when the listener goes.
+const WELCOMED: usize = 1024;
+/// For how long they are.
+const LATELY: Duration = Duration::from_secs(5);
 
 /// The callers and their calls.
 pub(super) struct Table {
@@ -18,6 +24,8 @@ pub(super) struct Table {
     /// Bytes of answers.
     kept: usize,
     swept: Option<Instant>,
+    /// Who got a token lately.
+    welcomed: VecDeque<(u64, SocketAddr, Instant)>,
     is_leaving: bool,
 }
 
@@ -27,6 +35,8 @@ struct Caller {
     oldest: u64,
     calls: BTreeMap<u64, Call>,
     heard: Instant,
+    /// It knows that the listener goes, and waits for nothing.
+    is_done: bool,
 }
 
 struct Call {
@@ -64,6 +74,7 @@ impl Table {
             remembered: 0,
             kept: 0,
             swept: None,
+            welcomed: VecDeque::new(),
             is_leaving: false,
         }
     }
@@ -128,12 +139,8 @@ impl Table {
     }
 
     fn insert(&mut self, id: u64, number: u64, oldest: u64, address: SocketAddr, state: State, now: Instant) {
-        let caller = self.callers.entry(id).or_insert_with(|| Caller {
-            address,
-            oldest,
-            calls: BTreeMap::new(),
-            heard: now,
-        });
+        let caller = self.callers.entry(id);
+        let caller = caller.or_insert_with(|| Caller::new(address, oldest, now));
         caller.calls.insert(number, Call { state, heard: now });
         self.remembered += 1;
     }
@@ -187,7 +194,7 @@ impl Table {
     }
 
     fn sweep_soon(&mut self, now: Instant) {
-        const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+        const PAUSE: Duration = Duration::from_secs(1);
         if self.swept.is_none_or(|swept| swept + PAUSE <= now) {
             self.sweep(now);
         }
@@ -217,9 +224,25 @@ impl Table {
         });
     }
 
+    /// Notes who asks for a token. False: it gets none, because the listener goes.
+    pub(super) fn welcome(&mut self, id: u64, address: SocketAddr, now: Instant) -> bool {
+        if self.is_leaving {
+            return false;
+        }
+        self.welcomed.truncate(WELCOMED - 1);
+        self.welcomed.push_front((id, address, now));
+        true
+    }
+
     /// Takes no more calls.
-    pub(super) fn leave(&mut self) {
+    pub(super) fn leave(&mut self, now: Instant) {
         self.is_leaving = true;
+        for (id, address, since) in self.welcomed.drain(..) {
+            if since + LATELY > now {
+                let known = self.callers.entry(id);
+                known.or_insert_with(|| Caller::new(address, 0, now));
+            }
+        }
     }
 
     /// How many handlers run.
@@ -227,16 +250,29 @@ impl Table {
         self.running
     }
 
-    /// The callers that may not know that the listener goes: all, or those who may not have an answer.
-    pub(super) fn callers(&self, without_answer: bool) -> Vec<(u64, SocketAddr)> {
-        let callers = self.callers.iter();
-        callers
-            .filter(|(_, caller)| {
-                let mut calls = caller.calls.values();
-                !without_answer || calls.any(|call| !matches!(call.state, State::GivenUp))
-            })
-            .map(|(id, caller)| (*id, caller.address))
-            .collect()
+    /// A caller knows that the listener goes, and waits for nothing.
+    pub(super) fn let_go(&mut self, id: u64) {
+        if let Some(caller) = self.callers.get_mut(&id) {
+            caller.is_done = self.is_leaving;
+        }
+    }
+
+    /// The callers that may not know that the listener goes, or wait for answers.
+    pub(super) fn callers(&self) -> Vec<(u64, SocketAddr)> {
+        let callers = self.callers.iter().filter(|(_, caller)| !caller.is_done);
+        callers.map(|(id, caller)| (*id, caller.address)).collect()
+    }
+}
+
+impl Caller {
+    fn new(address: SocketAddr, oldest: u64, now: Instant) -> Self {
+        Self {
+            address,
+            oldest,
+            calls: BTreeMap::new(),
+            heard: now,
+            is_done: false,
+        }
     }
 }
 
@@ -276,8 +312,6 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn address() -> SocketAddr {
@@ -359,7 +393,7 @@ mod tests {
         assert_eq!(begin(&mut table, 5, 5), Verdict::New);
         let other = table.look(2, 1, 1, address(), Instant::now());
         assert_eq!(other, Verdict::Full, "another caller");
-        table.leave();
+        table.leave(Instant::now());
         assert_eq!(begin(&mut table, 6, 5), Verdict::Leaving);
         assert_eq!(begin(&mut table, 5, 5), Verdict::Working);
     }
