@@ -17,7 +17,9 @@ pub(crate) fn misconfigured(why: impl Display) -> Error {
 pub(crate) fn no_address(address: &str, why: &str) -> Error {
     Error::bad_request(
         CLIENT,
-        format!("connection error: node address {address:?} {why}; the nats transport needs a subject of NATS"),
+        format!(
+            "connection error: node address {address:?} {why}; the nats transport needs a subject of NATS"
+        ),
     )
     .never_started()
 }
@@ -46,9 +48,7 @@ pub(crate) fn nobody(address: &str, servers: &str) -> Error {
 pub(crate) fn gone(address: &str, why: &str) -> Error {
     Error::unavailable(
         CLIENT,
-        format!(
-            "connection error: {address} did not answer: {why}; whether the call was handled is unknown"
-        ),
+        format!("connection error: {address} did not answer: {why}; whether the call was handled is unknown"),
     )
     .unanswered()
 }
@@ -69,7 +69,10 @@ pub(crate) fn malformed(from: &str, problem: &Error) -> Error {
     Error::new(
         "go.micro.client.transport",
         502,
-        format!("{from} sent no message of Go Micro's nats transport: {}", problem.detail()),
+        format!(
+            "{from} sent no message of Go Micro's nats transport: {}",
+            problem.detail()
+        ),
     )
     .unanswered()
 }

@@ -50,7 +50,9 @@ impl Flow {
 
     pub(crate) fn grant(&self, more: u64) {
         let add = |allowed: u64| Some(allowed.saturating_add(more));
-        let _ = self.allowed.fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
+        let _ = self
+            .allowed
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, add);
         self.changed.notify_one();
     }
 
@@ -141,7 +143,10 @@ mod tests {
     #[test]
     fn half_a_window_is_granted_at_once() {
         let mut taken = Taken::new(4);
-        assert_eq!([taken.one(), taken.one(), taken.one(), taken.one()], [None, Some(2), None, Some(2)]);
+        assert_eq!(
+            [taken.one(), taken.one(), taken.one(), taken.one()],
+            [None, Some(2), None, Some(2)]
+        );
         assert_eq!(Taken::new(1).one(), Some(1));
     }
 }

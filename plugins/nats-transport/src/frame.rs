@@ -163,7 +163,11 @@ impl AnswerHeader<'_> {
             return written;
         }
         let short: String = error.detail().chars().take(1000).collect();
-        let short = Error::new(error.id().to_owned(), error.code(), format!("{short} … (cut short for NATS)"));
+        let short = Error::new(
+            error.id().to_owned(),
+            error.code(),
+            format!("{short} … (cut short for NATS)"),
+        );
         self.end(&wire::error_text(&short))
     }
 }
@@ -198,7 +202,10 @@ mod tests {
         assert!(frame.stream.is_none() && !frame.is_end() && !frame.is_gos);
         assert_eq!(frame.id, "0");
         let mut request = frame.request();
-        assert_eq!((request.service.as_str(), request.endpoint.as_str()), ("interop.greeter", "Greeter.Hello"));
+        assert_eq!(
+            (request.service.as_str(), request.endpoint.as_str()),
+            ("interop.greeter", "Greeter.Hello")
+        );
         assert_eq!(request.remaining(), Some(Duration::from_secs(5)));
         assert!(request.metadata.is_empty());
         let body = request.take_body().try_into_single().unwrap();
@@ -219,7 +226,10 @@ mod tests {
     fn names_of_the_first_version_count_where_the_usual_are_absent() {
         let old = r#"{"Header":{"X-Micro-Service":"greeter","X-Micro-Method":"Greeter.Hello","X-Micro-Stream":"7"}}"#;
         let frame = Frame::read(old.as_bytes()).unwrap();
-        assert_eq!((frame.service.as_str(), frame.endpoint.as_str()), ("greeter", "Greeter.Hello"));
+        assert_eq!(
+            (frame.service.as_str(), frame.endpoint.as_str()),
+            ("greeter", "Greeter.Hello")
+        );
         assert_eq!(frame.stream.as_deref(), Some("7"));
     }
 

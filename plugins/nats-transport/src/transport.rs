@@ -38,7 +38,9 @@ impl NatsTransport {
         let sockets = Arc::new(Sockets::new(connection.client().new_inbox()));
         let subscribed = connection.client().subscribe(sockets.all()).await;
         let answers = subscribed.map_err(|_| connection.gone())?;
-        let task = sockets.clone().run(connection.clone(), config.probe_interval, answers);
+        let task = sockets
+            .clone()
+            .run(connection.clone(), config.probe_interval, answers);
         Ok(Self(Arc::new(Shared {
             connection,
             config,

@@ -29,9 +29,12 @@ micro_testkit::transport_conformance!(
     connect,
     TransportTraits {
         address: ":0".to_owned(),
-        malformed: ["", "a b", "a..b", "a.*", "a.>", ".a"].map(str::to_owned).to_vec(),
+        malformed: ["", "a b", "a..b", "a.*", "a.>", ".a"]
+            .map(str::to_owned)
+            .to_vec(),
         // In base64, a little less than the mebibyte that NATS takes by default.
         max_message: 780_000,
+        soon: std::time::Duration::from_secs(30),
         ..TransportTraits::default()
     },
 );

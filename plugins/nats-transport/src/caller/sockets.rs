@@ -218,7 +218,8 @@ impl Sockets {
             return;
         }
         let Some(Waiting {
-            kind: Kind::Call(tell), ..
+            kind: Kind::Call(tell),
+            ..
         }) = all.remove(&socket)
         else {
             return;

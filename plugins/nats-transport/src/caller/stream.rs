@@ -115,8 +115,7 @@ impl Writer {
     async fn send(&mut self, message: Bytes) -> Result<()> {
         self.flow.take().await;
         let payload = asked(&self.header, message);
-        self.peer
-            .check_size("a message of a stream", payload.len())?;
+        self.peer.check_size("a message of a stream", payload.len())?;
         self.publish(payload).await;
         Ok(())
     }

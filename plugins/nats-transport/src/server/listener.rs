@@ -82,9 +82,9 @@ async fn is_free<F: Future<Output = Result<()>>>(
     let mut answer = client.subscribe(inbox.clone()).await.map_err(gone)?;
     let headers = Mark::Close.headers();
     let asked = client.publish_with_reply_and_headers(address.to_owned(), inbox, headers, farewell());
-    asked
-        .await
-        .map_err(|problem| error::misconfigured(format!("the subject {address} cannot be asked: {problem}")))?;
+    asked.await.map_err(|problem| {
+        error::misconfigured(format!("the subject {address} cannot be asked: {problem}"))
+    })?;
     settled().await?;
     // By now NATS has said if nobody is there.
     let said = answer.next().now_or_never().flatten();

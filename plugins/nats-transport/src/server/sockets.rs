@@ -126,7 +126,12 @@ impl Serving {
     }
 
     /// Gives a place to what begins.
-    pub(super) fn begin(self: &Arc<Self>, reply: &Subject, frame: &Frame, window: Option<u64>) -> Result<Begun> {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        reply: &Subject,
+        frame: &Frame,
+        window: Option<u64>,
+    ) -> Result<Begun> {
         let mut state = self.lock();
         if self.is_draining.load(Ordering::Acquire) {
             state.last_refused = Some(Instant::now());
@@ -230,10 +235,9 @@ impl Serving {
             match messages.try_send(message) {
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     let limit = stream.limit;
-                    let payload = entry.header().error(
-                        &error::overflow(limit),
-                        self.connection.client().max_payload(),
-                    );
+                    let payload = entry
+                        .header()
+                        .error(&error::overflow(limit), self.connection.client().max_payload());
                     entry.cancel.cancel();
                     payload
                 }
@@ -241,11 +245,7 @@ impl Serving {
                 _ => return true,
             }
         };
-        let _ = self
-            .connection
-            .client()
-            .publish(reply.clone(), overflown)
-            .await;
+        let _ = self.connection.client().publish(reply.clone(), overflown).await;
         true
     }
 
