@@ -403,7 +403,10 @@ fn seconds() -> clap::builder::RangedI64ValueParser<u32> {
 fn registry_with_server(name: &str) -> Result<Kind, String> {
     let plugins = Plugins::builtin();
     let linked: Vec<_> = plugins.registries().collect();
-    let possible = Kind::ALL.iter().copied().filter(|kind| linked.contains(&kind.name()));
+    let possible = Kind::ALL
+        .iter()
+        .copied()
+        .filter(|kind| linked.contains(&kind.name()));
     let possible: Vec<_> = possible.collect();
     if let Some(kind) = possible.iter().find(|kind| kind.name() == name) {
         return Ok(*kind);

@@ -48,7 +48,10 @@ pub(crate) fn command(site: &Site<'_>, arguments: &[String]) -> Result<Command> 
             None => true,
         }
     });
-    let lists = LISTS.iter().zip(&lists).map(|(name, list)| format!("{name}{list}"));
+    let lists = LISTS
+        .iter()
+        .zip(&lists)
+        .map(|(name, list)| format!("{name}{list}"));
     let lists: Vec<String> = lists.collect();
     let configuration = site.data.join("server.properties");
     let log = site.data.join("kafka");
@@ -92,6 +95,9 @@ pub(crate) async fn probe(address: SocketAddr) -> Result<()> {
     stream.write_all(REQUEST).await?;
     let mut answer = [0; 10];
     timeout(Duration::from_secs(2), stream.read_exact(&mut answer)).await??;
-    ensure!(answer[4..] == [0, 0, 0, 1, 0, 0], "it does not answer in Kafka's protocol");
+    ensure!(
+        answer[4..] == [0, 0, 0, 1, 0, 0],
+        "it does not answer in Kafka's protocol"
+    );
     Ok(())
 }

@@ -94,7 +94,11 @@ impl FromStr for Kind {
             Some(kind) => Ok(kind),
             None => bail!(
                 "there is no server called {name:?}; there are {}",
-                Self::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+                Self::ALL
+                    .iter()
+                    .map(|kind| kind.name())
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ),
         }
     }

@@ -202,7 +202,9 @@ impl BrokerSubject {
             return same.map(|other| other.probes()).collect();
         }
         let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = members.iter().filter(|member| member.0 == topic && member.1 == queue);
+        let same = members
+            .iter()
+            .filter(|member| member.0 == topic && member.1 == queue);
         same.map(|member| member.2.clone()).collect()
     }
 }

@@ -123,6 +123,9 @@ impl Broker for KafkaBroker {
 
 impl fmt::Debug for KafkaBroker {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("KafkaBroker").field(&self.0.config).finish()
+        formatter
+            .debug_tuple("KafkaBroker")
+            .field(&self.0.config)
+            .finish()
     }
 }

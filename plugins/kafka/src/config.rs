@@ -225,7 +225,8 @@ fn address(text: &str) -> Result<String> {
     } else {
         host
     };
-    let is_host_character = |character: char| character.is_ascii_alphanumeric() || "-._[]:%".contains(character);
+    let is_host_character =
+        |character: char| character.is_ascii_alphanumeric() || "-._[]:%".contains(character);
     if host.is_empty() || !host.chars().all(is_host_character) {
         return Err(wrong("has no host"));
     }
@@ -292,7 +293,15 @@ mod tests {
         for (text, expected) in rows {
             assert_eq!(address(text).unwrap(), expected);
         }
-        for text in ["", "http://kafka", "kafka:x", "kafka:0", "kafka:99999", "a b", "a,b"] {
+        for text in [
+            "",
+            "http://kafka",
+            "kafka:x",
+            "kafka:0",
+            "kafka:99999",
+            "a b",
+            "a,b",
+        ] {
             let error = KafkaConfig::from_addresses(&[text.to_owned()]).unwrap_err();
             assert!(error.detail().contains(&format!("{text:?}")), "{error}");
         }

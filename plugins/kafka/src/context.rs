@@ -27,7 +27,9 @@ impl Said {
     /// What trying again will not mend, or that no server can be reached.
     pub(crate) fn is_hopeless(&self) -> Option<Code> {
         let said = self.lock().as_ref().map(|(code, _)| *code);
-        said.filter(|code| is_about_rights(*code) || matches!(code, Code::SSL | Code::AllBrokersDown | Code::Resolve))
+        said.filter(|code| {
+            is_about_rights(*code) || matches!(code, Code::SSL | Code::AllBrokersDown | Code::Resolve)
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<(Code, String)>> {

@@ -29,7 +29,9 @@ pub(crate) fn no_topic(topic: &str) -> Error {
 pub(crate) fn no_group(topic: &str) -> Error {
     Error::bad_request(
         ID,
-        format!("the queue of the subscription to {topic:?} has an empty name, and kafka has no such group; name it"),
+        format!(
+            "the queue of the subscription to {topic:?} has an empty name, and kafka has no such group; name it"
+        ),
     )
 }
 
@@ -72,9 +74,13 @@ pub(crate) fn failed(what: impl Display, servers: &str, code: Code, reason: Opti
     match code {
         Code::Authentication | Code::SaslAuthenticationFailed => Error::unauthorized(
             ID,
-            told("check the user and the password (MICRO_KAFKA_USER, MICRO_KAFKA_PASSWORD), and the mechanism"),
+            told(
+                "check the user and the password (MICRO_KAFKA_USER, MICRO_KAFKA_PASSWORD), and the mechanism",
+            ),
         ),
-        Code::TopicAuthorizationFailed | Code::GroupAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed => {
             Error::forbidden(ID, told("give the user the right with kafka-acls"))
         }
         Code::MessageSizeTooLarge | Code::InvalidMessageSize => Error::too_large(
@@ -90,11 +96,15 @@ pub(crate) fn failed(what: impl Display, servers: &str, code: Code, reason: Opti
         }
         Code::InconsistentGroupProtocol => Error::conflict(
             ID,
-            told("its members share their partitions in another way: set the option `assignment` to theirs; Go's is Range"),
+            told(
+                "its members share their partitions in another way: set the option `assignment` to theirs; Go's is Range",
+            ),
         ),
         Code::InvalidSessionTimeout => Error::bad_request(
             ID,
-            told("the servers allow a `session_timeout` from group.min.session.timeout.ms to group.max.session.timeout.ms"),
+            told(
+                "the servers allow a `session_timeout` from group.min.session.timeout.ms to group.max.session.timeout.ms",
+            ),
         ),
         Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut => {
             Error::timeout(ID, told("is it running, reachable and not overloaded?"))
@@ -115,16 +125,33 @@ mod tests {
     #[test]
     fn what_kafka_says_becomes_a_kind_and_an_advice() {
         let rows = [
-            (Code::Authentication, ErrorKind::Unauthorized, "MICRO_KAFKA_PASSWORD"),
+            (
+                Code::Authentication,
+                ErrorKind::Unauthorized,
+                "MICRO_KAFKA_PASSWORD",
+            ),
             (Code::GroupAuthorizationFailed, ErrorKind::Forbidden, "kafka-acls"),
-            (Code::MessageSizeTooLarge, ErrorKind::TooLarge, "max_message_bytes"),
-            (Code::UnknownTopicOrPartition, ErrorKind::NotFound, "create_topics"),
+            (
+                Code::MessageSizeTooLarge,
+                ErrorKind::TooLarge,
+                "max_message_bytes",
+            ),
+            (
+                Code::UnknownTopicOrPartition,
+                ErrorKind::NotFound,
+                "create_topics",
+            ),
             (Code::MessageTimedOut, ErrorKind::Timeout, "reachable"),
             (Code::BrokerTransportFailure, ErrorKind::Unavailable, "running"),
             (Code::InconsistentGroupProtocol, ErrorKind::Conflict, "Range"),
         ];
         for (code, kind, advice) in rows {
-            let error = failed("publishing to \"orders\"", "127.0.0.1:9092", code, Some("why".into()));
+            let error = failed(
+                "publishing to \"orders\"",
+                "127.0.0.1:9092",
+                code,
+                Some("why".into()),
+            );
             assert_eq!(error.kind(), kind, "{error}");
             for part in ["orders", "127.0.0.1:9092", "why", advice] {
                 assert!(error.detail().contains(part), "{part}: {error}");

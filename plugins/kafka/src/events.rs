@@ -89,7 +89,8 @@ impl Events {
     pub(crate) fn revoke(&self, is_revoked: impl Fn(i32) -> bool) {
         let mut book = self.lock();
         book.partitions.retain(|(place, _)| !is_revoked(place.partition));
-        book.waiting.retain(|undecided| !is_revoked(undecided.place.partition));
+        book.waiting
+            .retain(|undecided| !is_revoked(undecided.place.partition));
     }
 
     /// Nobody asks for events any more.
@@ -107,7 +108,8 @@ impl Events {
     pub(crate) fn uncommitted(&self) -> Vec<(i32, i64)> {
         let book = self.lock();
         let positions = book.partitions.iter();
-        let positions = positions.filter_map(|(place, progress)| Some((place.partition, progress.uncommitted()?)));
+        let positions =
+            positions.filter_map(|(place, progress)| Some((place.partition, progress.uncommitted()?)));
         positions.collect()
     }
 
@@ -122,7 +124,11 @@ impl Events {
 
     pub(crate) fn offer(self: &Arc<Self>) -> Offer {
         let mut book = self.lock();
-        let first = book.waiting.iter().enumerate().min_by_key(|(_, undecided)| undecided.due);
+        let first = book
+            .waiting
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, undecided)| undecided.due);
         let first = first.map(|(index, undecided)| (index, undecided.due));
         match first {
             Some((index, due)) if due <= Instant::now() => {
@@ -143,11 +149,18 @@ impl Events {
 
     /// Whether a partition may give out more.
     pub(crate) fn has_room(&self, place: Place) -> bool {
-        self.lock().progress(place).is_some_and(|progress| !progress.is_full())
+        self.lock()
+            .progress(place)
+            .is_some_and(|progress| !progress.is_full())
     }
 
     /// Takes in a message that arrived. None: its partition went to somebody else meanwhile.
-    pub(crate) fn take_in(self: &Arc<Self>, place: &mut Place, offset: i64, message: Message) -> Option<Event> {
+    pub(crate) fn take_in(
+        self: &Arc<Self>,
+        place: &mut Place,
+        offset: i64,
+        message: Message,
+    ) -> Option<Event> {
         self.lock().give(place, offset)?.in_hand += 1;
         Some(self.event(Undecided {
             place: *place,
@@ -169,7 +182,8 @@ impl Events {
 
     fn event(self: &Arc<Self>, mut undecided: Undecided) -> Event {
         undecided.deliveries = undecided.deliveries.saturating_add(1);
-        let event = Event::new(self.topic.clone(), undecided.message.clone()).with_deliveries(undecided.deliveries);
+        let event =
+            Event::new(self.topic.clone(), undecided.message.clone()).with_deliveries(undecided.deliveries);
         event.with_acknowledge(GivenOut {
             events: self.clone(),
             undecided: Some(undecided),
@@ -180,7 +194,9 @@ impl Events {
 impl Book {
     fn progress(&mut self, place: Place) -> Option<&mut Progress> {
         let mut partitions = self.partitions.iter_mut();
-        partitions.find(|(known, _)| *known == place).map(|(_, progress)| progress)
+        partitions
+            .find(|(known, _)| *known == place)
+            .map(|(_, progress)| progress)
     }
 
     /// An event of a partition is given out for the first time.
@@ -298,7 +314,10 @@ mod tests {
         drop(dropped);
         assert_eq!(events.uncommitted(), []);
         assert!(events.is_idle());
-        assert!(matches!(events.offer(), Offer::New { until: None }), "nothing comes again");
+        assert!(
+            matches!(events.offer(), Offer::New { until: None }),
+            "nothing comes again"
+        );
         assert!(events.take_in(&mut place, 2, Message::new("x")).is_none());
     }
 

@@ -13,4 +13,6 @@ mod context;
 mod error;
 
 pub use crate::broker::KafkaBroker;
-pub use crate::config::{Assignment, Compression, Format, KafkaConfig, KafkaSasl, KafkaTls, NewTopics, SaslMechanism};
+pub use crate::config::{
+    Assignment, Compression, Format, KafkaConfig, KafkaSasl, KafkaTls, NewTopics, SaslMechanism,
+};

@@ -89,9 +89,18 @@ impl Member {
 
     /// What is wrong, or was last.
     pub(crate) fn trouble(&self) -> Error {
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let trouble = self
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let (code, reason) = trouble.unwrap_or((Code::Fail, None));
-        error::failed(format!("subscribing to {:?}", self.topic), &self.servers, code, reason)
+        error::failed(
+            format!("subscribing to {:?}", self.topic),
+            &self.servers,
+            code,
+            reason,
+        )
     }
 
     /// Whether the topic is gone.
@@ -99,7 +108,10 @@ impl Member {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         matches!(
             trouble.as_ref(),
-            Some((Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownTopicId, _))
+            Some((
+                Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownTopicId,
+                _
+            ))
         )
     }
 
@@ -163,12 +175,20 @@ impl Seat {
             .client
             .create_with_context(Context::new(member.clone()))
             .map_err(cannot_begin)?;
-        let thread = Thread::new(member.clone(), consumer, application.partitions, application.patience);
+        let thread = Thread::new(
+            member.clone(),
+            consumer,
+            application.partitions,
+            application.patience,
+        );
         let spawned = std::thread::Builder::new()
             .name("kafka-member".to_owned())
             .spawn(move || thread.run());
         let thread = spawned.map_err(|problem| {
-            Error::internal("go.micro.broker", format!("kafka: no thread can be had for a subscription: {problem}"))
+            Error::internal(
+                "go.micro.broker",
+                format!("kafka: no thread can be had for a subscription: {problem}"),
+            )
         })?;
         Ok(Self {
             member,

@@ -44,7 +44,10 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<oneshot::Sender<Told>>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, publisher: Self::DeliveryOpaque) {
-        let told = result.as_ref().map(drop).map_err(|(problem, _)| context::code(problem));
+        let told = result
+            .as_ref()
+            .map(drop)
+            .map_err(|(problem, _)| context::code(problem));
         // Who gave up waiting does not want to know.
         let _ = publisher.send(told);
         if self.waiting.load(Ordering::Acquire) > 0 {
@@ -59,7 +62,9 @@ pub(crate) struct Producer(Option<ThreadedProducer<Deliveries>>);
 impl Producer {
     fn new(client: &ClientConfig) -> Result<Self> {
         let producer = client.create_with_context(Deliveries::default());
-        producer.map(|producer| Self(Some(producer))).map_err(cannot_begin)
+        producer
+            .map(|producer| Self(Some(producer)))
+            .map_err(cannot_begin)
     }
 
     pub(crate) fn client(&self) -> &rdkafka::client::Client<Deliveries> {
@@ -156,7 +161,10 @@ impl Publisher {
     }
 
     pub(crate) fn producer(&self) -> Arc<Producer> {
-        self.producer.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.producer
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Waits until a server answers, or surely none will.
@@ -167,20 +175,32 @@ impl Publisher {
         let until = std::time::Instant::now() + within;
         loop {
             // Known as soon as a server has answered.
-            if producer.client().fetch_cluster_id(Duration::from_millis(250)).is_some() {
+            if producer
+                .client()
+                .fetch_cluster_id(Duration::from_millis(250))
+                .is_some()
+            {
                 return Ok(());
             }
             let hopeless = producer.deliveries().said.is_hopeless();
             if hopeless.is_some() || std::time::Instant::now() >= until || !is_wanted() {
                 let code = hopeless.unwrap_or(Code::OperationTimedOut);
-                return Err(error::failed("connecting", &self.servers, code, producer.reason()));
+                return Err(error::failed(
+                    "connecting",
+                    &self.servers,
+                    code,
+                    producer.reason(),
+                ));
             }
         }
     }
 
     /// Publishes to a topic that exists.
     pub(crate) async fn publish(&self, topic: &str, message: &Message) -> Result<()> {
-        let key = self.key_header.as_deref().and_then(|name| message.header.get(name));
+        let key = self
+            .key_header
+            .as_deref()
+            .and_then(|name| message.header.get(name));
         let (value, mut headers) = record::write(self.format, message);
         loop {
             let producer = self.producer();
@@ -235,7 +255,10 @@ impl Publisher {
     fn renew(&self, broken: &Arc<Producer>) -> Result<()> {
         let mut current = self.producer.write().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&current, broken) {
-            tracing::warn!(reason = broken.reason(), "kafka's producer broke and is made anew");
+            tracing::warn!(
+                reason = broken.reason(),
+                "kafka's producer broke and is made anew"
+            );
             *current = Arc::new(Producer::new(&self.client)?);
         }
         Ok(())

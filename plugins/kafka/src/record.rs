@@ -64,7 +64,15 @@ mod tests {
 
     fn record(value: Option<&[u8]>, headers: Option<OwnedHeaders>) -> OwnedMessage {
         let value = value.map(<[u8]>::to_vec);
-        OwnedMessage::new(value, None, "orders".into(), Timestamp::NotAvailable, 0, 0, headers)
+        OwnedMessage::new(
+            value,
+            None,
+            "orders".into(),
+            Timestamp::NotAvailable,
+            0,
+            0,
+            headers,
+        )
     }
 
     #[test]

@@ -63,7 +63,12 @@ impl Source {
             Err(_) => {
                 let what = format!("subscribing to {:?} as one of {:?}", self.topic, self.group);
                 let reason = Some("its partitions are not assigned".to_owned());
-                return Err(error::late(what, &config.named_servers(), config.subscribe_timeout, reason));
+                return Err(error::late(
+                    what,
+                    &config.named_servers(),
+                    config.subscribe_timeout,
+                    reason,
+                ));
             }
         }
         self.seat = Some(seat);
@@ -124,7 +129,11 @@ impl EventSource for Source {
             }
             if seat.member.lost_topic() {
                 // Another of its name holds nothing that was there before.
-                self.starts.lock().unwrap_or_else(PoisonError::into_inner).ends.clear();
+                self.starts
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .ends
+                    .clear();
             }
             self.seat = None;
         }

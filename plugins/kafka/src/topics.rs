@@ -49,7 +49,12 @@ struct Settings {
 }
 
 impl Topics {
-    pub(crate) fn new(client: ClientConfig, create: Option<NewTopics>, servers: String, patience: Duration) -> Self {
+    pub(crate) fn new(
+        client: ClientConfig,
+        create: Option<NewTopics>,
+        servers: String,
+        patience: Duration,
+    ) -> Self {
         Self {
             known: RwLock::default(),
             settings: Settings {
@@ -62,12 +67,18 @@ impl Topics {
     }
 
     pub(crate) fn is_known(&self, topic: &str) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).contains(topic)
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(topic)
     }
 
     /// It may be gone.
     pub(crate) fn forget(&self, topic: &str) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
+        self.known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(topic);
     }
 
     /// Sees to it that a topic exists, and returns how many partitions it has. Asks the servers each time.
@@ -75,7 +86,14 @@ impl Topics {
         let (answer, answered) = oneshot::channel();
         let (settings, name) = (self.settings.clone(), topic.to_owned());
         tokio::task::spawn_blocking(move || settings.ensure(&name, &producer, answer));
-        let dropped = |_| error::late(format!("looking for the topic {topic:?}"), &self.settings.servers, QUESTION, None);
+        let dropped = |_| {
+            error::late(
+                format!("looking for the topic {topic:?}"),
+                &self.settings.servers,
+                QUESTION,
+                None,
+            )
+        };
         let partitions = answered.await.map_err(dropped)??;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_KNOWN {
@@ -101,19 +119,24 @@ impl Settings {
                 Err(problem) => problem,
             };
             let problem = match (problem, self.create) {
-                (Code::UnknownTopicOrPartition, Some(new)) if admin.is_none() => match self.create(topic, new) {
-                    Ok(created) => {
-                        admin = Some(created);
-                        continue;
+                (Code::UnknownTopicOrPartition, Some(new)) if admin.is_none() => {
+                    match self.create(topic, new) {
+                        Ok(created) => {
+                            admin = Some(created);
+                            continue;
+                        }
+                        Err(problem) => problem,
                     }
-                    Err(problem) => problem,
-                },
+                }
                 (problem, _) => problem,
             };
             let is_final = is_about_rights(problem)
                 || matches!(
                     problem,
-                    Code::InvalidReplicationFactor | Code::InvalidPartitions | Code::InvalidTopic | Code::PolicyViolation
+                    Code::InvalidReplicationFactor
+                        | Code::InvalidPartitions
+                        | Code::InvalidTopic
+                        | Code::PolicyViolation
                 );
             if is_final || left.is_zero() {
                 let what = format!("looking for the topic {topic:?}");
@@ -128,7 +151,9 @@ impl Settings {
     /// How many partitions a topic has that is ready.
     fn look(&self, topic: &str, producer: &Producer, within: Duration) -> std::result::Result<i32, Code> {
         let client = producer.client();
-        let metadata = client.fetch_metadata(Some(topic), within).map_err(|problem| code(&problem))?;
+        let metadata = client
+            .fetch_metadata(Some(topic), within)
+            .map_err(|problem| code(&problem))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let found = found.ok_or(Code::UnknownTopicOrPartition)?;
         if let Some(problem) = found.error() {
@@ -145,7 +170,10 @@ impl Settings {
     /// Makes a topic. Somebody else may do so at the same time.
     fn create(&self, topic: &str, new: NewTopics) -> std::result::Result<AdminClient<Asking>, Code> {
         let failed = |problem: KafkaError| code(&problem);
-        let admin: AdminClient<Asking> = self.client.create_with_context(Asking::default()).map_err(failed)?;
+        let admin: AdminClient<Asking> = self
+            .client
+            .create_with_context(Asking::default())
+            .map_err(failed)?;
         let number = |chosen: Option<u16>| chosen.map_or(-1, i32::from);
         let topics = [NewTopic::new(
             topic,
@@ -194,7 +222,16 @@ mod tests {
         for topic in ["a", "UPPER.lower-1_2", "...", &"x".repeat(249)] {
             assert!(check(topic).is_ok(), "{topic}");
         }
-        for topic in ["", ".", "..", "with space", "slash/colon:", "grüße", "*", &"x".repeat(250)] {
+        for topic in [
+            "",
+            ".",
+            "..",
+            "with space",
+            "slash/colon:",
+            "grüße",
+            "*",
+            &"x".repeat(250),
+        ] {
             let error = check(topic).unwrap_err();
             assert!(error.detail().contains(&format!("{topic:?}")), "{error}");
         }

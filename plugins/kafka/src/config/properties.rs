@@ -80,9 +80,14 @@ impl KafkaConfig {
     }
 
     fn client(&self) -> Result<ClientConfig> {
-        if [self.publish_timeout, self.request_timeout, self.connect_timeout, self.subscribe_timeout]
-            .iter()
-            .any(Duration::is_zero)
+        if [
+            self.publish_timeout,
+            self.request_timeout,
+            self.connect_timeout,
+            self.subscribe_timeout,
+        ]
+        .iter()
+        .any(Duration::is_zero)
         {
             return Err(error::misconfigured(
                 "a timeout of zero lets nothing happen; give at least a millisecond",
@@ -149,7 +154,9 @@ impl KafkaConfig {
         for (name, value) in &self.properties {
             client.set(name, value);
         }
-        client.create_native_config().map_err(|problem| refused(&problem))?;
+        client
+            .create_native_config()
+            .map_err(|problem| refused(&problem))?;
         Ok(client)
     }
 
@@ -183,9 +190,9 @@ fn features() -> Result<String> {
 /// The value stays unsaid: it may be a password.
 pub(crate) fn refused(problem: &KafkaError) -> micro_core::Error {
     match problem {
-        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
-            error::misconfigured(format!("librdkafka knows no property {name:?}; check `properties`"))
-        }
+        KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _) => error::misconfigured(
+            format!("librdkafka knows no property {name:?}; check `properties`"),
+        ),
         KafkaError::ClientConfig(_, _, name, _) => error::misconfigured(format!(
             "librdkafka does not take the value of {name:?}; check the option it stands for, and `properties`"
         )),

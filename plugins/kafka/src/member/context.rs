@@ -51,7 +51,10 @@ impl Context {
         let mut queues = member.queues();
         for mut partition in partitions.elements() {
             let number = partition.partition();
-            let known = committed.as_ref().ok().map(|list| list.find_partition(&member.topic, number));
+            let known = committed
+                .as_ref()
+                .ok()
+                .map(|list| list.find_partition(&member.topic, number));
             let progress = match known.map(|known| known.map(|known| known.offset())) {
                 Some(Some(Offset::Offset(position))) => {
                     partition.set_offset(Offset::Offset(position))?;
@@ -95,7 +98,11 @@ impl Context {
         if !consumer.assignment_lost() {
             self.commit_now(consumer);
         }
-        let gone: Vec<i32> = partitions.elements().iter().map(|partition| partition.partition()).collect();
+        let gone: Vec<i32> = partitions
+            .elements()
+            .iter()
+            .map(|partition| partition.partition())
+            .collect();
         let mut queues = self.member.queues();
         self.member.events.revoke(|partition| gone.contains(&partition));
         queues.retain(|queue| !gone.contains(&queue.place.partition));
@@ -124,7 +131,8 @@ impl Context {
     pub(super) fn uncommitted(&self) -> TopicPartitionList {
         let mut positions = TopicPartitionList::new();
         for (partition, position) in self.member.events.uncommitted() {
-            let added = positions.add_partition_offset(&self.member.topic, partition, Offset::Offset(position));
+            let added =
+                positions.add_partition_offset(&self.member.topic, partition, Offset::Offset(position));
             if let Err(problem) = added {
                 tracing::warn!(topic = %self.member.topic, partition, position, %problem, "no position for Kafka");
             }

@@ -66,9 +66,12 @@ impl Thread {
             let _ = self.consumer.poll(TICK);
             let said = &self.consumer.context().said;
             let code = context::code(&problem);
-            let hopeless = said.is_hopeless().or(Some(code).filter(|code| is_about_rights(*code)));
+            let hopeless = said
+                .is_hopeless()
+                .or(Some(code).filter(|code| is_about_rights(*code)));
             if hopeless.is_some() || Instant::now() >= until {
-                self.member.suffer(hopeless.unwrap_or(code), said.reason(), Phase::Broken);
+                self.member
+                    .suffer(hopeless.unwrap_or(code), said.reason(), Phase::Broken);
                 return false;
             }
         }
@@ -121,11 +124,17 @@ impl Thread {
     /// Gives out later what came past its partition's queue.
     fn put_aside(&self, record: &rdkafka::message::BorrowedMessage<'_>) {
         let mut queues = self.member.queues();
-        let queue = queues.iter_mut().find(|queue| queue.place.partition == record.partition());
+        let queue = queues
+            .iter_mut()
+            .find(|queue| queue.place.partition == record.partition());
         if let Some(queue) = queue
             && let Ok(message) = crate::record::read(self.member.format, record)
         {
-            drop(self.member.events.take_in(&mut queue.place, record.offset(), message));
+            drop(
+                self.member
+                    .events
+                    .take_in(&mut queue.place, record.offset(), message),
+            );
         }
     }
 
@@ -143,7 +152,9 @@ impl Thread {
             | Code::InvalidGroupId
             | Code::GroupMaxSizeReached
             | Code::Fatal => Phase::Broken,
-            code if is_about_rights(code) || matches!(problem, KafkaError::MessageConsumptionFatal(_)) => Phase::Broken,
+            code if is_about_rights(code) || matches!(problem, KafkaError::MessageConsumptionFatal(_)) => {
+                Phase::Broken
+            }
             _ => {
                 tracing::debug!(target: "micro_kafka", topic = %self.member.topic, %problem, "trouble that librdkafka mends");
                 return;
@@ -154,7 +165,11 @@ impl Thread {
 
     /// Whether a server answers again. The rest librdkafka does by itself.
     fn look_for_servers(&self) {
-        if self.consumer.fetch_metadata(Some(&self.member.topic), QUESTION / 4).is_ok() {
+        if self
+            .consumer
+            .fetch_metadata(Some(&self.member.topic), QUESTION / 4)
+            .is_ok()
+        {
             self.consumer.context().said.clear();
             self.member.enter(Phase::Joined);
         }

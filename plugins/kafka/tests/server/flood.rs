@@ -68,7 +68,10 @@ async fn ten_thousand_events_survive_a_restart_and_five_cuts() {
     let handling = tokio::spawn(async move {
         while let Some(event) = subscription.next().await {
             let Ok(event) = event else { continue };
-            let number = std::str::from_utf8(&event.message().body).unwrap().parse().unwrap();
+            let number = std::str::from_utf8(&event.message().body)
+                .unwrap()
+                .parse()
+                .unwrap();
             *noted.lock().unwrap().entry(number).or_default() += 1;
             // One that Kafka cannot be told of comes again.
             let _ = event.acknowledge().await;
@@ -77,7 +80,11 @@ async fn ten_thousand_events_survive_a_restart_and_five_cuts() {
     let begun = Instant::now();
     let (confirmed, ()) = tokio::join!(publishing, trouble);
     let confirmed: BTreeSet<usize> = confirmed.into_iter().flatten().collect();
-    println!("{} of {EVENTS} confirmed after {:?}", confirmed.len(), begun.elapsed());
+    println!(
+        "{} of {EVENTS} confirmed after {:?}",
+        confirmed.len(),
+        begun.elapsed()
+    );
     let arrived = || {
         let handled = handled.lock().unwrap();
         confirmed.iter().all(|number| handled.contains_key(number))
@@ -88,10 +95,28 @@ async fn ten_thousand_events_survive_a_restart_and_five_cuts() {
     println!("all handled after {:?}", begun.elapsed());
     handling.abort();
     let handled = handled.lock().unwrap();
-    let missing: Vec<&usize> = confirmed.iter().filter(|number| !handled.contains_key(number)).collect();
+    let missing: Vec<&usize> = confirmed
+        .iter()
+        .filter(|number| !handled.contains_key(number))
+        .collect();
     let again: usize = handled.values().map(|count| count - 1).sum();
-    let unconfirmed = handled.keys().filter(|number| !confirmed.contains(number)).count();
-    println!("{} handled, {unconfirmed} of them unconfirmed, {again} duplicates", handled.len());
-    assert!(missing.is_empty(), "{} are missing, such as {:?}", missing.len(), missing.first());
-    assert!(confirmed.len() > EVENTS / 2, "only {} were confirmed", confirmed.len());
+    let unconfirmed = handled
+        .keys()
+        .filter(|number| !confirmed.contains(number))
+        .count();
+    println!(
+        "{} handled, {unconfirmed} of them unconfirmed, {again} duplicates",
+        handled.len()
+    );
+    assert!(
+        missing.is_empty(),
+        "{} are missing, such as {:?}",
+        missing.len(),
+        missing.first()
+    );
+    assert!(
+        confirmed.len() > EVENTS / 2,
+        "only {} were confirmed",
+        confirmed.len()
+    );
 }

@@ -120,7 +120,11 @@ async fn what_a_member_did_not_decide_goes_to_the_next_when_it_leaves() {
     for body in ["a", "b", "c"] {
         publish(&broker, &topic, body).await.unwrap();
     }
-    let (a, b, c) = (next(&mut first).await, next(&mut first).await, next(&mut first).await);
+    let (a, b, c) = (
+        next(&mut first).await,
+        next(&mut first).await,
+        next(&mut first).await,
+    );
     a.acknowledge().await.unwrap();
     c.acknowledge().await.unwrap();
     drop(first);
@@ -190,5 +194,9 @@ async fn dropping_a_subscription_does_not_hold_up_the_runtime() {
     let subscription = subscribe(&broker, &topic, SubscribeOptions::default()).await;
     let begun = Instant::now();
     drop(subscription);
-    assert!(begun.elapsed() < Duration::from_millis(20), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_millis(20),
+        "{:?}",
+        begun.elapsed()
+    );
 }

@@ -41,7 +41,10 @@ pub(crate) fn queue(name: &str) -> SubscribeOptions {
 }
 
 pub(crate) async fn subscribe(broker: &KafkaBroker, topic: &str, options: SubscribeOptions) -> Subscription {
-    timeout(PATIENCE, broker.subscribe(topic, options)).await.unwrap().unwrap()
+    timeout(PATIENCE, broker.subscribe(topic, options))
+        .await
+        .unwrap()
+        .unwrap()
 }
 
 /// The next event; trouble that is told in between is no matter.
@@ -104,7 +107,9 @@ pub(crate) async fn records(config: &KafkaConfig, topic: &str, count: usize) -> 
 fn raw(record: &impl rdkafka::Message) -> Raw {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let headers = record.headers().map(|headers| {
-        let pairs = headers.iter().map(|header| (header.key.to_owned(), text(header.value.unwrap())));
+        let pairs = headers
+            .iter()
+            .map(|header| (header.key.to_owned(), text(header.value.unwrap())));
         pairs.collect()
     });
     Raw {

@@ -26,7 +26,10 @@ async fn everything_works_within_a_second_of_the_servers_return() {
         assert_eq!(body(&mut subscription).await, "after");
         let arrived = begun.elapsed();
         println!("away {away} s: published after {published:?}, arrived after {arrived:?}");
-        assert!(published < Duration::from_secs(1), "published after {published:?}");
+        assert!(
+            published < Duration::from_secs(1),
+            "published after {published:?}"
+        );
     }
 }
 
@@ -75,7 +78,11 @@ async fn publishing_fails_in_time_without_a_server() {
     for topic in [&known, &unknown] {
         let begun = Instant::now();
         let error = publish(&broker, topic, "x").await.unwrap_err();
-        assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_millis(1500),
+            "{:?}",
+            begun.elapsed()
+        );
         let address = kafka.proxy.address().to_string();
         for part in [topic.as_str(), &address, "is it running"] {
             assert!(error.detail().contains(part), "{part}: {error}");

@@ -18,7 +18,9 @@ fn produce(topic: &str, values: &[&[u8]]) {
         .create()
         .unwrap();
     for &value in values {
-        producer.send(BaseRecord::<(), [u8]>::to(topic).payload(value)).unwrap();
+        producer
+            .send(BaseRecord::<(), [u8]>::to(topic).payload(value))
+            .unwrap();
     }
     producer.flush(PATIENCE).unwrap();
 }
@@ -91,7 +93,10 @@ async fn a_topic_that_does_not_exist_is_made_or_refused_by_name() {
     .await;
     let topic = name("seven-servers");
     let error = publish(&broker, &topic, "x").await.unwrap_err();
-    assert!(error.detail().contains(&topic) && error.detail().contains("create_topics"), "{error}");
+    assert!(
+        error.detail().contains(&topic) && error.detail().contains("create_topics"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +110,10 @@ async fn what_is_too_large_is_refused_and_the_rest_goes_on() {
     let mut subscription = subscribe(&broker, &topic, SubscribeOptions::default()).await;
     let error = publish(&broker, &topic, &"x".repeat(20_000)).await.unwrap_err();
     assert_eq!(error.kind(), micro_core::ErrorKind::TooLarge, "{error}");
-    assert!(error.detail().contains(&topic) && error.detail().contains("max_message_bytes"), "{error}");
+    assert!(
+        error.detail().contains(&topic) && error.detail().contains("max_message_bytes"),
+        "{error}"
+    );
     publish(&broker, &topic, "small").await.unwrap();
     assert_eq!(body(&mut subscription).await, "small");
 }

@@ -11,7 +11,9 @@ use tokio::time::sleep;
 use crate::nsq::{Nsqd, connect, publish, queue, until_all};
 
 fn found_by(directories: &[&Server]) -> NsqConfig {
-    let addresses = directories.iter().map(|directory| directory.http_address().to_string());
+    let addresses = directories
+        .iter()
+        .map(|directory| directory.http_address().to_string());
     NsqConfig {
         nsqds: Vec::new(),
         lookupds: addresses.collect(),
@@ -47,7 +49,9 @@ async fn all_nsqds_of_a_topic_are_found_also_those_that_come_later() {
     until_all(&mut member, &[0], &mut seen).await;
     // One directory is enough, and a subscription goes on without any.
     first.kill().await.unwrap();
-    let Some(other) = nsqd_of(&[&second]).await else { return };
+    let Some(other) = nsqd_of(&[&second]).await else {
+        return;
+    };
     publish(&other.connect().await, "orders", "1").await.unwrap();
     until_all(&mut member, &[1], &mut seen).await;
     drop(second);

@@ -15,7 +15,9 @@ use crate::nsq::{Nsqd, PATIENCE, body, config, connect, publish, publish_until, 
 
 #[tokio::test]
 async fn nothing_confirmed_is_lost_over_restarts() {
-    let Some(mut nsqd) = Nsqd::start().await else { return };
+    let Some(mut nsqd) = Nsqd::start().await else {
+        return;
+    };
     let broker = nsqd.connect().await;
     let mut member = broker.subscribe("orders", queue("workers", 4)).await.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
@@ -35,7 +37,9 @@ async fn nothing_confirmed_is_lost_over_restarts() {
 
 #[tokio::test]
 async fn what_waits_on_disk_survives_a_kill() {
-    let Some(mut nsqd) = Nsqd::start().await else { return };
+    let Some(mut nsqd) = Nsqd::start().await else {
+        return;
+    };
     let broker = nsqd.connect().await;
     drop(broker.subscribe("orders", queue("workers", 1)).await.unwrap());
     nsqd.until_says("orders", r#""clients":[]"#).await;
@@ -116,7 +120,11 @@ async fn it_works_again_as_soon_as_nsqd_does() {
     proxy.mend().await.unwrap();
     let mended = Instant::now();
     publishing.await.unwrap().unwrap();
-    assert!(mended.elapsed() < Duration::from_secs(1), "{:?}", mended.elapsed());
+    assert!(
+        mended.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        mended.elapsed()
+    );
     assert_eq!(body(&mut member).await, "kept");
 }
 
@@ -159,7 +167,9 @@ async fn trouble_is_told_with_the_address_and_what_to_do() {
 
 #[tokio::test]
 async fn publishing_waits_as_long_as_it_may_and_says_so() {
-    let Some(mut nsqd) = Nsqd::start().await else { return };
+    let Some(mut nsqd) = Nsqd::start().await else {
+        return;
+    };
     let broker = connect(NsqConfig {
         publish_timeout: Duration::from_millis(500),
         max_pending: 2,

@@ -98,11 +98,7 @@ async fn events_may_be_decided_after_their_subscription_ended() {
     nsqd.until_says("orders", r#""clients":[]"#).await;
     let mut member = broker.subscribe("orders", queue("workers", 3)).await.unwrap();
     assert_eq!(body(&mut member).await.as_bytes(), &dropped[..]);
-    assert!(
-        timeout(Duration::from_millis(200), member.next())
-            .await
-            .is_err()
-    );
+    assert!(timeout(Duration::from_millis(200), member.next()).await.is_err());
 }
 
 #[tokio::test]

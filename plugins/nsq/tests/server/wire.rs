@@ -62,11 +62,8 @@ async fn subscribing_takes_what_go_micro_published() {
     let (address, task) = speak(|mut peer: Peer| async move {
         peer.meet(TERMS.as_bytes()).await;
         // The first connection is for publishing.
-        let mut line = tokio::time::timeout(
-            Duration::from_millis(300),
-            peer.expect(b"SUB t.one workers\n"),
-        )
-        .await;
+        let mut line =
+            tokio::time::timeout(Duration::from_millis(300), peer.expect(b"SUB t.one workers\n")).await;
         if line.is_err() {
             return;
         }
@@ -153,7 +150,9 @@ async fn names_and_sizes_that_nsq_does_not_take_are_refused_by_name() {
         let error = broker.subscribe("orders", queue(wrong, 1)).await.unwrap_err();
         assert!(error.detail().contains(&format!("{wrong:?}")), "{error}");
     }
-    let error = publish(&broker, "orders", &"x".repeat(200_000)).await.unwrap_err();
+    let error = publish(&broker, "orders", &"x".repeat(200_000))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
     assert!(
         error.detail().contains("max_message") && error.detail().contains("orders"),
