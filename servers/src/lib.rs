@@ -11,6 +11,7 @@ pub mod kubernetes;
 mod ports;
 mod process;
 mod programs;
+mod rabbitmq;
 mod zookeeper;
 
 use std::fmt;
@@ -34,19 +35,28 @@ pub enum Kind {
     Zookeeper,
     /// A Kubernetes API server with an etcd of its own. No kubelet and no controllers run beside it.
     Kubernetes,
+    /// RabbitMQ, a single node.
+    Rabbitmq,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Etcd, Self::Consul, Self::Zookeeper, Self::Kubernetes];
+    pub const ALL: [Self; 5] = [
+        Self::Etcd,
+        Self::Consul,
+        Self::Zookeeper,
+        Self::Kubernetes,
+        Self::Rabbitmq,
+    ];
 
-    /// Its name, which is also that of the registry that it serves.
+    /// Its name, which is also that of the registry or broker that it serves.
     pub fn name(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
             Self::Consul => "consul",
             Self::Zookeeper => "zookeeper",
             Self::Kubernetes => "kubernetes",
+            Self::Rabbitmq => "rabbitmq",
         }
     }
 }

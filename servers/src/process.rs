@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Kind, consul, etcd, kubernetes, ports, zookeeper};
+use crate::{Kind, consul, etcd, kubernetes, ports, rabbitmq, zookeeper};
 
 /// How long a server may take to serve, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,6 +33,8 @@ pub struct Server {
     process: Option<Child>,
     /// What it needs itself: Kubernetes' etcd.
     below: Option<Box<Self>>,
+    /// A small program that has to run all the time: RabbitMQ's `epmd`.
+    beside: Option<Child>,
 }
 
 /// What a start is made of.
@@ -55,7 +57,8 @@ impl Server {
 
     /// The same with further arguments for the program, in which `{address}` stands for where clients connect to, and
     /// `{port}` for its port. It may want encryption then, so it is waited for only until it accepts connections.
-    /// Those of ZooKeeper are arguments for Java where they begin with a dash, and else lines of its configuration.
+    /// Those of ZooKeeper are arguments for Java where they begin with a dash, and else lines of its configuration, as all
+    /// of RabbitMQ's are.
     ///
     /// # Errors
     ///
@@ -77,6 +80,7 @@ impl Server {
             is_open,
             process: None,
             below,
+            beside: None,
         };
         server.run().await?;
         Ok(server)
@@ -147,9 +151,23 @@ impl Server {
             Kind::Consul => consul::command(&site)?,
             Kind::Zookeeper => zookeeper::command(&site, &arguments)?,
             Kind::Kubernetes => kubernetes::command(&site)?,
+            Kind::Rabbitmq => rabbitmq::command(&site, &arguments)?,
         };
-        if self.kind != Kind::Zookeeper {
+        if !matches!(self.kind, Kind::Zookeeper | Kind::Rabbitmq) {
             command.args(arguments);
+        }
+        if self.kind == Kind::Rabbitmq && self.beside.is_none() {
+            let mut names = rabbitmq::names(self.ports[2]);
+            names
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            self.beside = Some(
+                names
+                    .kill_on_drop(true)
+                    .spawn()
+                    .context("epmd cannot be started")?,
+            );
         }
         let log = self.data.path().join("log");
         let output = File::create(&log)?;
@@ -200,6 +218,7 @@ impl Server {
             Kind::Consul => consul::probe(address).await,
             Kind::Zookeeper => zookeeper::probe(address).await,
             Kind::Kubernetes => kubernetes::probe(address).await,
+            Kind::Rabbitmq => rabbitmq::probe(address).await,
         }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) fn of(kind: Kind) -> Result<PathBuf> {
         Kind::Consul => built("consul").or_else(|| on_path("consul")),
         Kind::Zookeeper => on_path("java").filter(|_| ZOOKEEPER.iter().all(|file| Path::new(file).is_file())),
         Kind::Kubernetes => built("kube-apiserver").filter(|_| on_path("etcd").is_some()),
+        Kind::Rabbitmq => newest_rabbitmq().filter(|_| on_path("epmd").is_some()),
     };
     match found {
         Some(program) => Ok(program),
@@ -38,6 +39,13 @@ pub(crate) fn home() -> PathBuf {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/backends"),
         PathBuf::from,
     )
+}
+
+/// Debian's newest RabbitMQ: the one on the search path changes user and folders.
+fn newest_rabbitmq() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/rabbitmq/lib").ok()?;
+    let programs = versions.filter_map(|version| Some(version.ok()?.path().join("sbin/rabbitmq-server")));
+    programs.filter(|program| program.is_file()).max()
 }
 
 fn built(name: &str) -> Option<PathBuf> {

@@ -49,17 +49,16 @@ pub(crate) fn short(what: &str, text: &str) -> Result<ShortString> {
     })
 }
 
-/// A message that arrived, and how often it was given out, where that is known.
-pub(crate) fn received(delivery: &mut Delivery) -> (Message, Option<u32>) {
+/// A message that arrived, and how often it was given out at least.
+pub(crate) fn received(delivery: &mut Delivery) -> (Message, u32) {
     let headers = delivery.properties.headers().as_ref().map(FieldTable::inner);
     let count = headers
         .and_then(|headers| headers.get(DELIVERY_COUNT))
         .and_then(counted);
     let deliveries = match (delivery.redelivered, count) {
-        (_, Some(in_vain)) => Some(in_vain.saturating_add(1)),
-        (false, None) => Some(1),
+        (_, Some(in_vain)) => in_vain.saturating_add(1),
         // Classic queues tell that it was given out before, and not how often.
-        (true, None) => None,
+        (is_again, None) => 1 + u32::from(is_again),
     };
     let mut pairs: Vec<(Text, Text)> = Vec::with_capacity(headers.map_or(0, |headers| headers.len()) + 1);
     for (name, value) in headers.into_iter().flatten() {
@@ -161,9 +160,9 @@ mod tests {
     #[test]
     fn deliveries_are_counted_where_rabbitmq_counts_them() {
         let of = |redelivered, headers: &[(&str, AMQPValue)]| received(&mut delivery(redelivered, headers)).1;
-        assert_eq!(of(false, &[]), Some(1));
-        assert_eq!(of(true, &[]), None);
-        assert_eq!(of(true, &[(DELIVERY_COUNT, AMQPValue::LongLongInt(2))]), Some(3));
+        assert_eq!(of(false, &[]), 1);
+        assert_eq!(of(true, &[]), 2, "at least");
+        assert_eq!(of(true, &[(DELIVERY_COUNT, AMQPValue::LongLongInt(2))]), 3);
         assert_eq!(
             of(true, &[(DELIVERY_COUNT, AMQPValue::LongString("many".into()))]),
             None
