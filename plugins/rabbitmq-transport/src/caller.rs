@@ -28,7 +28,7 @@ const TOLD_AFTER: u64 = 128;
 
 /// What comes for a call.
 pub(crate) enum Incoming {
-    Message(Head, Bytes),
+    Message(Box<Head>, Bytes),
     /// Nobody listens at the address.
     Returned,
 }
@@ -95,7 +95,12 @@ pub(crate) async fn declare(
         ..ExchangeDeclareOptions::default()
     };
     channel
-        .exchange_declare(exchange.clone(), ExchangeKind::Topic, options, FieldTable::default())
+        .exchange_declare(
+            exchange.clone(),
+            ExchangeKind::Topic,
+            options,
+            FieldTable::default(),
+        )
         .await
         .map_err(|problem| connection.failed(format_args!("declaring the exchange {exchange}"), &problem))
 }
@@ -139,7 +144,9 @@ impl Receipts {
         self.taken += 1;
         if self.taken.is_multiple_of(TOLD_AFTER) {
             let all_so_far = BasicAckOptions { multiple: true };
-            let _ = channel.basic_ack(delivery.delivery_tag, all_so_far).now_or_never();
+            let _ = channel
+                .basic_ack(delivery.delivery_tag, all_so_far)
+                .now_or_never();
         }
     }
 }
@@ -151,7 +158,7 @@ async fn dispatch(channel: Channel, mut consumer: Consumer, calls: Arc<Calls>) {
     let mut receipts = Receipts::new();
     while let Some(Ok(mut delivery)) = consumer.next().await {
         receipts.taken(&channel, &delivery);
-        let head = Head::read(&delivery.properties);
+        let head = Box::new(Head::read(&delivery.properties));
         let body = Bytes::from(std::mem::take(&mut delivery.data));
         if let Some(id) = delivery.properties.correlation_id() {
             calls.hand(id.as_str(), Incoming::Message(head, body));

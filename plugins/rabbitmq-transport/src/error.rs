@@ -7,7 +7,11 @@ use micro_rabbitmq_connection::Origin;
 
 /// The error of a request that surely reached nobody.
 pub(crate) fn unreachable(address: &str, problem: impl Display) -> Error {
-    Error::client(503, format!("connection error: cannot reach {address} over RabbitMQ: {problem}")).never_started()
+    Error::client(
+        503,
+        format!("connection error: cannot reach {address} over RabbitMQ: {problem}"),
+    )
+    .never_started()
 }
 
 /// The error of a call that broke off: whether it was handled is unknown.
@@ -26,7 +30,9 @@ pub(crate) fn check(address: &str) -> Result<()> {
     let why = match address {
         "" => "it is empty",
         long if long.len() > 255 => "it is longer than 255 bytes",
-        other if other.contains(char::is_whitespace) || other.contains(char::is_control) => "it has white space",
+        other if other.contains(char::is_whitespace) || other.contains(char::is_control) => {
+            "it has white space"
+        }
         other if other.contains(['*', '#']) => "it has a * or #, which mean many addresses",
         other if other.starts_with("amq.") => "names that begin with amq. are RabbitMQ's own",
         _ => return Ok(()),

@@ -61,11 +61,15 @@ impl Table {
         let name = if name == "Micro-Id" { "Micro-ID" } else { name };
         match ShortString::try_new(name) {
             Ok(name) => {
-                self.fields.insert(name, AMQPValue::LongString(value.as_bytes().to_vec().into()));
+                self.fields
+                    .insert(name, AMQPValue::LongString(value.as_bytes().to_vec().into()));
             }
             Err(problem) => {
                 let begin: String = name.chars().take(40).collect();
-                self.problem = Some(Error::client(400, format!("the name of a header, {begin}…: {problem}")));
+                self.problem = Some(Error::client(
+                    400,
+                    format!("the name of a header, {begin}…: {problem}"),
+                ));
             }
         }
     }
@@ -73,7 +77,9 @@ impl Table {
     /// The headers of a request, or of a message of its stream.
     pub(crate) fn of(request: &Request, id: &str, stream: Option<&str>) -> Self {
         let mut table = Self::default();
-        wire::write_request(request, id, Instant::now(), &mut |name, value| table.insert(name, value));
+        wire::write_request(request, id, Instant::now(), &mut |name, value| {
+            table.insert(name, value)
+        });
         if let Some(stream) = stream {
             table.insert("Micro-Stream", stream);
         }
@@ -193,7 +199,14 @@ mod tests {
         let table = Table::of(&request, "7", Some("7"));
         let correlation = ShortString::from("c");
         let properties = table.properties(&correlation, Kind::Message).unwrap();
-        let names: Vec<_> = properties.headers().as_ref().unwrap().inner().keys().map(|name| name.as_str()).collect();
+        let names: Vec<_> = properties
+            .headers()
+            .as_ref()
+            .unwrap()
+            .inner()
+            .keys()
+            .map(|name| name.as_str())
+            .collect();
         assert_eq!(
             names,
             [

@@ -1,5 +1,6 @@
 //! The calling end: a node, and one message for one.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -61,7 +62,7 @@ impl Handler for Peer {
             return peer_stream::open(self.0.clone(), request).await;
         }
         let body = request.take_body().as_single().cloned().unwrap_or_default();
-        self.0.exchange(&request, body).await
+        self.0.exchange(request, body).await
     }
 }
 
@@ -81,7 +82,14 @@ impl Dialled {
     }
 
     /// Sends a message of a call.
-    pub(crate) async fn send(&self, up: &Up<Caller>, id: &ShortString, table: Table, kind: Kind, body: Bytes) -> Result<()> {
+    pub(crate) async fn send(
+        &self,
+        up: &Up<Caller>,
+        id: &ShortString,
+        table: Table,
+        kind: Kind,
+        body: Bytes,
+    ) -> Result<()> {
         let most = self.shared.config.max_message;
         if body.len() > most {
             let detail = format!(
@@ -91,7 +99,9 @@ impl Dialled {
             );
             return Err(Error::client(413, detail).never_started());
         }
-        let parcel = self.parcel(up, id, table, kind, body).map_err(Error::never_started)?;
+        let parcel = self
+            .parcel(up, id, table, kind, body)
+            .map_err(Error::never_started)?;
         let limit = self.shared.config.send_timeout;
         match timeout(limit, up.sender.send(&parcel)).await {
             Ok(Ok(())) => Ok(()),
@@ -111,7 +121,14 @@ impl Dialled {
         }
     }
 
-    fn parcel(&self, up: &Up<Caller>, id: &ShortString, table: Table, kind: Kind, body: Bytes) -> Result<Parcel> {
+    fn parcel(
+        &self,
+        up: &Up<Caller>,
+        id: &ShortString,
+        table: Table,
+        kind: Kind,
+        body: Bytes,
+    ) -> Result<Parcel> {
         Ok(Parcel {
             exchange: self.shared.config.exchange.as_str().into(),
             key: self.key.clone(),
@@ -120,7 +137,7 @@ impl Dialled {
         })
     }
 
-    async fn exchange(&self, request: &Request, body: Bytes) -> Result<Response> {
+    async fn exchange(&self, request: Request, body: Bytes) -> Result<Response> {
         let up = self.up().await?;
         // One answer, and what may come after it.
         let mut call = Call {
@@ -129,15 +146,22 @@ impl Dialled {
             up,
             is_over: false,
         };
-        let table = Table::of(request, &self.next_id(), None);
-        let sent = self.send(&call.up, &call.inbox.id, table, Kind::Message, body).await;
+        let table = Table::of(&request, &self.next_id(), None);
+        let sent = self
+            .send(&call.up, &call.inbox.id, table, Kind::Message, body)
+            .await;
         if let Err(error) = sent {
             call.is_over = error.is_never_started();
             return Err(error);
         }
         let answer = loop {
             match self.next(&call.up, &mut call.inbox).await {
-                Ok((Head { kind: Kind::Credit, .. }, _)) => {}
+                Ok((
+                    Head {
+                        kind: Kind::Credit, ..
+                    },
+                    _,
+                )) => {}
                 other => break other,
             }
         };
@@ -160,23 +184,31 @@ impl Dialled {
         let mut ask = interval_at(Instant::now() + every, every);
         let mut presence = self.presence.subscribe();
         let absences = presence.borrow_and_update().absences;
+        let mut absent = pin!(async {
+            if presence
+                .wait_for(|presence| presence.absences > absences)
+                .await
+                .is_err()
+            {
+                std::future::pending::<()>().await;
+            }
+        });
         loop {
             let incoming = tokio::select! {
                 biased;
                 incoming = inbox.next() => incoming,
-                found = presence.wait_for(|presence| presence.absences > absences) => {
-                    drop(found);
-                    return Err(broken(&self.address, "nobody listens there any more"));
-                }
+                () = &mut absent => return Err(broken(&self.address, "nobody listens there any more")),
                 _ = ask.tick() => {
                     self.ask(up).await;
                     continue;
                 }
             };
             let (head, body) = match incoming {
-                Some(Incoming::Message(head, body)) => (head, body),
+                Some(Incoming::Message(head, body)) => (*head, body),
                 Some(Incoming::Returned) => return Err(unreachable(&self.address, "nobody listens there")),
-                None if inbox.is_lost() => return Err(broken(&self.address, "the connection to RabbitMQ is lost")),
+                None if inbox.is_lost() => {
+                    return Err(broken(&self.address, "the connection to RabbitMQ is lost"));
+                }
                 None => {
                     let most = inbox_room(self.shared.config.window);
                     let detail = format!(

@@ -28,7 +28,7 @@ pub(crate) async fn open(dialled: Arc<Dialled>, mut request: Request) -> Result<
     request.kind = CallKind::Stream;
     let content_type = request.content_type.clone();
     let (told, known) = watch::channel(window::Reader::Unknown);
-    let outgoing = Outgoing {
+    let mut outgoing = Outgoing {
         dialled: dialled.clone(),
         up: up.clone(),
         id: inbox.id.clone(),
@@ -52,10 +52,13 @@ pub(crate) async fn open(dialled: Arc<Dialled>, mut request: Request) -> Result<
     opened?;
     match body.try_into_single() {
         // What followed the opener may have arrived.
-        Ok(message) => outgoing.send(None, message).await.map_err(|error| match error.code() {
-            413 => error,
-            _ => broken(&outgoing.dialled.address, error.detail()),
-        })?,
+        Ok(message) => outgoing
+            .send(None, message)
+            .await
+            .map_err(|error| match error.code() {
+                413 => error,
+                _ => broken(&outgoing.dialled.address, error.detail()),
+            })?,
         Err(body) => {
             let window = Window::new(known, outgoing.dialled.shared.config.window);
             let writing = AbortOnDropHandle::new(tokio::spawn(outgoing.send_all(body, window)));
@@ -87,15 +90,18 @@ struct Outgoing {
 }
 
 impl Outgoing {
-    async fn send(&self, end: Option<&str>, message: Bytes) -> Result<()> {
+    // Exclusive, because a request cannot be shared by threads; it stays as it is.
+    async fn send(&mut self, end: Option<&str>, message: Bytes) -> Result<()> {
         let mut table = Table::of(&self.request, &self.stream, Some(&self.stream));
         if let Some(text) = end {
             table.insert("Micro-Error", text);
         }
-        self.dialled.send(&self.up, &self.id, table, Kind::Message, message).await
+        self.dialled
+            .send(&self.up, &self.id, table, Kind::Message, message)
+            .await
     }
 
-    async fn send_all(self, mut body: Body, mut window: Window) {
+    async fn send_all(mut self, mut body: Body, mut window: Window) {
         while let Some(message) = body.message().await {
             let sent = match message {
                 Ok(message) if window.room().await => self.send(None, message).await,
@@ -174,7 +180,10 @@ impl Reader {
             table.insert("Micro-Stream", &self.stream);
             let body = Bytes::from(count.to_string());
             // What cannot be sent is found out by the next message that does not come.
-            let _ = self.dialled.send(&self.up, &self.inbox.id, table, Kind::Credit, body).await;
+            let _ = self
+                .dialled
+                .send(&self.up, &self.inbox.id, table, Kind::Credit, body)
+                .await;
         }
     }
 }

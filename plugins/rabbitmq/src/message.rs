@@ -6,10 +6,9 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use micro_core::broker::Message;
 use micro_core::{Error, Metadata, Result, Text};
-use micro_rabbitmq_connection::Origin;
+use micro_rabbitmq_connection::{Origin, text_of};
 
 use crate::config::LONGEST_NAME;
-use crate::value;
 
 const TOPIC: &str = "Micro-Topic";
 const CONTENT_TYPE: &str = "Content-Type";
@@ -62,7 +61,7 @@ pub(crate) fn received(delivery: &mut Delivery) -> (Message, u32) {
     };
     let mut pairs: Vec<(Text, Text)> = Vec::with_capacity(headers.map_or(0, |headers| headers.len()) + 1);
     for (name, value) in headers.into_iter().flatten() {
-        pairs.push((name.as_str().into(), value::text(value).into()));
+        pairs.push((name.as_str().into(), text_of(value).into()));
     }
     let lacks = |pairs: &[(Text, Text)], wanted: &str| {
         !pairs.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted))
@@ -84,7 +83,7 @@ pub(crate) fn received(delivery: &mut Delivery) -> (Message, u32) {
 }
 
 fn counted(value: &AMQPValue) -> Option<u32> {
-    value::text(value).parse().ok()
+    text_of(value).parse().ok()
 }
 
 #[cfg(test)]
@@ -165,7 +164,7 @@ mod tests {
         assert_eq!(of(true, &[(DELIVERY_COUNT, AMQPValue::LongLongInt(2))]), 3);
         assert_eq!(
             of(true, &[(DELIVERY_COUNT, AMQPValue::LongString("many".into()))]),
-            None
+            2
         );
     }
 }
