@@ -16,6 +16,7 @@ import (
 	microerrors "go-micro.dev/v5/errors"
 	"go-micro.dev/v5/metadata"
 	"go-micro.dev/v5/registry"
+	"go-micro.dev/v5/transport"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
@@ -27,6 +28,7 @@ type target struct {
 	address, service, codec, endpoint string
 	timeout                           time.Duration
 	records                           func() (registry.Registry, error)
+	carrier                           func() (transport.Transport, error)
 	headers                           headerFlags
 }
 
@@ -37,6 +39,7 @@ func (t *target) register(flags *flag.FlagSet) {
 	flags.StringVar(&t.endpoint, "endpoint", "Greeter.Hello", "endpoint to call")
 	flags.DurationVar(&t.timeout, "timeout", 5*time.Second, "request timeout of a call")
 	t.records = where(flags, "mdns")
+	t.carrier = how(flags)
 	flags.Var(&t.headers, "header", "metadata to send, as key=value; may be repeated")
 }
 
@@ -49,7 +52,12 @@ func (t *target) client() (client.Client, error) {
 		}
 		records = found
 	}
+	carried, err := t.carrier()
+	if err != nil {
+		return nil, err
+	}
 	options := []client.Option{
+		client.Transport(carried),
 		client.Registry(records),
 		client.ContentType("application/" + t.codec),
 		client.Retries(0),

@@ -11,29 +11,28 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go-micro.dev/v5/broker"
 	"go-micro.dev/v5/client"
 	"go-micro.dev/v5/metadata"
-	"go-micro.dev/v5/registry"
 	"go-micro.dev/v5/server"
 
 	"github.com/micro-rust/micro/integration-tests/go-peer/greeter"
 )
 
-// eventBroker gives the broker that a Go service has by default, over mdns.
-func eventBroker(lookup time.Duration) (broker.Broker, registry.Registry) {
-	records := registry.NewMDNSRegistry(registry.Timeout(lookup))
-	return broker.NewHttpBroker(broker.Addrs("127.0.0.1:0"), broker.Registry(records)), records
-}
-
 func subscribe(arguments []string) error {
 	flags := flag.NewFlagSet("subscribe", flag.ExitOnError)
 	topic := flags.String("topic", "interop.notice", "topic")
 	queue := flags.String("queue", "", "queue to share the events of; none gets all")
-	lookup := flags.Duration("lookup", 500*time.Millisecond, "time to wait for mdns answers")
+	connect, join := where(flags, "mdns"), through(flags)
 	flags.Parse(arguments)
 
-	events, records := eventBroker(*lookup)
+	records, err := connect()
+	if err != nil {
+		return err
+	}
+	events, err := join(records)
+	if err != nil {
+		return err
+	}
 	service := server.NewServer(
 		server.Name("interop.subscriber"),
 		server.Id(uuid.New().String()),
@@ -69,7 +68,7 @@ func subscribe(arguments []string) error {
 	case <-interrupted:
 	case <-stdinClosed:
 	}
-	err := service.Stop()
+	err = service.Stop()
 	fmt.Println("stopped")
 	return err
 }
@@ -80,11 +79,21 @@ func publish(arguments []string) error {
 	codec := flags.String("codec", "json", "json or protobuf")
 	name := flags.String("name", "go", "what the names of the events begin with")
 	count := flags.Int("count", 1, "number of events")
-	lookup := flags.Duration("lookup", 500*time.Millisecond, "time to wait for mdns answers")
+	connect, join := where(flags, "mdns"), through(flags)
 	linger := flags.Duration("linger", 2*time.Second, "time for deliveries, which Go Micro makes behind the publisher's back")
 	flags.Parse(arguments)
 
-	events, records := eventBroker(*lookup)
+	records, err := connect()
+	if err != nil {
+		return err
+	}
+	events, err := join(records)
+	if err != nil {
+		return err
+	}
+	if err := events.Connect(); err != nil {
+		return err
+	}
 	publishing := client.NewClient(
 		client.Registry(records),
 		client.Broker(events),

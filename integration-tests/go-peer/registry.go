@@ -10,12 +10,13 @@ import (
 	"go-micro.dev/v5/registry"
 	"go-micro.dev/v5/registry/consul"
 	"go-micro.dev/v5/registry/etcd"
+	"go-micro.dev/v5/registry/nats"
 )
 
 // where adds the flags that choose a registry, and returns what connects to it once they are parsed.
 func where(flags *flag.FlagSet, byDefault string) func() (registry.Registry, error) {
-	name := flags.String("registry", byDefault, "mdns, memory, etcd or consul")
-	address := flags.String("registry-address", "", "address of etcd or consul")
+	name := flags.String("registry", byDefault, "mdns, memory, etcd, consul or nats")
+	address := flags.String("registry-address", "", "address of etcd, consul or nats")
 	wait := flags.Duration("lookup", 500*time.Millisecond, "time to wait for mdns answers")
 	return func() (registry.Registry, error) {
 		switch *name {
@@ -27,8 +28,10 @@ func where(flags *flag.FlagSet, byDefault string) func() (registry.Registry, err
 			return etcd.NewEtcdRegistry(registry.Addrs(*address)), nil
 		case "consul":
 			return consul.NewConsulRegistry(registry.Addrs(*address)), nil
+		case "nats":
+			return nats.NewNatsRegistry(registry.Addrs(*address)), nil
 		default:
-			return nil, fmt.Errorf("unknown registry %q: use mdns, memory, etcd or consul", *name)
+			return nil, fmt.Errorf("unknown registry %q: use mdns, memory, etcd, consul or nats", *name)
 		}
 	}
 }

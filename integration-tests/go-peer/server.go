@@ -35,6 +35,7 @@ func serve(arguments []string) error {
 	version := flags.String("version", "latest", "service version")
 	address := flags.String("address", "127.0.0.1:0", "address to listen on")
 	records := where(flags, "memory")
+	carrier := how(flags)
 	untilStdinCloses := flags.Bool("until-stdin-closes", false, "stop when standard input ends, too")
 	flags.Parse(arguments)
 
@@ -42,7 +43,12 @@ func serve(arguments []string) error {
 	if err != nil {
 		return err
 	}
+	carried, err := carrier()
+	if err != nil {
+		return err
+	}
 	service := server.NewServer(
+		server.Transport(carried),
 		server.Name(*name),
 		server.Id(*id),
 		server.Version(*version),

@@ -260,9 +260,9 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
             "no selector is called \"best\"; this program has: hash, p2c, random, roundrobin",
         ),
         (
-            vec!["--profile=nats"],
+            vec!["--profile=pigeon"],
             vec![],
-            "--profile: no profile is called \"nats\"",
+            "--profile: no profile is called \"pigeon\"",
         ),
         (
             vec!["--broker=pigeon"],

@@ -15,6 +15,7 @@ mod ports;
 mod process;
 mod programs;
 mod redis;
+mod rabbitmq;
 mod zookeeper;
 
 use std::fmt;
@@ -48,6 +49,8 @@ pub enum Kind {
     Kafka,
     /// NATS with JetStream, a single server.
     Nats,
+    /// RabbitMQ, a single node.
+    Rabbitmq,
 }
 
 impl Kind {
@@ -62,6 +65,7 @@ impl Kind {
         Self::Nsqlookupd,
         Self::Kafka,
         Self::Nats,
+        Self::Rabbitmq,
     ];
 
     /// Its name, which is also that of the plugin that it serves.
@@ -76,6 +80,7 @@ impl Kind {
             Self::Nsqlookupd => "nsqlookupd",
             Self::Kafka => "kafka",
             Self::Nats => "nats",
+            Self::Rabbitmq => "rabbitmq",
         }
     }
 }

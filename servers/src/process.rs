@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Kind, consul, etcd, kafka, kubernetes, nats, nsq, ports, redis, zookeeper};
+use crate::{Kind, consul, etcd, kafka, kubernetes, nats, nsq, ports, rabbitmq, redis, zookeeper};
 
 /// How long a server may take to serve, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -34,6 +34,8 @@ pub struct Server {
     process: Option<Child>,
     /// What it needs itself: Kubernetes' etcd.
     below: Option<Box<Self>>,
+    /// A small program that has to run all the time: RabbitMQ's `epmd`.
+    beside: Option<Child>,
 }
 
 /// What a start is made of.
@@ -57,7 +59,7 @@ impl Server {
     /// The same with further arguments for the program, in which `{address}` stands for where clients connect to, and
     /// `{port}` for its port. It may want encryption then, so it is waited for only until it accepts connections.
     /// Those of ZooKeeper and Kafka are arguments for Java where they begin with a dash, and else lines of their
-    /// configuration.
+    /// configuration, as all of RabbitMQ's are.
     ///
     /// # Errors
     ///
@@ -79,6 +81,7 @@ impl Server {
             is_open,
             process: None,
             below,
+            beside: None,
         };
         server.run().await?;
         Ok(server)
@@ -178,9 +181,23 @@ impl Server {
             Kind::Nsqlookupd => nsq::directory(&site)?,
             Kind::Kafka => kafka::command(&site, &arguments)?,
             Kind::Nats => nats::command(&site)?,
+            Kind::Rabbitmq => rabbitmq::command(&site, &arguments)?,
         };
-        if !matches!(self.kind, Kind::Zookeeper | Kind::Kafka) {
+        if !matches!(self.kind, Kind::Zookeeper | Kind::Kafka | Kind::Rabbitmq) {
             command.args(arguments);
+        }
+        if self.kind == Kind::Rabbitmq && self.beside.is_none() {
+            let mut names = rabbitmq::names(self.ports[2]);
+            names
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            self.beside = Some(
+                names
+                    .kill_on_drop(true)
+                    .spawn()
+                    .context("epmd cannot be started")?,
+            );
         }
         let log = self.data.path().join("log");
         let output = File::create(&log)?;
@@ -236,6 +253,7 @@ impl Server {
             Kind::Nsq | Kind::Nsqlookupd => nsq::probe(self.http_address()).await,
             Kind::Kafka => kafka::probe(address).await,
             Kind::Nats => nats::probe(address).await,
+            Kind::Rabbitmq => rabbitmq::probe(address).await,
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) fn of(kind: Kind) -> Result<PathBuf> {
         Kind::Nsq => built("nsqd").or_else(|| on_path("nsqd")),
         Kind::Nsqlookupd => built("nsqlookupd").or_else(|| on_path("nsqlookupd")),
         Kind::Nats => on_path("nats-server").or_else(|| built("nats-server")),
+        Kind::Rabbitmq => newest_rabbitmq().filter(|_| on_path("epmd").is_some()),
     };
     match found {
         Some(program) => Ok(program),
@@ -54,6 +55,13 @@ pub(crate) fn home() -> PathBuf {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/backends"),
         PathBuf::from,
     )
+}
+
+/// Debian's newest RabbitMQ: the one on the search path changes user and folders.
+fn newest_rabbitmq() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/rabbitmq/lib").ok()?;
+    let programs = versions.filter_map(|version| Some(version.ok()?.path().join("sbin/rabbitmq-server")));
+    programs.filter(|program| program.is_file()).max()
 }
 
 fn built(name: &str) -> Option<PathBuf> {

@@ -12,6 +12,7 @@ mod debug;
 mod called_by_go;
 mod over_mdns;
 mod over_servers;
+mod over_nats;
 mod events;
 mod grpc_interop;
 mod go_round_robin;

@@ -16,6 +16,7 @@ type Place = (&'static str, &'static str);
 
 const CONSUL: Place = ("consul", "127.0.0.1:8500");
 const ETCD: Place = ("etcd", "127.0.0.1:2379");
+const NATS: Place = ("nats", "127.0.0.1:4222");
 
 fn settings(place: Place) -> Settings {
     settings_of("interop", place)
@@ -176,4 +177,14 @@ async fn rust_finds_calls_and_loses_go_through_consul() {
 #[tokio::test]
 async fn go_finds_calls_and_loses_rust_through_consul() {
     go_finds_calls_and_loses_rust(CONSUL).await;
+}
+
+#[tokio::test]
+async fn rust_finds_calls_and_loses_go_through_nats() {
+    rust_finds_calls_and_loses_go(NATS).await;
+}
+
+#[tokio::test]
+async fn go_finds_calls_and_loses_rust_through_nats() {
+    go_finds_calls_and_loses_rust(NATS).await;
 }

@@ -3,6 +3,8 @@
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod brokers;
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
+mod nats;
+#[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod registries;
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod transports;
@@ -27,6 +29,10 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "etcd", "etcd"),
     ("registry", "gossip", "gossip"),
     ("registry", "kubernetes", "kubernetes"),
+    ("broker", "nats", "nats"),
+    ("registry", "nats", "nats-registry"),
+    ("transport", "nats", "nats-transport"),
+    ("profile", "nats", "nats-profile"),
     ("registry", "zookeeper", "zookeeper"),
     ("transport", "grpc", "grpc"),
     ("broker", "kafka", "kafka"),
@@ -87,6 +93,17 @@ pub(super) fn plugins() -> Plugins {
     let plugins = plugins.transport("tcp", |arguments| async move { transports::tcp(arguments) });
     #[cfg(feature = "udp")]
     let plugins = plugins.transport("udp", |arguments| async move { transports::udp(arguments) });
+    #[cfg(feature = "nats")]
+    let plugins = plugins.broker("nats", nats::broker);
+    #[cfg(feature = "nats-registry")]
+    let plugins = plugins.registry("nats", nats::registry);
+    #[cfg(feature = "nats-transport")]
+    let plugins = plugins.transport("nats", nats::transport);
+    #[cfg(feature = "nats-profile")]
+    let plugins = plugins.profile(
+        "nats",
+        &[("registry", "nats"), ("transport", "nats"), ("broker", "nats")],
+    );
     #[cfg(feature = "zookeeper")]
     let plugins = plugins.registry("zookeeper", registries::zookeeper);
     #[cfg(feature = "kafka")]
@@ -201,32 +218,37 @@ mod tests {
             ("kubernetes", cfg!(feature = "kubernetes")),
             ("mdns", cfg!(feature = "mdns")),
             ("memory", true),
+            ("nats", cfg!(feature = "nats-registry")),
             ("zookeeper", cfg!(feature = "zookeeper")),
         ];
         let linked = linked.iter().filter(|(_, linked)| *linked).map(|(name, _)| *name);
         assert_eq!(registries, linked.collect::<Vec<_>>());
-        let expected: &[&str] = if cfg!(feature = "mdns") { &["local"] } else { &[] };
+        let of = |rows: &[(&'static str, bool)]| {
+            let linked = rows.iter().filter(|(_, linked)| *linked);
+            linked.map(|(name, _)| *name).collect::<Vec<_>>()
+        };
+        let expected = of(&[
+            ("local", cfg!(feature = "mdns")),
+            ("nats", cfg!(feature = "nats-profile")),
+        ]);
         assert_eq!(profiles, expected);
-        let linked = [
+        let transports = of(&[
             ("grpc", cfg!(feature = "grpc")),
             ("http", true),
             ("memory", true),
+            ("nats", cfg!(feature = "nats-transport")),
             ("tcp", cfg!(feature = "tcp")),
             ("udp", cfg!(feature = "udp")),
-        ];
-        let linked = linked.iter().filter(|(_, linked)| *linked).map(|(name, _)| *name);
-        assert!(plugins.transports().eq(linked));
-        let brokers = [
+        ]);
+        assert!(plugins.transports().eq(transports));
+        let brokers = of(&[
             ("http", true),
             ("kafka", cfg!(feature = "kafka")),
             ("memory", true),
+            ("nats", cfg!(feature = "nats")),
             ("nsq", cfg!(feature = "nsq")),
             ("redis", cfg!(feature = "redis")),
-        ];
-        let brokers = brokers
-            .iter()
-            .filter(|(_, linked)| *linked)
-            .map(|(name, _)| *name);
+        ]);
         assert!(plugins.brokers().eq(brokers));
         assert!(plugins.strategies().eq(["hash", "p2c", "random", "roundrobin"]));
     }

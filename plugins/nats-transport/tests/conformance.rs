@@ -34,6 +34,7 @@ micro_testkit::transport_conformance!(
             .to_vec(),
         // In base64, a little less than the mebibyte that NATS takes by default.
         max_message: 780_000,
+        soon: std::time::Duration::from_secs(30),
         ..TransportTraits::default()
     },
 );

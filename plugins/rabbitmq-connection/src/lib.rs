@@ -3,9 +3,13 @@
 mod config;
 mod connection;
 mod link;
+mod publish;
+mod value;
 mod error;
 
 pub use crate::config::{RabbitmqServer, RabbitmqTls};
 pub use crate::connection::Connection;
 pub use crate::error::Origin;
 pub use crate::link::{Link, Outfit, Up};
+pub use crate::publish::PublishChannel;
+pub use crate::value::text_of;

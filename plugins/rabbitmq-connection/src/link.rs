@@ -180,7 +180,9 @@ impl<O: Outfit> Keeper<O> {
             if let Some(why) = &lost {
                 tracing::debug!(node = up.connection.node(), why, "lost a connection to RabbitMQ");
             }
-            state.send_replace(State::Down(lost.as_deref().unwrap_or("it is closed").into()));
+            let why = lost.as_deref().unwrap_or("it is closed");
+            let node = up.connection.node();
+            state.send_replace(State::Down(format!("rabbitmq at {node}: {why}").into()));
             let Some(_) = lost else {
                 return close(up).await;
             };

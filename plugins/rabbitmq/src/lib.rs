@@ -6,7 +6,6 @@ mod publish;
 mod subscribe;
 mod queues;
 mod message;
-mod value;
 mod pattern;
 
 pub use micro_rabbitmq_connection::{RabbitmqServer, RabbitmqTls};

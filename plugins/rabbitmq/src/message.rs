@@ -6,10 +6,9 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use micro_core::broker::Message;
 use micro_core::{Error, Metadata, Result, Text};
-use micro_rabbitmq_connection::Origin;
+use micro_rabbitmq_connection::{Origin, text_of};
 
 use crate::config::LONGEST_NAME;
-use crate::value;
 
 const TOPIC: &str = "Micro-Topic";
 const CONTENT_TYPE: &str = "Content-Type";
@@ -49,21 +48,20 @@ pub(crate) fn short(what: &str, text: &str) -> Result<ShortString> {
     })
 }
 
-/// A message that arrived, and how often it was given out, where that is known.
-pub(crate) fn received(delivery: &mut Delivery) -> (Message, Option<u32>) {
+/// A message that arrived, and how often it was given out at least.
+pub(crate) fn received(delivery: &mut Delivery) -> (Message, u32) {
     let headers = delivery.properties.headers().as_ref().map(FieldTable::inner);
     let count = headers
         .and_then(|headers| headers.get(DELIVERY_COUNT))
         .and_then(counted);
     let deliveries = match (delivery.redelivered, count) {
-        (_, Some(in_vain)) => Some(in_vain.saturating_add(1)),
-        (false, None) => Some(1),
+        (_, Some(in_vain)) => in_vain.saturating_add(1),
         // Classic queues tell that it was given out before, and not how often.
-        (true, None) => None,
+        (is_again, None) => 1 + u32::from(is_again),
     };
     let mut pairs: Vec<(Text, Text)> = Vec::with_capacity(headers.map_or(0, |headers| headers.len()) + 1);
     for (name, value) in headers.into_iter().flatten() {
-        pairs.push((name.as_str().into(), value::text(value).into()));
+        pairs.push((name.as_str().into(), text_of(value).into()));
     }
     let lacks = |pairs: &[(Text, Text)], wanted: &str| {
         !pairs.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted))
@@ -85,7 +83,7 @@ pub(crate) fn received(delivery: &mut Delivery) -> (Message, Option<u32>) {
 }
 
 fn counted(value: &AMQPValue) -> Option<u32> {
-    value::text(value).parse().ok()
+    text_of(value).parse().ok()
 }
 
 #[cfg(test)]
@@ -161,12 +159,12 @@ mod tests {
     #[test]
     fn deliveries_are_counted_where_rabbitmq_counts_them() {
         let of = |redelivered, headers: &[(&str, AMQPValue)]| received(&mut delivery(redelivered, headers)).1;
-        assert_eq!(of(false, &[]), Some(1));
-        assert_eq!(of(true, &[]), None);
-        assert_eq!(of(true, &[(DELIVERY_COUNT, AMQPValue::LongLongInt(2))]), Some(3));
+        assert_eq!(of(false, &[]), 1);
+        assert_eq!(of(true, &[]), 2, "at least");
+        assert_eq!(of(true, &[(DELIVERY_COUNT, AMQPValue::LongLongInt(2))]), 3);
         assert_eq!(
             of(true, &[(DELIVERY_COUNT, AMQPValue::LongString("many".into()))]),
-            None
+            2
         );
     }
 }

@@ -2,18 +2,18 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
+use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
 use micro_core::{Error, Result};
-use micro_rabbitmq_connection::{Connection, Link, Origin, Outfit, Up};
+use micro_rabbitmq_connection::{Connection, Link, Origin, Outfit, PublishChannel, Up};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -28,8 +28,7 @@ pub(crate) struct Declaring {
 
 /// The channel to publish on.
 pub(crate) struct Publishing {
-    channel: Channel,
-    order: Mutex<()>,
+    channel: PublishChannel,
     confirms: bool,
 }
 
@@ -50,13 +49,19 @@ impl Outfit for Declaring {
     async fn make(&self, connection: &Connection) -> Result<Publishing> {
         let publishing = Publishing::open(connection, self.confirms).await?;
         if let Some(exchange) = &self.exchange {
-            declare(connection, &publishing.channel, exchange, self.is_durable).await?;
+            declare(
+                connection,
+                publishing.channel.channel(),
+                exchange,
+                self.is_durable,
+            )
+            .await?;
         }
         Ok(publishing)
     }
 
     fn is_usable(&self, publishing: &Publishing) -> bool {
-        publishing.channel.status().connected()
+        publishing.channel.is_usable()
     }
 }
 
@@ -84,40 +89,19 @@ pub(crate) async fn declare(
 
 impl Publishing {
     async fn open(connection: &Connection, confirms: bool) -> Result<Self> {
-        let channel = connection.channel().await?;
-        if confirms {
-            channel
-                .confirm_select(ConfirmSelectOptions::default())
-                .await
-                .map_err(|problem| connection.failed("asking for confirmations", &problem))?;
-        }
-        Ok(Self {
-            channel,
-            order: Mutex::new(()),
-            confirms,
-        })
+        let channel = PublishChannel::open(connection, confirms).await?;
+        Ok(Self { channel, confirms })
     }
 
     /// Sends a message, and waits until it is confirmed.
     async fn send(&self, parcel: &Parcel) -> lapin::Result<Confirmation> {
-        let mut sending = pin!(self.channel.basic_publish(
-            parcel.exchange.clone(),
-            parcel.topic.clone(),
-            BasicPublishOptions::default(),
-            &parcel.body,
-            parcel.properties.clone(),
-        ));
-        // The client numbers a message before it queues it, both when it is first polled. In between, another thread's
-        // message would get ahead of it, and each take the other's confirmation for its own.
-        let first = poll_fn(|context| {
-            let _in_order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-            Poll::Ready(sending.as_mut().poll(context))
-        });
-        let confirmation = match first.await {
-            Poll::Ready(sent) => sent?,
-            Poll::Pending => sending.await?,
-        };
-        confirmation.await
+        let (exchange, topic) = (parcel.exchange.clone(), parcel.topic.clone());
+        let options = BasicPublishOptions::default();
+        let properties = parcel.properties.clone();
+        let sending = self
+            .channel
+            .publish(exchange, topic, options, &parcel.body, properties);
+        sending.await?.await
     }
 }
 

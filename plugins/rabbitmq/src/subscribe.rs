@@ -23,6 +23,8 @@ use crate::pattern;
 use crate::publish;
 use crate::queues::Name;
 
+/// After how long an interrupted subscription tells of it.
+const TELLING: Duration = Duration::from_millis(500);
 /// How long a subscription rests after it gave back an event of another topic.
 const STRAYED: Duration = Duration::from_millis(50);
 
@@ -49,6 +51,8 @@ pub(crate) struct Consuming {
     link: Arc<Link<()>>,
     current: Option<Current>,
     has_begun: bool,
+    /// Whether trouble was told since it last worked.
+    has_told: bool,
     has_strayed: bool,
     _name: Option<Name>,
 }
@@ -67,6 +71,7 @@ impl Consuming {
             link,
             current: None,
             has_begun: false,
+            has_told: false,
             has_strayed: false,
             _name: name,
         }
@@ -90,16 +95,14 @@ impl Consuming {
             topic if topic == self.wanted.topic.as_str() => self.wanted.topic.clone(),
             topic => Text::from(topic),
         };
-        let event = Event::new(topic, message).with_acknowledge(GivenOut {
-            channel,
-            tag: delivery.delivery_tag,
-            requeue_rejected: self.wanted.requeue_rejected,
-            is_decided: false,
-        });
-        match deliveries {
-            Some(count) => event.with_deliveries(count),
-            None => event,
-        }
+        Event::new(topic, message)
+            .with_deliveries(deliveries)
+            .with_acknowledge(GivenOut {
+                channel,
+                tag: delivery.delivery_tag,
+                requeue_rejected: self.wanted.requeue_rejected,
+                is_decided: false,
+            })
     }
 
     /// Gives back what was published to a topic that is not this subscription's.
@@ -182,16 +185,19 @@ impl Wanted {
 impl EventSource for Consuming {
     async fn begin(&mut self) -> Result<()> {
         self.current = None;
-        let limit = self.wanted.limit;
-        // Afterwards it waits for the connection as long as need be, so that no pause comes in between.
-        let subscribed = match self.has_begun {
-            true => self.subscribe().await,
-            false => match timeout(limit, self.subscribe()).await {
-                Ok(subscribed) => subscribed,
-                Err(_) => Err(self.link.late("subscribing", limit)),
-            },
+        let limit = match (self.has_begun, self.has_told) {
+            (false, _) => self.wanted.limit,
+            (true, false) => TELLING,
+            // As long as need be, so that no pause comes in between when the connection is back.
+            (true, true) => Duration::MAX,
+        };
+        self.has_told = true;
+        let subscribed = match timeout(limit, self.subscribe()).await {
+            Ok(subscribed) => subscribed,
+            Err(_) => Err(self.link.late("subscribing", limit)),
         };
         self.current = Some(subscribed?);
+        self.has_told = false;
         self.has_begun = true;
         Ok(())
     }

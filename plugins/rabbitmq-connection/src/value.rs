@@ -5,7 +5,7 @@ use std::fmt::Write;
 use lapin::types::AMQPValue;
 
 /// The text of a value: Go's `%v` of what Go Micro's client makes of it.
-pub(crate) fn text(value: &AMQPValue) -> String {
+pub fn text_of(value: &AMQPValue) -> String {
     match value {
         AMQPValue::LongString(text) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
         AMQPValue::ShortString(text) => text.as_str().to_owned(),
@@ -20,14 +20,14 @@ pub(crate) fn text(value: &AMQPValue) -> String {
         AMQPValue::Float(value) => float(&format!("{value:e}"), f64::from(*value), value.to_string()),
         AMQPValue::Double(value) => float(&format!("{value:e}"), *value, value.to_string()),
         AMQPValue::DecimalValue(value) => format!("{{{} {}}}", value.scale, value.value),
-        AMQPValue::FieldArray(values) => listed(values.as_slice().iter().map(text)),
+        AMQPValue::FieldArray(values) => listed(values.as_slice().iter().map(text_of)),
         AMQPValue::ByteArray(bytes) => listed(bytes.as_slice().iter().map(u8::to_string)),
         AMQPValue::Timestamp(seconds) => moment(*seconds),
         AMQPValue::FieldTable(fields) => {
             let fields = fields.inner().iter();
             format!(
                 "map{}",
-                listed(fields.map(|(name, value)| format!("{name}:{}", text(value))))
+                listed(fields.map(|(name, value)| format!("{name}:{}", text_of(value))))
             )
         }
         AMQPValue::Void => "<nil>".to_owned(),
@@ -128,8 +128,8 @@ mod tests {
             (AMQPValue::Void, "<nil>"),
         ];
         for (value, expected) in rows {
-            assert_eq!(text(&value), expected);
+            assert_eq!(text_of(&value), expected);
         }
-        assert!(text(&AMQPValue::Timestamp(u64::MAX)).ends_with("UTC"));
+        assert!(text_of(&AMQPValue::Timestamp(u64::MAX)).ends_with("UTC"));
     }
 }
