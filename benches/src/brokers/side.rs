@@ -73,9 +73,7 @@ pub(crate) async fn run(contest: Contest, side: SideName, server: SocketAddr) ->
         (_, Kind::Nats) => obey(bare::nats(server, &topic, handled.clone()).await?, handled).await,
         (_, Kind::Kafka) => obey(bare::kafka(server, &topic, handled.clone()).await?, handled).await,
         (_, Kind::Redis) => obey(bare::redis(server, &topic, handled.clone()).await?, handled).await,
-        (_, kind) if kind.name() == "rabbitmq" => {
-            obey(bare::rabbitmq(server, &topic, handled.clone()).await?, handled).await
-        }
+        (_, Kind::Rabbitmq) => obey(bare::rabbitmq(server, &topic, handled.clone()).await?, handled).await,
         (_, kind) => bail!("there is no bare client of {kind}"),
     }
 }

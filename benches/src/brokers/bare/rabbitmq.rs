@@ -53,7 +53,7 @@ pub(crate) async fn start(server: SocketAddr, topic: &str, handled: Handled) -> 
         Connection::connect(&format!("amqp://{server}/%2f"), ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    let (topic, none) = (ShortString::try_from(topic)?, FieldTable::default);
+    let (topic, none) = (ShortString::from(topic), FieldTable::default);
     let durable = ExchangeDeclareOptions {
         durable: true,
         ..ExchangeDeclareOptions::default()

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 use redis::Value;
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
@@ -67,15 +67,18 @@ async fn read(
         let Ok(answer) = read.query_async::<Value>(&mut reading).await else {
             return;
         };
-        let acknowledging = stream::iter(entries(&answer)).map(|(id, body)| {
+        let handled = entries(&answer).into_iter().map(|(id, body)| {
             handle(&handled, body);
             let mut acknowledge = redis::cmd("XACK");
             acknowledge.arg(&topic).arg(GROUP).arg(id);
+            acknowledge
+        });
+        let acknowledged = handled.map(|acknowledge| {
             let mut commands = commands.clone();
             async move { acknowledge.exec_async(&mut commands).await }
         });
-        let all = acknowledging.buffer_unordered(CONCURRENCY);
-        all.for_each(|_| async {}).await;
+        let acknowledged: Vec<_> = acknowledged.collect();
+        join_all(acknowledged).await;
     }
 }
 
