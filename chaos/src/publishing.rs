@@ -86,7 +86,7 @@ impl Counts {
     }
 
     /// How many were accepted or failed.
-    fn done(&self) -> u64 {
+    pub(crate) fn done(&self) -> u64 {
         self.accepted() + self.failed.load(Ordering::Relaxed)
     }
 }

@@ -91,12 +91,17 @@ struct Scene<'a> {
     step: &'a Cell<&'static str>,
 }
 
-/// How long after trouble was over each worked again. `None`: not in time, or no event was left.
+/// How long after trouble was over each worked again. `None`: not in time.
 #[derive(Debug, Clone, Copy)]
 struct Back {
     accepted: Option<Duration>,
     handled: Option<Duration>,
 }
+
+const NEVER: Back = Back {
+    accepted: None,
+    handled: None,
+};
 
 impl Scene<'_> {
     async fn play(&mut self) -> Result<Judgement> {
@@ -108,7 +113,7 @@ impl Scene<'_> {
             if turn == cuts / 2 {
                 restart = Some(self.restart().await?);
             } else {
-                after_cuts.push(self.cut().await?);
+                after_cuts.extend(self.cut().await?);
             }
         }
         self.step.set("the rest");
@@ -122,13 +127,13 @@ impl Scene<'_> {
             tally,
             runs,
             away,
-            after_restart,
+            after_restart: after_restart.unwrap_or(NEVER),
             after_cuts,
         })
     }
 
     /// Returns for how long the server was away.
-    async fn restart(&mut self) -> Result<(Duration, Back)> {
+    async fn restart(&mut self) -> Result<(Duration, Option<Back>)> {
         self.step.set("the server is away");
         let began = Instant::now();
         self.stage.restart().await?;
@@ -137,7 +142,7 @@ impl Scene<'_> {
         Ok((away, self.back().await?))
     }
 
-    async fn cut(&mut self) -> Result<Back> {
+    async fn cut(&mut self) -> Result<Option<Back>> {
         self.step.set("connections are cut");
         self.stage.proxy.cut().await;
         sleep(CUT).await;
@@ -146,17 +151,23 @@ impl Scene<'_> {
         self.back().await
     }
 
-    /// Waits until an event is accepted, and one is handled.
-    async fn back(&self) -> Result<Back> {
+    /// Waits until an event is accepted, and one is handled. `None`: none was left that could be.
+    async fn back(&self) -> Result<Option<Back>> {
         let (accepted, handled) = (self.counts.accepted(), self.ledger.count()?);
-        let (accepted, handled) = tokio::join!(
-            until(|| Ok(self.counts.accepted() > accepted)),
-            until(|| Ok(self.ledger.count()? > handled))
+        let is_over = || self.counts.done() >= self.options.messages;
+        let (until_accepted, until_handled) = tokio::join!(
+            until(|| Ok(self.counts.accepted() > accepted || is_over())),
+            until(|| {
+                let count = self.ledger.count()?;
+                Ok(count > handled || (is_over() && count >= self.counts.accepted()))
+            })
         );
-        Ok(Back {
-            accepted: accepted?,
-            handled: handled?,
-        })
+        let went_on = self.counts.accepted() > accepted && self.ledger.count()? > handled;
+        let back = Back {
+            accepted: until_accepted?,
+            handled: until_handled?,
+        };
+        Ok((went_on || !is_over()).then_some(back))
     }
 
     /// Waits until everything that was accepted has been handled, and until nothing more comes, or until nothing has
