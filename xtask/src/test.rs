@@ -38,7 +38,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 /// The servers that tests of the workspace talk to.
-const BACKENDS: &[&str] = &["etcd", "consul", "zookeeper", "kubernetes", "toxiproxy"];
+const BACKENDS: &[&str] = &[
+    "etcd",
+    "consul",
+    "zookeeper",
+    "kubernetes",
+    "toxiproxy",
+    "nats",
+    "rabbitmq",
+    "redis",
+    "kafka",
+    "nsq",
+];
 
 /// Prepares the machine for the tests: whatever must exist before `cargo test` goes here.
 ///
