@@ -2,6 +2,8 @@
 
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod registries;
+#[cfg(any(feature = "rabbitmq", feature = "rabbitmq-transport"))]
+mod rabbitmq;
 
 use std::sync::Arc;
 
@@ -25,6 +27,8 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "kubernetes", "kubernetes"),
     ("registry", "zookeeper", "zookeeper"),
     ("transport", "grpc", "grpc"),
+    ("broker", "rabbitmq", "rabbitmq"),
+    ("transport", "rabbitmq", "rabbitmq-transport"),
 ];
 
 /// The feature that links a plugin.
@@ -74,6 +78,10 @@ pub(super) fn plugins() -> Plugins {
     let plugins = plugins.transport("grpc", |arguments| async move { grpc(arguments) });
     #[cfg(feature = "kubernetes")]
     let plugins = plugins.registry("kubernetes", registries::kubernetes);
+    #[cfg(feature = "rabbitmq")]
+    let plugins = plugins.broker("rabbitmq", rabbitmq::broker);
+    #[cfg(feature = "rabbitmq-transport")]
+    let plugins = plugins.transport("rabbitmq", rabbitmq::transport);
     #[cfg(feature = "zookeeper")]
     let plugins = plugins.registry("zookeeper", registries::zookeeper);
     plugins
@@ -179,12 +187,27 @@ mod tests {
         assert_eq!(registries, linked.collect::<Vec<_>>());
         let expected: &[&str] = if cfg!(feature = "mdns") { &["local"] } else { &[] };
         assert_eq!(profiles, expected);
-        let transports: &[&str] = match cfg!(feature = "grpc") {
-            true => &["grpc", "http", "memory"],
-            false => &["http", "memory"],
-        };
-        assert!(plugins.transports().eq(transports.iter().copied()));
-        assert!(plugins.brokers().eq(["http", "memory"]));
+        let transports = [
+            ("grpc", cfg!(feature = "grpc")),
+            ("http", true),
+            ("memory", true),
+            ("rabbitmq", cfg!(feature = "rabbitmq-transport")),
+        ];
+        let transports = transports
+            .iter()
+            .filter(|(_, linked)| *linked)
+            .map(|(name, _)| *name);
+        assert!(plugins.transports().eq(transports));
+        let brokers = [
+            ("http", true),
+            ("memory", true),
+            ("rabbitmq", cfg!(feature = "rabbitmq")),
+        ];
+        let brokers = brokers
+            .iter()
+            .filter(|(_, linked)| *linked)
+            .map(|(name, _)| *name);
+        assert!(plugins.brokers().eq(brokers));
         assert!(plugins.strategies().eq(["hash", "p2c", "random", "roundrobin"]));
     }
 

@@ -146,7 +146,7 @@ pub(super) async fn zookeeper(arguments: PluginArguments) -> Connected {
 
 /// What the files have that three variables name: the authorities to believe, and the certificate and the key to show.
 /// None: no encryption is asked for.
-fn files(
+pub(super) fn files(
     arguments: &PluginArguments,
     [authorities, certificate, key]: [&str; 3],
 ) -> Result<Option<(Vec<u8>, Option<Identity>)>> {
