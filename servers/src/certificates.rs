@@ -1,7 +1,7 @@
 //! Certificates for servers that want encryption.
 
 use micro_core::transport::http::Identity;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// An authority that nobody believes but who is told to.
 pub struct Authority {
@@ -34,7 +34,9 @@ impl Authority {
     /// When the name is none.
     pub fn issue(&self, name: &str) -> Result<Identity, rcgen::Error> {
         let key = KeyPair::generate()?;
-        let params = CertificateParams::new(vec![name.to_owned()])?;
+        let mut params = CertificateParams::new(vec![name.to_owned()])?;
+        // By the same name as its authority it would look as if it had signed itself.
+        params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Identity {
             certificates: certificate.pem().into_bytes(),
