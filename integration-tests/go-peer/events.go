@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"go-micro.dev/v5/broker"
+	"go-micro.dev/v5/broker/rabbitmq"
 	"go-micro.dev/v5/client"
 	"go-micro.dev/v5/metadata"
 	"go-micro.dev/v5/registry"
@@ -20,20 +21,37 @@ import (
 	"github.com/micro-rust/micro/integration-tests/go-peer/greeter"
 )
 
-// eventBroker gives the broker that a Go service has by default, over mdns.
-func eventBroker(lookup time.Duration) (broker.Broker, registry.Registry) {
-	records := registry.NewMDNSRegistry(registry.Timeout(lookup))
-	return broker.NewHttpBroker(broker.Addrs("127.0.0.1:0"), broker.Registry(records)), records
+// events adds the flags that choose a broker, and returns what makes it once they are parsed: by default the one that a
+// Go service has, over mdns.
+func events(flags *flag.FlagSet) func() (broker.Broker, registry.Registry, error) {
+	name := flags.String("broker", "http", "http or rabbitmq")
+	address := flags.String("broker-address", "", "address of rabbitmq")
+	lookup := flags.Duration("lookup", 500*time.Millisecond, "time to wait for mdns answers")
+	return func() (broker.Broker, registry.Registry, error) {
+		switch *name {
+		case "http":
+			records := registry.NewMDNSRegistry(registry.Timeout(*lookup))
+			return broker.NewHttpBroker(broker.Addrs("127.0.0.1:0"), broker.Registry(records)), records, nil
+		case "rabbitmq":
+			made := rabbitmq.NewBroker(broker.Addrs(*address))
+			return made, registry.NewMemoryRegistry(), made.Connect()
+		default:
+			return nil, nil, fmt.Errorf("unknown broker %q: use http or rabbitmq", *name)
+		}
+	}
 }
 
 func subscribe(arguments []string) error {
 	flags := flag.NewFlagSet("subscribe", flag.ExitOnError)
 	topic := flags.String("topic", "interop.notice", "topic")
 	queue := flags.String("queue", "", "queue to share the events of; none gets all")
-	lookup := flags.Duration("lookup", 500*time.Millisecond, "time to wait for mdns answers")
+	choose := events(flags)
 	flags.Parse(arguments)
 
-	events, records := eventBroker(*lookup)
+	events, records, err := choose()
+	if err != nil {
+		return err
+	}
 	service := server.NewServer(
 		server.Name("interop.subscriber"),
 		server.Id(uuid.New().String()),
@@ -69,7 +87,7 @@ func subscribe(arguments []string) error {
 	case <-interrupted:
 	case <-stdinClosed:
 	}
-	err := service.Stop()
+	err = service.Stop()
 	fmt.Println("stopped")
 	return err
 }
@@ -80,11 +98,14 @@ func publish(arguments []string) error {
 	codec := flags.String("codec", "json", "json or protobuf")
 	name := flags.String("name", "go", "what the names of the events begin with")
 	count := flags.Int("count", 1, "number of events")
-	lookup := flags.Duration("lookup", 500*time.Millisecond, "time to wait for mdns answers")
+	choose := events(flags)
 	linger := flags.Duration("linger", 2*time.Second, "time for deliveries, which Go Micro makes behind the publisher's back")
 	flags.Parse(arguments)
 
-	events, records := eventBroker(*lookup)
+	events, records, err := choose()
+	if err != nil {
+		return err
+	}
 	publishing := client.NewClient(
 		client.Registry(records),
 		client.Broker(events),

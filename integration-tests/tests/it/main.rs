@@ -13,5 +13,6 @@ mod called_by_go;
 mod over_mdns;
 mod over_servers;
 mod events;
+mod over_rabbitmq;
 mod grpc_interop;
 mod go_round_robin;
