@@ -8,8 +8,8 @@ Run all tests of the workspace
 Usage: cargo xtask test [arguments]
 
 Has the servers that the tests talk to running, as `cargo xtask backends up` would (etcd, Consul, ZooKeeper, Kubernetes'
-API server and toxiproxy), and then runs `cargo test --workspace` once. The servers go on running;
-`cargo xtask backends down` stops them.
+API server, NATS, RabbitMQ, Redis, Kafka, NSQ and toxiproxy), and then runs `cargo test --workspace` once. The servers go on
+running; `cargo xtask backends down` stops them.
 
 A server that cannot be had is a warning, and an error where CI or MICRO_REQUIRE_BACKENDS is set.
 
