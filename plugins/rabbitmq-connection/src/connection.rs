@@ -19,6 +19,8 @@ use crate::error::Origin;
 
 /// How long a goodbye may take before the connection is cut.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// What a frame with headers has beside them, at most, in bytes: three short texts and some numbers.
+const OTHER_PROPERTIES: usize = 1024;
 /// How often a connection is looked at whose client says nothing of its end.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -82,6 +84,19 @@ impl Connection {
     /// Whether RabbitMQ takes no messages, because it is out of memory or disk space.
     pub fn is_blocked(&self) -> bool {
         self.lapin.as_ref().is_some_and(|lapin| lapin.status().blocked())
+    }
+
+    /// How many bytes the headers of a message may have together: RabbitMQ takes them in one frame, and closes the
+    /// connection of whoever sends a larger one.
+    pub fn longest_head(&self) -> usize {
+        let frame = self
+            .lapin
+            .as_ref()
+            .map_or(0, |lapin| lapin.configuration().frame_max());
+        match usize::try_from(frame) {
+            Ok(frame @ 1..) => frame.saturating_sub(OTHER_PROPERTIES),
+            _ => usize::MAX,
+        }
     }
 
     /// Where it leads: `host:port`.

@@ -132,7 +132,9 @@ impl Dialled {
         Ok(Parcel {
             exchange: self.shared.config.exchange.as_str().into(),
             key: self.key.clone(),
-            properties: table.properties(id, kind)?.with_reply_to(up.reply_to.clone()),
+            properties: table
+                .properties(id, kind, up.sender.longest_head)?
+                .with_reply_to(up.reply_to.clone()),
             body,
         })
     }
