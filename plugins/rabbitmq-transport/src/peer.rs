@@ -167,8 +167,11 @@ impl Dialled {
                 other => break other,
             }
         };
-        // An answer in a stream is one as well, of a stream that is not wanted.
-        call.is_over = answer.as_ref().map_or(true, |(head, _)| head.stream.is_none());
+        // A server in Go keeps something of the call until it is told that there is no more; an answer in a stream is of a
+        // stream that is not wanted.
+        call.is_over = answer
+            .as_ref()
+            .map_or(true, |(head, _)| head.stream.is_none() && head.is_ours);
         let (head, body) = answer?;
         match head.error {
             Some(text) => Err(Error::from_wire(&text)),

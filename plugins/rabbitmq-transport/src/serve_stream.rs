@@ -200,9 +200,7 @@ impl Writer<'_> {
                     let most = self.serving.calls.max_message;
                     let detail =
                         format!("a message of the answer is larger than `max_message`, {most} bytes");
-                    return self
-                        .end(&error_text(&Error::too_large("go.micro.server", detail)))
-                        .await;
+                    return self.fail(&Error::too_large("go.micro.server", detail)).await;
                 }
                 Ok(message) => {
                     if !window.room().await || !self.send(Kind::Message, self.table(), message).await {

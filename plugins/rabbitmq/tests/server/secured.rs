@@ -86,7 +86,6 @@ async fn tls_believes_the_authority_that_it_is_told_to() {
         identity: Some(client),
         server_name: None,
     };
-    tokio::time::sleep(std::time::Duration::from_secs(40)).await;
     let broker = connect(with(right.clone())).await;
     let mut subscription = subscribe(&broker, "orders", None).await;
     publish(&broker, "orders", "secret").await;
