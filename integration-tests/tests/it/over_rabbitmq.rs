@@ -58,7 +58,7 @@ async fn subscriber(program: &Path, broker: &Arc<dyn Broker>, topic: &str, queue
 fn event(codec: &str, request: &HelloRequest, topic: &str) -> Message {
     let body = match codec {
         "application/json" => serde_json::to_vec(request).unwrap(),
-        _ => micro::prost::Message::encode_to_vec(request),
+        _ => micro::codegen::prost::Message::encode_to_vec(request),
     };
     Message::new(body)
         .with_header("Content-Type", codec)
@@ -75,7 +75,7 @@ async fn next(subscription: &mut Subscription) -> (String, String, String) {
     assert_eq!(message.header.get("Micro-Topic"), Some(topic.as_str()));
     let request: HelloRequest = match codec.as_str() {
         "application/json" => serde_json::from_slice(&message.body).unwrap(),
-        _ => micro::prost::Message::decode(message.body).unwrap(),
+        _ => micro::codegen::prost::Message::decode(message.body).unwrap(),
     };
     (request.name, topic, codec)
 }
