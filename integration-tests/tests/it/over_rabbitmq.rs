@@ -17,8 +17,13 @@ use crate::go_peer::{self, PATIENCE, Process};
 const ADDRESS: &str = "amqp://guest:guest@127.0.0.1:5672";
 
 async fn broker() -> Arc<dyn Broker> {
-    let flags = ["--broker=rabbitmq".to_owned(), format!("--broker_address={ADDRESS}")];
-    let settings = Arguments::new("interop").parse_from(flags, [("", ""); 0]).unwrap();
+    let flags = [
+        "--broker=rabbitmq".to_owned(),
+        format!("--broker_address={ADDRESS}"),
+    ];
+    let settings = Arguments::new("interop")
+        .parse_from(flags, [("", ""); 0])
+        .unwrap();
     let connected = settings.connect_broker(Arc::new(MemoryRegistry::new())).await;
     connected.unwrap_or_else(|error| panic!("`cargo xtask backends up rabbitmq`? {error}"))
 }
@@ -29,7 +34,17 @@ fn unique(what: &str) -> String {
 
 fn of_go(program: &Path, verb: &str, topic: &str) -> Command {
     let mut command = Command::new(program);
-    command.args([verb, "--registry", "memory", "--broker", "rabbitmq", "--broker-address", ADDRESS, "--topic", topic]);
+    command.args([
+        verb,
+        "--registry",
+        "memory",
+        "--broker",
+        "rabbitmq",
+        "--broker-address",
+        ADDRESS,
+        "--topic",
+        topic,
+    ]);
     command
 }
 
@@ -43,7 +58,14 @@ async fn subscriber(program: &Path, broker: &Arc<dyn Broker>, topic: &str, queue
     subscriber.line_after("registered").await;
     let probing = async {
         loop {
-            let probe = event("application/json", &HelloRequest { name: "probe".into(), times: 0 }, topic);
+            let probe = event(
+                "application/json",
+                &HelloRequest {
+                    name: "probe".into(),
+                    times: 0,
+                },
+                topic,
+            );
             broker.publish(topic, probe).await.unwrap();
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -67,7 +89,11 @@ fn event(codec: &str, request: &HelloRequest, topic: &str) -> Message {
 }
 
 async fn next(subscription: &mut Subscription) -> (String, String, String) {
-    let mut event = timeout(PATIENCE, subscription.next()).await.unwrap().unwrap().unwrap();
+    let mut event = timeout(PATIENCE, subscription.next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
     let topic = event.topic().to_string();
     let message = event.take_message();
     event.acknowledge().await.unwrap();
@@ -86,13 +112,20 @@ async fn go_publishes_and_rust_handles_in_both_codecs_through_rabbitmq() {
         return;
     };
     let (broker, topic) = (broker().await, unique("to-rust"));
-    let mut subscription = broker.subscribe(&topic, SubscribeOptions::default()).await.unwrap();
+    let mut subscription = broker
+        .subscribe(&topic, SubscribeOptions::default())
+        .await
+        .unwrap();
     for codec in ["json", "protobuf"] {
         let mut publishing = of_go(&go, "publish", &topic);
         publishing.args(["--codec", codec, "--name", codec, "--count", "3"]);
         let mut publishing = Process::start(&mut publishing);
         for number in 0..3 {
-            let expected = (format!("{codec}-{number}"), topic.clone(), format!("application/{codec}"));
+            let expected = (
+                format!("{codec}-{number}"),
+                topic.clone(),
+                format!("application/{codec}"),
+            );
             assert_eq!(next(&mut subscription).await, expected);
         }
         publishing.line_after("published 3").await;
@@ -111,7 +144,10 @@ async fn rust_publishes_and_go_handles_in_both_codecs_through_rabbitmq() {
             name: "rust".into(),
             times: 1,
         };
-        broker.publish(&topic, event(codec, &request, &topic)).await.unwrap();
+        broker
+            .publish(&topic, event(codec, &request, &topic))
+            .await
+            .unwrap();
         let rest = subscriber.line_after("event rust").await;
         assert_eq!(rest.trim(), format!("{topic} {codec}"));
     }

@@ -14,7 +14,9 @@ use crate::shared::{PATIENCE, at, call, connect, dial, echo, shared};
 
 async fn channel() -> (Connection, Channel) {
     let uri = format!("amqp://guest:guest@{}/%2f", shared());
-    let connection = Connection::connect(&uri, ConnectionProperties::default()).await.unwrap();
+    let connection = Connection::connect(&uri, ConnectionProperties::default())
+        .await
+        .unwrap();
     let channel = connection.create_channel().await.unwrap();
     (connection, channel)
 }
@@ -25,12 +27,18 @@ async fn queue(channel: &Channel, name: &str) -> Consumer {
         ..QueueDeclareOptions::default()
     };
     let table = FieldTable::default;
-    channel.queue_declare(name.into(), options, table()).await.unwrap();
+    channel
+        .queue_declare(name.into(), options, table())
+        .await
+        .unwrap();
     let unacknowledged = BasicConsumeOptions {
         no_ack: true,
         ..BasicConsumeOptions::default()
     };
-    channel.basic_consume(name.into(), "".into(), unacknowledged, table()).await.unwrap()
+    channel
+        .basic_consume(name.into(), "".into(), unacknowledged, table())
+        .await
+        .unwrap()
 }
 
 fn properties(id: &str, headers: &[(&str, &str)]) -> BasicProperties {
@@ -38,16 +46,25 @@ fn properties(id: &str, headers: &[(&str, &str)]) -> BasicProperties {
     for (name, value) in headers {
         table.insert((*name).into(), AMQPValue::LongString((*value).into()));
     }
-    BasicProperties::default().with_correlation_id(id.into()).with_headers(table)
+    BasicProperties::default()
+        .with_correlation_id(id.into())
+        .with_headers(table)
 }
 
 async fn send(channel: &Channel, exchange: &str, key: &str, properties: BasicProperties, body: &[u8]) {
     let options = BasicPublishOptions::default();
-    channel.basic_publish(exchange.into(), key.into(), options, body, properties).await.unwrap();
+    channel
+        .basic_publish(exchange.into(), key.into(), options, body, properties)
+        .await
+        .unwrap();
 }
 
 async fn next(consumer: &mut Consumer) -> Delivery {
-    timeout(PATIENCE, consumer.next()).await.unwrap().unwrap().unwrap()
+    timeout(PATIENCE, consumer.next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap()
 }
 
 fn header(delivery: &Delivery, name: &str) -> Option<String> {
@@ -80,7 +97,10 @@ async fn a_caller_in_go_is_answered() {
         send(&channel, "micro", listener.address(), request, body.as_bytes()).await;
         let answer = next(&mut consumer).await;
         assert_eq!(answer.data, body.as_bytes());
-        assert_eq!(answer.properties.correlation_id().as_ref().unwrap().as_str(), "connection-1");
+        assert_eq!(
+            answer.properties.correlation_id().as_ref().unwrap().as_str(),
+            "connection-1"
+        );
         assert_eq!(header(&answer, "Content-Type").unwrap(), "application/json");
         assert_eq!(header(&answer, "Micro-ID").unwrap(), "7");
     }
@@ -117,13 +137,22 @@ async fn serve(
     let (connection, channel) = channel().await;
     let mut consumer = queue(&channel, &address).await;
     let name = address.as_str();
-    let bind = channel.queue_bind(name.into(), "micro".into(), name.into(), QueueBindOptions::default(), FieldTable::default());
+    let bind = channel.queue_bind(
+        name.into(),
+        "micro".into(),
+        name.into(),
+        QueueBindOptions::default(),
+        FieldTable::default(),
+    );
     bind.await.unwrap();
     tokio::spawn(async move {
         let _connection = connection;
         while let Some(Ok(delivery)) = consumer.next().await {
             for (headers, body) in answer(&delivery) {
-                let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                let headers: Vec<_> = headers
+                    .iter()
+                    .map(|(name, value)| (*name, value.as_str()))
+                    .collect();
                 let id = delivery.properties.correlation_id().as_ref().unwrap().as_str();
                 let reply_to = delivery.properties.reply_to().as_ref().unwrap().as_str();
                 send(&channel, "", reply_to, properties(id, &headers), &body).await;
@@ -145,9 +174,20 @@ async fn a_server_in_go_is_called() {
         assert_eq!(header(delivery, "Micro-Endpoint").unwrap(), "Kit.Call");
         assert_eq!(header(delivery, "Micro-Service").unwrap(), "kit");
         assert!(header(delivery, "Micro-ID").is_some() && header(delivery, "Micro-Stream").is_none());
-        assert!(delivery.properties.reply_to().as_ref().unwrap().as_str().starts_with("replyTo-"));
+        assert!(
+            delivery
+                .properties
+                .reply_to()
+                .as_ref()
+                .unwrap()
+                .as_str()
+                .starts_with("replyTo-")
+        );
         match &delivery.data[..] {
-            b"fail" => vec![(vec![("Micro-Error", r#"{"id":"kit","code":409,"detail":"no"}"#.into())], Vec::new())],
+            b"fail" => vec![(
+                vec![("Micro-Error", r#"{"id":"kit","code":409,"detail":"no"}"#.into())],
+                Vec::new(),
+            )],
             body => vec![(vec![("Content-Type", "application/json".into())], body.to_vec())],
         }
     });
@@ -188,6 +228,9 @@ async fn a_server_in_go_that_sends_without_end_is_cut_by_name() {
         }
     };
     let error = timeout(PATIENCE, ended).await.unwrap().unwrap().unwrap_err();
-    assert!(error.code() == 413 && error.detail().contains("window"), "{error}");
+    assert!(
+        error.code() == 413 && error.detail().contains("window"),
+        "{error}"
+    );
     serving.abort();
 }

@@ -15,18 +15,27 @@ async fn messages_past_the_limit_are_refused_by_name() {
     config.max_message = 10;
     let small = connect(config).await;
     let listener = large.listen(":0", echo()).await.unwrap();
-    let error = call(&dial(&small, listener.address()).await, "01234567890").await.unwrap_err();
+    let error = call(&dial(&small, listener.address()).await, "01234567890")
+        .await
+        .unwrap_err();
     assert!(error.code() == 413 && error.is_never_started(), "{error}");
     assert!(error.detail().contains("max_message"), "{error}");
 
     let listener = small.listen(":0", echo()).await.unwrap();
-    let error = call(&dial(&large, listener.address()).await, "01234567890").await.unwrap_err();
+    let error = call(&dial(&large, listener.address()).await, "01234567890")
+        .await
+        .unwrap_err();
     assert!(error.detail().contains("max_message"), "{error}");
 
     let talkative = handler_fn(|_| async { Ok(Response::new("01234567890")) });
     let listener = large.listen(":0", Arc::new(talkative)).await.unwrap();
-    let error = call(&dial(&small, listener.address()).await, "").await.unwrap_err();
-    assert!(error.code() == 413 && error.detail().contains("max_message"), "{error}");
+    let error = call(&dial(&small, listener.address()).await, "")
+        .await
+        .unwrap_err();
+    assert!(
+        error.code() == 413 && error.detail().contains("max_message"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -51,7 +60,10 @@ async fn calls_past_the_limit_are_refused_and_never_start() {
     let (first, ()) = tokio::join!(call(&peer, "x"), async {
         let _ = began.acquire().await;
         let error = call(&peer, "y").await.unwrap_err();
-        assert!(error.is_never_started() && error.detail().contains("max_calls"), "{error}");
+        assert!(
+            error.is_never_started() && error.detail().contains("max_calls"),
+            "{error}"
+        );
         go_on.add_permits(1);
     });
     assert_eq!(first.unwrap(), "done");

@@ -66,7 +66,10 @@ async fn a_call_to_a_listener_that_died_is_unanswered_and_the_next_never_starts(
     let error = answer.unwrap_err();
     assert!(error.is_unanswered(), "{error}");
     let error = call(&peer, "y").await.unwrap_err();
-    assert!(error.is_never_started() && error.detail().contains(listener.address()), "{error}");
+    assert!(
+        error.is_never_started() && error.detail().contains(listener.address()),
+        "{error}"
+    );
 }
 
 #[tokio::test]

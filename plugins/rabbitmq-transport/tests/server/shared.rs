@@ -50,6 +50,12 @@ pub(crate) async fn dial(transport: &RabbitmqTransport, address: &str) -> Arc<dy
 }
 
 pub(crate) async fn call(peer: &Arc<dyn Handler>, body: &'static str) -> Result<Bytes> {
-    let answer = async { peer.handle(Request::new("kit", "Kit.Call", body)).await?.body.single().await };
+    let answer = async {
+        peer.handle(Request::new("kit", "Kit.Call", body))
+            .await?
+            .body
+            .single()
+            .await
+    };
     timeout(PATIENCE, answer).await.expect("an answer in time")
 }
