@@ -41,8 +41,7 @@ func through(flags *flag.FlagSet) func(registry.Registry) (broker.Broker, error)
 			made := brokernats.NewNatsBroker(broker.Addrs(*address))
 			return made, made.Init()
 		case "rabbitmq":
-			made := rabbitmq.NewBroker(broker.Addrs(*address))
-			return made, made.Connect()
+			return rabbitmq.NewBroker(broker.Addrs(*address)), nil
 		default:
 			return nil, fmt.Errorf("unknown broker %q: use http, nats or rabbitmq", *name)
 		}

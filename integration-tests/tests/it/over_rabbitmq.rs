@@ -36,12 +36,12 @@ fn of_go(program: &Path, verb: &str, topic: &str) -> Command {
     let mut command = Command::new(program);
     command.args([
         verb,
+        "--registry",
+        "memory",
         "--broker",
         "rabbitmq",
         "--broker-address",
         ADDRESS,
-        "--registry",
-        "memory",
         "--topic",
         topic,
     ]);

@@ -6,6 +6,13 @@ mod brokers;
 mod nats;
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod registries;
+#[allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "a program may link none of them"
+)]
+mod rabbitmq;
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod transports;
 #[cfg(any(feature = "rabbitmq", feature = "rabbitmq-transport"))]

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use amq_protocol_tcp::AsyncTcpStream;
 use futures_util::stream::StreamExt;
-use lapin::tcp::AsyncTcpStream;
 use lapin::uri::AMQPScheme;
 use lapin::{Channel, ConnectionProperties, Event};
 use micro_core::Result;
@@ -215,7 +215,11 @@ async fn connect(server: &RabbitmqServer, node: &Node, wire: Wire) -> lapin::Res
             }
             match node.uri.scheme {
                 AMQPScheme::AMQP => Ok(stream),
-                AMQPScheme::AMQPS => stream.into_tls(&node.server_name, node.tls.as_ref()).await,
+                AMQPScheme::AMQPS => match stream.into_tls(&node.server_name, node.tls.as_ref()).await? {
+                    encrypted @ AsyncTcpStream::Rustls(_) => Ok(encrypted),
+                    // Built without what encrypts, it would say the password in clear.
+                    _ => Err(std::io::Error::other("the client was built without TLS")),
+                },
             }
         };
         match timeout(limit, connecting).await {
