@@ -192,9 +192,9 @@ mod tests {
         let ask = async |words: &str| {
             let mut words = words.split(' ');
             let mut command = redis::cmd(words.next().unwrap());
-            words.for_each(|word| {
+            for word in words {
                 command.arg(word);
-            });
+            }
             link.request(&command).await.unwrap()
         };
         let length = async || number(&ask("XLEN key").await).unwrap();
