@@ -12,7 +12,7 @@ use super::{Assignment, Compression, KafkaConfig, SaslMechanism};
 use crate::error;
 
 /// How soon librdkafka tries to connect again, in milliseconds: at first, and at most.
-const RECONNECT: (&str, &str) = ("50", "400");
+const RECONNECT: (&str, &str) = ("100", "600");
 
 /// How long a topic may be missing before it is gone.
 const PROPAGATION: Duration = Duration::from_secs(1);
