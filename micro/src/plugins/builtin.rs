@@ -15,8 +15,6 @@ mod registries;
 mod rabbitmq;
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod transports;
-#[cfg(any(feature = "rabbitmq", feature = "rabbitmq-transport"))]
-mod rabbitmq;
 
 use std::sync::Arc;
 
