@@ -207,7 +207,7 @@ async fn who_takes_nothing_of_its_answers_is_closed() {
 async fn heads_and_frames_that_come_too_slowly_end_the_connection() {
     let listener = serve_echo(TcpConfig {
         limits: TcpLimits {
-            handshake_timeout: Duration::from_millis(100),
+            handshake_timeout: Duration::from_secs(1),
             message_timeout: Duration::from_millis(100),
             keep_alive: KeepAlive {
                 interval: Duration::from_millis(50),
