@@ -6,6 +6,7 @@ import (
 
 	"go-micro.dev/v5/broker"
 	brokernats "go-micro.dev/v5/broker/nats"
+	"go-micro.dev/v5/broker/rabbitmq"
 	"go-micro.dev/v5/registry"
 	"go-micro.dev/v5/transport"
 	transportnats "go-micro.dev/v5/transport/nats"
@@ -30,8 +31,8 @@ func how(flags *flag.FlagSet) func() (transport.Transport, error) {
 
 // through adds the flags that choose a broker, and returns what connects to it once they are parsed.
 func through(flags *flag.FlagSet) func(registry.Registry) (broker.Broker, error) {
-	name := flags.String("broker", "http", "http or nats")
-	address := flags.String("broker-address", "", "address of nats")
+	name := flags.String("broker", "http", "http, nats or rabbitmq")
+	address := flags.String("broker-address", "", "address of nats or rabbitmq")
 	return func(records registry.Registry) (broker.Broker, error) {
 		switch *name {
 		case "http":
@@ -39,8 +40,10 @@ func through(flags *flag.FlagSet) func(registry.Registry) (broker.Broker, error)
 		case "nats":
 			made := brokernats.NewNatsBroker(broker.Addrs(*address))
 			return made, made.Init()
+		case "rabbitmq":
+			return rabbitmq.NewBroker(broker.Addrs(*address)), nil
 		default:
-			return nil, fmt.Errorf("unknown broker %q: use http or nats", *name)
+			return nil, fmt.Errorf("unknown broker %q: use http, nats or rabbitmq", *name)
 		}
 	}
 }

@@ -66,6 +66,10 @@ fn filter(level: &str) -> Result<tracing_subscriber::EnvFilter, String> {
             directive.to_owned()
         });
     }
+    // Clients of servers tell at this level of each connection; who wants to know asks for more, or for them by name.
+    if directives == ["info"] {
+        directives.extend(["async_nats=warn", "lapin=warn"].map(str::to_owned));
+    }
     let directives = directives.join(",");
     EnvFilter::builder()
         .parse(&directives)

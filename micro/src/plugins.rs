@@ -193,6 +193,18 @@ impl Plugins {
         self.transports.retain(|name, _| names.contains(&name.as_str()));
     }
 
+    /// Forgets other brokers than these.
+    #[cfg(test)]
+    pub(crate) fn keep_brokers(&mut self, names: &[&str]) {
+        self.brokers.retain(|name, _| names.contains(&name.as_str()));
+    }
+
+    /// Forgets other profiles than these.
+    #[cfg(test)]
+    pub(crate) fn keep_profiles(&mut self, names: &[&str]) {
+        self.profiles.retain(|name, _| names.contains(&name.as_str()));
+    }
+
     /// Connects to a registry; or, where the name is several names separated by commas, to all of these as one, a
     /// [`MultiRegistry`] in their order.
     ///

@@ -14,7 +14,8 @@ pub(crate) fn command(site: &Site<'_>) -> Result<Command> {
     let mut command = Command::new(programs::of(Kind::Redis)?);
     command
         .args(["--bind", "127.0.0.1", "--port", &site.ports[0].to_string()])
-        .args(["--daemonize", "no", "--save", "", "--appendonly", "yes", "--dir"])
+        .args(["--daemonize", "no", "--save", "", "--appendonly", "yes"])
+        .args(["--appendfsync", "always", "--dir"])
         .arg(data);
     Ok(command)
 }

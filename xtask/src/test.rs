@@ -8,8 +8,8 @@ Run all tests of the workspace
 Usage: cargo xtask test [arguments]
 
 Has the servers that the tests talk to running, as `cargo xtask backends up` would (etcd, Consul, ZooKeeper, Kubernetes'
-API server and toxiproxy), and then runs `cargo test --workspace` once. The servers go on running;
-`cargo xtask backends down` stops them.
+API server, NATS, RabbitMQ, Redis, Kafka, NSQ and toxiproxy), and then runs `cargo test --workspace` once. The servers go on
+running; `cargo xtask backends down` stops them.
 
 A server that cannot be had is a warning, and an error where CI or MICRO_REQUIRE_BACKENDS is set.
 
@@ -38,7 +38,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 /// The servers that tests of the workspace talk to.
-const BACKENDS: &[&str] = &["etcd", "consul", "zookeeper", "kubernetes", "toxiproxy"];
+const BACKENDS: &[&str] = &[
+    "etcd",
+    "consul",
+    "zookeeper",
+    "kubernetes",
+    "toxiproxy",
+    "nats",
+    "rabbitmq",
+    "redis",
+    "kafka",
+    "nsq",
+];
 
 /// Prepares the machine for the tests: whatever must exist before `cargo test` goes here.
 ///

@@ -14,5 +14,6 @@ mod over_mdns;
 mod over_servers;
 mod over_nats;
 mod events;
+mod over_rabbitmq;
 mod grpc_interop;
 mod go_round_robin;

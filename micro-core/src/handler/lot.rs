@@ -102,16 +102,20 @@ impl Packing {
     /// Adds a message, unless its writer says that it has not written any; then nothing has changed.
     pub(super) fn add(&mut self, write: impl FnOnce(&mut BytesMut) -> Result<bool>) -> Result<bool> {
         let start = self.bytes.len();
-        self.bytes.put_bytes(0, PREFIX);
-        let written = write(&mut self.bytes);
-        let length = u32::try_from(self.bytes.len() - start - PREFIX);
-        if let (Ok(true), Ok(length)) = (&written, length) {
-            self.bytes[start + 1..start + PREFIX].copy_from_slice(&length.to_be_bytes());
+        // Cuts off what a writer leaves that fails or panics.
+        let mut rest = Unwritten {
+            bytes: &mut self.bytes,
+            start,
+        };
+        rest.bytes.put_bytes(0, PREFIX);
+        let written = write(rest.bytes)?;
+        let length = u32::try_from(rest.bytes.len() - start - PREFIX);
+        if let (true, Ok(length)) = (written, length) {
+            rest.bytes[start + 1..start + PREFIX].copy_from_slice(&length.to_be_bytes());
+            rest.start = rest.bytes.len();
             self.count += 1;
-        } else {
-            self.bytes.truncate(start);
         }
-        written
+        Ok(written)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -122,6 +126,18 @@ impl Packing {
     pub(super) fn finish(&mut self) -> Option<Packed> {
         self.count = 0;
         (!self.bytes.is_empty()).then(|| Packed(self.bytes.split().freeze()))
+    }
+}
+
+/// A message that is being written. What is not kept by setting `start` behind it is cut off.
+struct Unwritten<'a> {
+    bytes: &'a mut BytesMut,
+    start: usize,
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        self.bytes.truncate(self.start);
     }
 }
 
@@ -172,6 +188,13 @@ mod tests {
             Err(crate::Error::bad_request("test", "no"))
         });
         assert!(failed.is_err());
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            packing.add(|buffer| {
+                buffer.extend_from_slice(b"half");
+                panic!("in an encoder")
+            })
+        }));
+        assert!(panicked.is_err());
         assert!(packing.finish().is_none());
     }
 

@@ -57,6 +57,8 @@ fn the_help_is_as_it_was_looked_at() {
     let mut plugins = Plugins::builtin();
     plugins.keep_registries(&["mdns", "memory"]);
     plugins.keep_transports(&["http", "memory"]);
+    plugins.keep_brokers(&["http", "memory"]);
+    plugins.keep_profiles(&["local"]);
     let mut arguments = Arguments::new("greeter")
         .plugins(plugins)
         .about("Greets by name")

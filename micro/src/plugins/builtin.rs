@@ -6,6 +6,13 @@ mod brokers;
 mod nats;
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod registries;
+#[allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "a program may link none of them"
+)]
+mod rabbitmq;
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod transports;
 
@@ -40,6 +47,8 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("broker", "redis", "redis"),
     ("transport", "tcp", "tcp"),
     ("transport", "udp", "udp"),
+    ("broker", "rabbitmq", "rabbitmq"),
+    ("transport", "rabbitmq", "rabbitmq-transport"),
 ];
 
 /// The feature that links a plugin.
@@ -104,6 +113,10 @@ pub(super) fn plugins() -> Plugins {
         "nats",
         &[("registry", "nats"), ("transport", "nats"), ("broker", "nats")],
     );
+    #[cfg(feature = "rabbitmq")]
+    let plugins = plugins.broker("rabbitmq", rabbitmq::broker);
+    #[cfg(feature = "rabbitmq-transport")]
+    let plugins = plugins.transport("rabbitmq", rabbitmq::transport);
     #[cfg(feature = "zookeeper")]
     let plugins = plugins.registry("zookeeper", registries::zookeeper);
     #[cfg(feature = "kafka")]
@@ -237,6 +250,7 @@ mod tests {
             ("http", true),
             ("memory", true),
             ("nats", cfg!(feature = "nats-transport")),
+            ("rabbitmq", cfg!(feature = "rabbitmq-transport")),
             ("tcp", cfg!(feature = "tcp")),
             ("udp", cfg!(feature = "udp")),
         ]);
@@ -247,6 +261,7 @@ mod tests {
             ("memory", true),
             ("nats", cfg!(feature = "nats")),
             ("nsq", cfg!(feature = "nsq")),
+            ("rabbitmq", cfg!(feature = "rabbitmq")),
             ("redis", cfg!(feature = "redis")),
         ]);
         assert!(plugins.brokers().eq(brokers));

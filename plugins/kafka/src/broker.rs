@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use micro_core::broker::{Message, SubscribeOptions, Subscription};
-use micro_core::{Broker, Result, Text};
+use micro_core::{Broker, ErrorKind, Result, Text};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
@@ -68,6 +68,26 @@ impl KafkaBroker {
     }
 }
 
+impl Shared {
+    /// Publishes, and makes the topic before, where it is missing.
+    async fn publish(&self, topic: &str, message: &Message) -> Result<()> {
+        let Self {
+            publisher, topics, ..
+        } = self;
+        loop {
+            if !topics.is_known(topic) {
+                topics::check(topic)?;
+                topics.ensure_once(topic, publisher.producer()).await?;
+            }
+            match publisher.publish(topic, message).await {
+                // It was there before, and may be had again.
+                Err(error) if error.kind() == ErrorKind::NotFound => topics.forget(topic),
+                published => return published,
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl Broker for KafkaBroker {
     fn name(&self) -> &str {
@@ -75,24 +95,13 @@ impl Broker for KafkaBroker {
     }
 
     async fn publish(&self, topic: &str, message: Message) -> Result<()> {
-        let Shared {
-            publisher, topics, ..
-        } = &*self.0;
-        let publishing = async {
-            if !topics.is_known(topic) {
-                topics::check(topic)?;
-                topics.ensure(topic, publisher.producer()).await?;
-            }
-            publisher.publish(topic, &message).await
-        };
-        let published = match timeout(self.0.config.publish_timeout, publishing).await {
+        match timeout(self.0.config.publish_timeout, self.0.publish(topic, &message)).await {
             Ok(published) => published,
-            Err(_) => Err(publisher.late(topic)),
-        };
-        if published.is_err() {
-            topics.forget(topic);
+            Err(_) => {
+                self.0.topics.forget(topic);
+                Err(self.0.publisher.late(topic))
+            }
         }
-        published
     }
 
     async fn subscribe(&self, topic: &str, options: SubscribeOptions) -> Result<Subscription> {

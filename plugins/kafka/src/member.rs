@@ -6,8 +6,8 @@ mod positions;
 mod thread;
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use micro_core::{Error, Result, Text};
@@ -141,9 +141,14 @@ impl Leaving {
 /// ends.
 pub(crate) struct Seat {
     pub(crate) member: Arc<Member>,
-    thread: Option<JoinHandle<()>>,
+    /// Hung up when the thread has ended.
+    ended: Option<Mutex<mpsc::Receiver<()>>>,
     leaving: Arc<Leaving>,
 }
+
+/// How long leaving is waited for. Without a server librdkafka does not end before one is back, because it wants to
+/// commit; then the thread is left to that.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// What a seat is made of.
 pub(crate) struct Application {
@@ -181,10 +186,14 @@ impl Seat {
             application.partitions,
             application.patience,
         );
+        let (ending, ended) = mpsc::channel();
         let spawned = std::thread::Builder::new()
             .name("kafka-member".to_owned())
-            .spawn(move || thread.run());
-        let thread = spawned.map_err(|problem| {
+            .spawn(move || {
+                thread.run();
+                drop(ending);
+            });
+        spawned.map_err(|problem| {
             Error::internal(
                 "go.micro.broker",
                 format!("kafka: no thread can be had for a subscription: {problem}"),
@@ -192,7 +201,7 @@ impl Seat {
         })?;
         Ok(Self {
             member,
-            thread: Some(thread),
+            ended: Some(Mutex::new(ended)),
             leaving,
         })
     }
@@ -208,7 +217,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.member.events.close();
         self.member.wish.store(LEAVE, Ordering::Release);
-        let Some(thread) = self.thread.take() else { return };
+        let Some(ended) = self.ended.take() else { return };
         // Leaving takes some milliseconds, and longer without a server. Where there is a runtime, it waits for that
         // before it ends.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -216,7 +225,8 @@ impl Drop for Seat {
             leaving.0.send_modify(|count| *count += 1);
             let gone = Gone(leaving);
             runtime.spawn_blocking(move || {
-                let _ = thread.join();
+                let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+                let _ = ended.recv_timeout(LEAVING);
                 drop(gone);
             });
         }

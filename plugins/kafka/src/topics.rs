@@ -37,6 +37,7 @@ pub(crate) fn check(topic: &str) -> Result<()> {
 /// The topics that are known to exist.
 pub(crate) struct Topics {
     known: RwLock<HashSet<Text>>,
+    turn: tokio::sync::Mutex<()>,
     settings: Settings,
 }
 
@@ -57,6 +58,7 @@ impl Topics {
     ) -> Self {
         Self {
             known: RwLock::default(),
+            turn: tokio::sync::Mutex::default(),
             settings: Settings {
                 client,
                 create,
@@ -79,6 +81,15 @@ impl Topics {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(topic);
+    }
+
+    /// Sees to it that a topic exists, unless it is known to. Publishers that begin together ask once.
+    pub(crate) async fn ensure_once(&self, topic: &str, producer: Arc<Producer>) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        if !self.is_known(topic) {
+            self.ensure(topic, producer).await?;
+        }
+        Ok(())
     }
 
     /// Sees to it that a topic exists, and returns how many partitions it has. Asks the servers each time.

@@ -26,8 +26,9 @@ pub struct NsqConfig {
     pub tls: Option<NsqTls>,
     /// By how much a rejected message is held back, times how often it was given out. At most an hour. Default: 100 ms.
     pub requeue_delay: Duration,
-    /// How long an nsqd waits for the fate of a message before it gives it to another; it is told in time that somebody
-    /// works on it. Default: none, as the nsqd is configured, which is 1 min by its own default.
+    /// How long an nsqd waits for the fate of a message before it gives it to another, also when the connection is lost; it
+    /// is told in time that somebody works on it. 1 s to 15 min. None: as the nsqd is configured, which is 1 min by its
+    /// own default. Default: 10 s.
     pub message_timeout: Option<Duration>,
     /// How often an nsqd shows that it is alive. One that shows nothing for two and a half times as long counts as lost.
     /// 1 s to 1 min. Default: 2 s.
@@ -65,7 +66,7 @@ impl Default for NsqConfig {
             secret: None,
             tls: None,
             requeue_delay: Duration::from_millis(100),
-            message_timeout: None,
+            message_timeout: Some(Duration::from_secs(10)),
             heartbeat: Duration::from_secs(2),
             max_message: 1024 * 1024,
             connect_timeout: Duration::from_secs(2),
@@ -110,6 +111,12 @@ impl NsqConfig {
             return Err(error::misconfigured(format_args!(
                 "`heartbeat` is {:?}; nsqd allows for 1 s to 1 min",
                 self.heartbeat
+            )));
+        }
+        let timeouts = Duration::from_secs(1)..=Duration::from_secs(15 * 60);
+        if let Some(timeout) = self.message_timeout.filter(|timeout| !timeouts.contains(timeout)) {
+            return Err(error::misconfigured(format_args!(
+                "`message_timeout` is {timeout:?}; nsqd allows for 1 s to 15 min"
             )));
         }
         if self.requeue_delay > Duration::from_secs(60 * 60) {
@@ -258,6 +265,10 @@ mod tests {
             },
             NsqConfig {
                 publish_timeout: Duration::ZERO,
+                ..good.clone()
+            },
+            NsqConfig {
+                message_timeout: Some(Duration::from_millis(999)),
                 ..good.clone()
             },
             NsqConfig {

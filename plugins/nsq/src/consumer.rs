@@ -296,7 +296,6 @@ impl Consumer {
         let redial_at = self.redial_at().filter(|_| !self.is_draining);
         loop {
             tokio::select! {
-                biased;
                 // This side keeps a sender, so that there is always more to come.
                 Some(news) = self.news.recv() => return Step::News(news),
                 Some(dialed) = self.dialing.join_next() => {

@@ -9,12 +9,16 @@ use bytes::{Bytes, BytesMut};
 use micro_core::broker::Acknowledge;
 use micro_core::{Error, Result};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::dial::Connection;
 use crate::error;
 use crate::frame::{self, Frame, MessageId};
+
+/// How long a connection stays after the nsqd said that there will be no more: a message that was on its way goes back at
+/// once then, and not only when its time is over.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// What the nsqd is told.
 pub(crate) enum Command {
@@ -67,6 +71,7 @@ pub(crate) struct LineTask {
     pub(crate) connection: Connection,
     pub(crate) number: u64,
     pub(crate) habits: Habits,
+    address: Arc<str>,
     commands: mpsc::Receiver<Command>,
     /// What was given out, and is not decided.
     in_flight: HashSet<MessageId>,
@@ -74,6 +79,10 @@ pub(crate) struct LineTask {
     /// Its own messages answer to it over this, which does not keep it going.
     line: mpsc::WeakSender<Command>,
     is_closing: bool,
+    /// The nsqd will send no more.
+    is_closed: bool,
+    /// Nobody is there any more to whom a message could be given, and all that were given out are decided.
+    is_abandoned: bool,
     /// Says that it has ended.
     _done: DropGuard,
 }
@@ -88,20 +97,24 @@ pub(crate) fn line(
     done: CancellationToken,
 ) -> (Line, LineTask) {
     let (sender, commands) = mpsc::channel(2 * most + 16);
+    let address: Arc<str> = connection.address.as_str().into();
     let line = Line {
         commands: sender.clone(),
-        address: connection.address.as_str().into(),
+        address: address.clone(),
         requeue_delay: habits.requeue_delay,
     };
     let task = LineTask {
         connection,
         number,
         habits,
+        address,
         commands,
         in_flight: HashSet::new(),
         news,
         line: sender.downgrade(),
         is_closing: false,
+        is_closed: false,
+        is_abandoned: false,
         _done: done.drop_guard(),
     };
     (line, task)
@@ -128,10 +141,9 @@ impl LineTask {
         let touch_every = self.touch_every();
         let mut touch_at = Instant::now() + touch_every;
         loop {
-            if self.is_closing && self.in_flight.is_empty() && self.commands.is_closed() {
-                return Ok(());
-            }
+            let may_end = self.is_closed && self.is_abandoned;
             tokio::select! {
+                () = sleep(LINGER), if may_end => return Ok(()),
                 frame = self.connection.next() => {
                     heard = Instant::now();
                     self.hear(frame?, &mut out)?;
@@ -139,10 +151,14 @@ impl LineTask {
                         self.hear(frame, &mut out)?;
                     }
                 }
-                command = self.commands.recv() => {
-                    // All who could decide are gone, and have decided.
-                    let Some(command) = command else { return Ok(()) };
-                    self.obey(&command, &mut out);
+                command = self.commands.recv(), if !self.is_abandoned => {
+                    match command {
+                        Some(command) => self.obey(&command, &mut out),
+                        None => {
+                            self.is_abandoned = true;
+                            self.obey(&Command::Close, &mut out);
+                        }
+                    }
                     while let Ok(command) = self.commands.try_recv() {
                         self.obey(&command, &mut out);
                     }
@@ -203,6 +219,7 @@ impl LineTask {
             Frame::Message { attempts, id, body } => self.deliver(attempts, id, body, out),
             Frame::Response(line) if &line[..] == frame::HEARTBEAT => frame::alive(out),
             Frame::Response(line) if &line[..] == frame::CLOSE_WAIT => {
+                self.is_closed = true;
                 let ended = News::Ended {
                     line: self.number,
                     problem: None,
@@ -232,7 +249,7 @@ impl LineTask {
         let undecided = Undecided {
             line: Line {
                 commands,
-                address: self.connection.address.as_str().into(),
+                address: self.address.clone(),
                 requeue_delay: self.habits.requeue_delay,
             },
             id,

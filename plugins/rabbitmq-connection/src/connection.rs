@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use amq_protocol_tcp::AsyncTcpStream;
 use futures_util::stream::StreamExt;
-use lapin::tcp::AsyncTcpStream;
 use lapin::uri::AMQPScheme;
 use lapin::{Channel, ConnectionProperties, Event};
 use micro_core::Result;
@@ -19,6 +19,8 @@ use crate::error::Origin;
 
 /// How long a goodbye may take before the connection is cut.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// What a frame with headers has beside them, at most, in bytes: three short texts and some numbers.
+const OTHER_PROPERTIES: usize = 1024;
 /// How often a connection is looked at whose client says nothing of its end.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -82,6 +84,19 @@ impl Connection {
     /// Whether RabbitMQ takes no messages, because it is out of memory or disk space.
     pub fn is_blocked(&self) -> bool {
         self.lapin.as_ref().is_some_and(|lapin| lapin.status().blocked())
+    }
+
+    /// How many bytes the headers of a message may have together: RabbitMQ takes them in one frame, and closes the
+    /// connection of whoever sends a larger one.
+    pub fn longest_head(&self) -> usize {
+        let frame = self
+            .lapin
+            .as_ref()
+            .map_or(0, |lapin| lapin.configuration().frame_max());
+        match usize::try_from(frame) {
+            Ok(frame @ 1..) => frame.saturating_sub(OTHER_PROPERTIES),
+            _ => usize::MAX,
+        }
     }
 
     /// Where it leads: `host:port`.
@@ -200,7 +215,11 @@ async fn connect(server: &RabbitmqServer, node: &Node, wire: Wire) -> lapin::Res
             }
             match node.uri.scheme {
                 AMQPScheme::AMQP => Ok(stream),
-                AMQPScheme::AMQPS => stream.into_tls(&node.server_name, node.tls.as_ref()).await,
+                AMQPScheme::AMQPS => match stream.into_tls(&node.server_name, node.tls.as_ref()).await? {
+                    encrypted @ AsyncTcpStream::Rustls(_) => Ok(encrypted),
+                    // Built without what encrypts, it would say the password in clear.
+                    _ => Err(std::io::Error::other("the client was built without TLS")),
+                },
             }
         };
         match timeout(limit, connecting).await {

@@ -12,4 +12,4 @@ pub use crate::connection::Connection;
 pub use crate::error::Origin;
 pub use crate::link::{Link, Outfit, Up};
 pub use crate::publish::PublishChannel;
-pub use crate::value::text_of;
+pub use crate::value::{header_size, text_of};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use micro_core::{Error, Result};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -62,7 +63,8 @@ pub struct Link<M> {
     state: watch::Receiver<State<M>>,
     look: Arc<Notify>,
     origin: Origin,
-    _stop: DropGuard,
+    stop: DropGuard,
+    task: JoinHandle<()>,
 }
 
 impl<M: Send + Sync + 'static> Link<M> {
@@ -87,14 +89,19 @@ impl<M: Send + Sync + 'static> Link<M> {
         };
         let up = keeper.connect_somewhere().await?;
         let (state, receiver) = watch::channel(State::Up(up.clone()));
-        let link = Self {
+        Ok(Self {
             state: receiver,
             look: keeper.look.clone(),
             origin,
-            _stop: keeper.stop.clone().drop_guard(),
-        };
-        tokio::spawn(keeper.keep(up, state));
-        Ok(link)
+            stop: keeper.stop.clone().drop_guard(),
+            task: tokio::spawn(keeper.keep(up, state)),
+        })
+    }
+
+    /// Ends the connection, and returns when RabbitMQ knows of it or did not answer in time.
+    pub async fn close(self) {
+        drop(self.stop);
+        let _ = self.task.await;
     }
 
     /// The connection, as soon as there is one. May be cancelled.

@@ -34,6 +34,11 @@ pub fn text_of(value: &AMQPValue) -> String {
     }
 }
 
+/// How many bytes a header takes on the wire whose value is a long string.
+pub fn header_size(name: &str, value: &str) -> usize {
+    name.len() + value.len() + 6
+}
+
 fn listed(texts: impl Iterator<Item = String>) -> String {
     format!("[{}]", texts.collect::<Vec<_>>().join(" "))
 }

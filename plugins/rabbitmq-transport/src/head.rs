@@ -5,9 +5,9 @@ use std::time::Duration;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use micro_core::handler::{CallKind, RequestParts};
-use micro_core::wire::{self, Field, field};
+use micro_core::wire::{self, Field, error_text, field};
 use micro_core::{Body, Error, Metadata, Request, Result, Text};
-use micro_rabbitmq_connection::text_of;
+use micro_rabbitmq_connection::{header_size, text_of};
 use tokio::time::Instant;
 
 /// By this property peers that run this crate know each other: they grant each other room for streams.
@@ -52,6 +52,7 @@ impl Kind {
 #[derive(Default)]
 pub(crate) struct Table {
     fields: FieldTable,
+    size: usize,
     problem: Option<Error>,
 }
 
@@ -59,6 +60,7 @@ impl Table {
     pub(crate) fn insert(&mut self, name: &str, value: &str) {
         // The name that Go Micro looks for where a carrier keeps the case.
         let name = if name == "Micro-Id" { "Micro-ID" } else { name };
+        self.size += header_size(name, value);
         match ShortString::try_new(name) {
             Ok(name) => {
                 self.fields
@@ -86,14 +88,43 @@ impl Table {
         table
     }
 
-    /// The properties of a message with these headers.
+    /// The header of an error, cut where RabbitMQ would not take it whole.
+    pub(crate) fn insert_error(&mut self, error: &Error, most: usize) -> String {
+        let mut text = error_text(error);
+        let room = most.saturating_sub(self.size + 64);
+        if text.len() > room {
+            // Escaped, it may be longer.
+            let mut end = room / 8;
+            while !error.detail().is_char_boundary(end.min(error.detail().len())) {
+                end -= 1;
+            }
+            let begin = error.detail().get(..end).unwrap_or_default();
+            text = error_text(&Error::new(error.id(), error.code(), format!("{begin} …")));
+        }
+        self.insert("Micro-Error", &text);
+        text
+    }
+
+    /// The properties of a message with these headers, which have so many bytes at most.
     ///
     /// # Errors
     ///
     /// When a header cannot travel.
-    pub(crate) fn properties(self, correlation: &ShortString, kind: Kind) -> Result<BasicProperties> {
+    pub(crate) fn properties(
+        self,
+        correlation: &ShortString,
+        kind: Kind,
+        most: usize,
+    ) -> Result<BasicProperties> {
         if let Some(problem) = self.problem {
             return Err(problem);
+        }
+        if self.size > most {
+            let size = self.size;
+            return Err(Error::client(
+                431,
+                format!("the headers have {size} bytes, and RabbitMQ's frame_max leaves {most} for them"),
+            ));
         }
         let mut properties = BasicProperties::default()
             .with_correlation_id(correlation.clone())
@@ -198,7 +229,7 @@ mod tests {
         request.deadline = Some(Instant::now() + Duration::from_secs(5));
         let table = Table::of(&request, "7", Some("7"));
         let correlation = ShortString::from("c");
-        let properties = table.properties(&correlation, Kind::Message).unwrap();
+        let properties = table.properties(&correlation, Kind::Message, 1000).unwrap();
         let names: Vec<_> = properties
             .headers()
             .as_ref()
@@ -236,15 +267,36 @@ mod tests {
         table.insert("X-Micro-Service", "greeter");
         table.insert("Micro-Method", "Greeter.Hello");
         table.insert("X-Micro-Stream", "3");
-        let head = Head::read(&table.properties(&"c".into(), Kind::Cancel).unwrap());
+        let head = Head::read(&table.properties(&"c".into(), Kind::Cancel, 1000).unwrap());
         assert_eq!((&*head.service, &*head.endpoint), ("greeter", "Greeter.Hello"));
         assert_eq!((head.stream.as_deref(), head.kind), (Some("3"), Kind::Cancel));
+    }
+
+    #[test]
+    fn what_no_frame_takes_is_an_error_and_errors_are_cut() {
+        let mut table = Table::default();
+        table.insert("Long", &"v".repeat(1000));
+        assert_eq!(
+            table
+                .properties(&"c".into(), Kind::Message, 1000)
+                .unwrap_err()
+                .code(),
+            431
+        );
+        for letter in ["x", "ü", "\n"] {
+            let mut table = Table::default();
+            let error = Error::new("kit", 500, letter.repeat(5000));
+            let text = table.insert_error(&error, 1000);
+            let cut = Error::from_wire(&text);
+            assert!(cut.code() == 500 && cut.detail().ends_with('…'), "{cut}");
+            assert!(table.properties(&"c".into(), Kind::Message, 1000).is_ok());
+        }
     }
 
     #[test]
     fn a_name_that_amqp_does_not_take_is_an_error() {
         let mut table = Table::default();
         table.insert(&"n".repeat(256), "v");
-        assert!(table.properties(&"c".into(), Kind::Message).is_err());
+        assert!(table.properties(&"c".into(), Kind::Message, 1000).is_err());
     }
 }

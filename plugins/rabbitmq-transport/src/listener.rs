@@ -262,5 +262,5 @@ async fn farewell(link: Link<Received>, calls: Arc<Calls>) {
         };
         let _ = timeout(FAREWELL, telling).await;
     }
-    drop(link);
+    link.close().await;
 }

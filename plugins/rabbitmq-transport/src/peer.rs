@@ -132,7 +132,9 @@ impl Dialled {
         Ok(Parcel {
             exchange: self.shared.config.exchange.as_str().into(),
             key: self.key.clone(),
-            properties: table.properties(id, kind)?.with_reply_to(up.reply_to.clone()),
+            properties: table
+                .properties(id, kind, up.sender.longest_head)?
+                .with_reply_to(up.reply_to.clone()),
             body,
         })
     }
@@ -165,8 +167,11 @@ impl Dialled {
                 other => break other,
             }
         };
-        // An answer in a stream is one as well, of a stream that is not wanted.
-        call.is_over = answer.as_ref().map_or(true, |(head, _)| head.stream.is_none());
+        // A server in Go keeps something of the call until it is told that there is no more; an answer in a stream is of a
+        // stream that is not wanted.
+        call.is_over = answer
+            .as_ref()
+            .map_or(true, |(head, _)| head.stream.is_none() && head.is_ours);
         let (head, body) = answer?;
         match head.error {
             Some(text) => Err(Error::from_wire(&text)),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use lapin::types::ShortString;
 use micro_core::handler::CallKind;
-use micro_core::wire::{END_OF_STREAM, error_text};
+use micro_core::wire::END_OF_STREAM;
 use micro_core::{Body, Error, Metadata, Request, Response, Result};
 use micro_rabbitmq_connection::Up;
 use tokio::sync::watch;
@@ -80,6 +80,12 @@ pub(crate) async fn open(dialled: Arc<Dialled>, mut request: Request) -> Result<
     })
 }
 
+/// How the caller's messages end.
+enum End<'a> {
+    InOrder,
+    Failed(&'a Error),
+}
+
 /// Sends what the caller has to say.
 struct Outgoing {
     dialled: Arc<Dialled>,
@@ -91,10 +97,14 @@ struct Outgoing {
 
 impl Outgoing {
     // Exclusive, because a request cannot be shared by threads; it stays as it is.
-    async fn send(&mut self, end: Option<&str>, message: Bytes) -> Result<()> {
+    async fn send(&mut self, end: Option<End<'_>>, message: Bytes) -> Result<()> {
         let mut table = Table::of(&self.request, &self.stream, Some(&self.stream));
-        if let Some(text) = end {
-            table.insert("Micro-Error", text);
+        match end {
+            None => {}
+            Some(End::InOrder) => table.insert("Micro-Error", END_OF_STREAM),
+            Some(End::Failed(error)) => {
+                table.insert_error(error, self.up.sender.longest_head);
+            }
         }
         self.dialled
             .send(&self.up, &self.id, table, Kind::Message, message)
@@ -107,16 +117,16 @@ impl Outgoing {
                 Ok(message) if window.room().await => self.send(None, message).await,
                 Ok(_) => return,
                 Err(error) => {
-                    let _ = self.send(Some(&error_text(&error)), Bytes::new()).await;
+                    let _ = self.send(Some(End::Failed(&error)), Bytes::new()).await;
                     return;
                 }
             };
             if let Err(error) = sent {
-                let _ = self.send(Some(&error_text(&error)), Bytes::new()).await;
+                let _ = self.send(Some(End::Failed(&error)), Bytes::new()).await;
                 return;
             }
         }
-        let _ = self.send(Some(END_OF_STREAM), Bytes::new()).await;
+        let _ = self.send(Some(End::InOrder), Bytes::new()).await;
     }
 }
 

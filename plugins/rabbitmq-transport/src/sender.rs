@@ -34,6 +34,8 @@ type Confirming = Pin<Box<dyn Future<Output = Option<BasicReturnMessage>> + Send
 pub(crate) struct Sender {
     channel: PublishChannel,
     confirming: mpsc::Sender<Confirming>,
+    /// How many bytes the headers of a message may have.
+    pub(crate) longest_head: usize,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -48,6 +50,7 @@ impl Sender {
         Ok(Arc::new(Self {
             channel,
             confirming,
+            longest_head: connection.longest_head(),
             _task: AbortOnDropHandle::new(tokio::spawn(confirm(receiver, returned))),
         }))
     }

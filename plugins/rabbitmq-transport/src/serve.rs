@@ -47,12 +47,12 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// A message to the caller.
-    pub(crate) fn parcel(&self, table: Table, kind: Kind, body: Bytes) -> Result<Parcel> {
+    pub(crate) fn parcel(&self, table: Table, kind: Kind, body: Bytes, most: usize) -> Result<Parcel> {
         Ok(Parcel {
             // The default one, which leads to the queue of the key's name.
             exchange: ShortString::default(),
             key: self.reply_to.clone(),
-            properties: table.properties(&self.id, kind)?,
+            properties: table.properties(&self.id, kind, most)?,
             body,
         })
     }
@@ -61,7 +61,7 @@ impl Caller {
     fn no_answer(&self, kind: Kind, why: &Error) -> Option<Parcel> {
         let mut table = Table::default();
         table.insert("Micro-Error", &error_text(why));
-        self.parcel(table, kind, Bytes::new()).ok()
+        self.parcel(table, kind, Bytes::new(), usize::MAX).ok()
     }
 }
 
@@ -233,13 +233,13 @@ impl Serving {
         let said = answer.and_then(|(said, metadata, body)| {
             let content_type = if said.is_empty() { &content_type } else { &said };
             let table = answered(content_type, &id, &metadata);
-            caller.parcel(table, Kind::Message, body)
+            caller.parcel(table, Kind::Message, body, self.sender.longest_head)
         });
         let parcel = said.or_else(|error| {
-            let text = error_text(&error);
+            let most = self.sender.longest_head;
             let mut table = answered(&content_type, &id, &Metadata::new());
-            table.insert("Micro-Error", &text);
-            caller.parcel(table, Kind::Message, error_body(&content_type, &text))
+            let text = table.insert_error(&error, most);
+            caller.parcel(table, Kind::Message, error_body(&content_type, &text), most)
         });
         if let Ok(parcel) = parcel {
             let _ = self.sender.send(&parcel).await;

@@ -7,11 +7,11 @@ use std::task::{Poll, ready};
 use bytes::Bytes;
 use futures_util::stream;
 use micro_core::handler::CallKind;
-use micro_core::wire::{END_OF_STREAM, error_body, error_text};
+use micro_core::wire::{END_OF_STREAM, error_body};
 use micro_core::{Body, Error, Metadata, Result, Text};
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::head::{Head, Kind};
+use crate::head::{Head, Kind, Table};
 use crate::peer::inbox_room;
 use crate::serve::{Caller, Serving, answered};
 use crate::window::{Reader, Taken, Window};
@@ -200,39 +200,48 @@ impl Writer<'_> {
                     let most = self.serving.calls.max_message;
                     let detail =
                         format!("a message of the answer is larger than `max_message`, {most} bytes");
-                    return self
-                        .end(&error_text(&Error::too_large("go.micro.server", detail)))
-                        .await;
+                    return self.fail(&Error::too_large("go.micro.server", detail)).await;
                 }
                 Ok(message) => {
-                    if !window.room().await || !self.send(Kind::Message, None, message).await {
+                    if !window.room().await || !self.send(Kind::Message, self.table(), message).await {
                         return;
                     }
                 }
-                Err(error) => return self.end(&error_text(&error)).await,
+                Err(error) => return self.fail(&error).await,
             }
         }
-        self.end(END_OF_STREAM).await;
+        self.end().await;
     }
 
     async fn tell(&self, count: u64) {
-        self.send(Kind::Credit, None, Bytes::from(count.to_string()))
-            .await;
+        let body = Bytes::from(count.to_string());
+        self.send(Kind::Credit, self.table(), body).await;
     }
 
     /// A format with an envelope says the end in its body as well.
-    async fn end(&self, text: &str) {
-        let body = error_body(&self.content_type, text);
-        self.send(Kind::Message, Some(text), body).await;
+    async fn end(&self) {
+        let mut table = self.table();
+        table.insert("Micro-Error", END_OF_STREAM);
+        let body = error_body(&self.content_type, END_OF_STREAM);
+        self.send(Kind::Message, table, body).await;
     }
 
-    async fn send(&self, kind: Kind, end: Option<&str>, body: Bytes) -> bool {
+    async fn fail(&self, error: &Error) {
+        let mut table = self.table();
+        let text = table.insert_error(error, self.serving.sender.longest_head);
+        let body = error_body(&self.content_type, &text);
+        self.send(Kind::Message, table, body).await;
+    }
+
+    fn table(&self) -> Table {
         let mut table = answered(&self.content_type, &self.id, &Metadata::new());
         table.insert("Micro-Stream", &self.stream);
-        if let Some(text) = end {
-            table.insert("Micro-Error", text);
-        }
-        match self.caller.parcel(table, kind, body) {
+        table
+    }
+
+    async fn send(&self, kind: Kind, table: Table, body: Bytes) -> bool {
+        let most = self.serving.sender.longest_head;
+        match self.caller.parcel(table, kind, body, most) {
             Ok(parcel) => self.serving.sender.send(&parcel).await.is_ok(),
             Err(_) => false,
         }

@@ -56,8 +56,9 @@ impl Window {
             // It would have shown by now.
             Err(_) => self.has_waited = true,
         }
-        self.sent += 1;
-        self.has_waited || self.reader.wait_for(has_room).await.is_ok()
+        let has_room = self.has_waited || self.reader.wait_for(has_room).await.is_ok();
+        self.sent += u64::from(has_room);
+        has_room
     }
 }
 
@@ -115,7 +116,7 @@ mod tests {
         }
         let (_told, reader) = watch::channel(Reader::Silent);
         let mut window = Window::new(reader, 2);
-        for _ in 0..100 {
+        for _ in 0..10 {
             assert!(window.room().now_or_never().unwrap());
         }
     }

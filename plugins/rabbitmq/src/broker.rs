@@ -8,7 +8,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use micro_core::broker::{Message, SubscribeOptions, Subscription};
 use micro_core::{Broker, Error, Result};
-use micro_rabbitmq_connection::{Connection, Link, Origin, Outfit};
+use micro_rabbitmq_connection::{Connection, Link, Origin, Outfit, header_size};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -115,6 +115,11 @@ impl Shared {
         Ok(Parcel {
             exchange: self.exchange.clone().unwrap_or_default(),
             topic: message::short("a topic", topic)?,
+            head: message
+                .header
+                .iter()
+                .map(|(name, value)| header_size(name, value))
+                .sum(),
             properties: message::properties(&message.header, self.config.durable.messages)?,
             body: message.body,
         })

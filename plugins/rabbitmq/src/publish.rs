@@ -110,6 +110,8 @@ pub(crate) struct Parcel {
     pub(crate) exchange: ShortString,
     pub(crate) topic: ShortString,
     pub(crate) properties: BasicProperties,
+    /// The bytes that the headers take.
+    pub(crate) head: usize,
     pub(crate) body: Bytes,
 }
 
@@ -149,6 +151,16 @@ impl Publisher {
     async fn deliver(&self, parcel: Arc<Parcel>) -> Result<()> {
         let _room = self.room.acquire().await;
         let mut up = self.link.up().await;
+        let most = up.connection.longest_head();
+        if parcel.head > most {
+            let size = parcel.head;
+            return Err(Error::too_large(
+                Origin::BROKER.id(),
+                format!(
+                    "the headers have {size} bytes, and RabbitMQ's frame_max leaves {most} for them; use the body"
+                ),
+            ));
+        }
         loop {
             let problem = match self.send(&up, &parcel).await {
                 Ok(confirmation) => return taken(&up, confirmation),

@@ -26,7 +26,9 @@ use crate::queues::Name;
 /// After how long an interrupted subscription tells of it.
 const TELLING: Duration = Duration::from_millis(500);
 /// How long a subscription rests after it gave back an event of another topic.
-const STRAYED: Duration = Duration::from_millis(50);
+const STRAYED: Duration = Duration::from_millis(5);
+/// How many events of other topics it may hold then.
+const SPARE: u16 = 1000;
 
 /// What a subscription asks RabbitMQ for.
 pub(crate) struct Wanted {
@@ -54,6 +56,8 @@ pub(crate) struct Consuming {
     /// Whether trouble was told since it last worked.
     has_told: bool,
     has_strayed: bool,
+    /// How many more events it takes ahead since then.
+    spare: u16,
     _name: Option<Name>,
 }
 
@@ -73,17 +77,18 @@ impl Consuming {
             has_begun: false,
             has_told: false,
             has_strayed: false,
+            spare: 0,
             _name: name,
         }
     }
 
     async fn subscribe(&self) -> Result<Current> {
         let up = self.link.up().await;
-        let subscribed = self.wanted.consume(&up.connection).await;
+        let subscribed = self.wanted.consume(&up.connection, self.spare).await;
         if subscribed.is_err() && !up.connection.is_up() {
             // Nobody is told of a connection that was lost just now: there will be another.
             let up = self.link.after(&up).await;
-            return self.wanted.consume(&up.connection).await;
+            return self.wanted.consume(&up.connection, self.spare).await;
         }
         subscribed
     }
@@ -117,7 +122,22 @@ impl Consuming {
                  queues of different names, or set `queues.names` to `PerTopic` everywhere"
             );
         }
+        if self.spare == 0 {
+            self.make_room().await;
+        }
         sleep(STRAYED).await;
+    }
+
+    /// Takes more events ahead from now on. Two subscribers that hold nothing but each other's events have no room for
+    /// what the other gives back, and would get their own back for ever.
+    async fn make_room(&mut self) {
+        if let Some(up) = self.link.now()
+            && let Ok(current) = self.wanted.consume(&up.connection, SPARE).await
+        {
+            // The old one goes after the new one came, so that the queue always has a subscriber.
+            self.current = Some(current);
+            self.spare = SPARE;
+        }
     }
 
     fn strays(&self, delivery: &Delivery) -> bool {
@@ -130,13 +150,13 @@ impl Consuming {
 
 impl Wanted {
     /// Declares, consumes and binds, in Go Micro's order.
-    async fn consume(&self, connection: &Connection) -> Result<Current> {
+    async fn consume(&self, connection: &Connection, spare: u16) -> Result<Current> {
         let channel = connection.channel().await?;
         let failed = |doing: &str, problem: lapin::Error| {
             connection.failed(format_args!("{doing} for {}", self.topic), &problem)
         };
         channel
-            .basic_qos(self.prefetch, BasicQosOptions::default())
+            .basic_qos(self.prefetch.saturating_add(spare), BasicQosOptions::default())
             .await
             .map_err(|problem| failed("limiting what is given out", problem))?;
         if let Some(exchange) = &self.exchange {

@@ -150,7 +150,7 @@ impl Link {
         if let Some(not_before) = attempts.not_before {
             sleep_until(not_before).await;
         }
-        match self.dialer.dial(self.response_timeout).await {
+        match self.dial().await {
             Ok(connection) => {
                 *attempts = Attempts::default();
                 let connection = Arc::new(connection);
@@ -166,6 +166,15 @@ impl Link {
                 self.lock().trouble = Some(problem.detail().to_owned());
                 Err(problem)
             }
+        }
+    }
+
+    /// Makes a connection over which somebody answers. Whoever hangs up on all connections would be asked without end.
+    async fn dial(&self) -> Result<Connection> {
+        let connection = self.dialer.dial(self.response_timeout).await?;
+        match connection.ask(&redis::cmd("PING")).await {
+            Err(problem) if error::is_lost(&problem) => Err(self.dialer.failed(&problem)),
+            _ => Ok(connection),
         }
     }
 

@@ -170,7 +170,70 @@ pub(crate) async fn last_entry(link: &Link, key: &str) -> Result<EntryId> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use servers::Kind;
+
     use super::*;
+    use crate::config::RedisConfig;
+    use crate::dial::Dialer;
+
+    #[tokio::test]
+    async fn only_what_all_queues_have_handled_is_removed() {
+        let Some(server) = servers::start_or_skip(Kind::Redis).await else {
+            return;
+        };
+        let config = RedisConfig {
+            address: server.address().to_string(),
+            ..RedisConfig::default()
+        };
+        let dialer = Arc::new(Dialer::new(&config).unwrap());
+        let link = Link::new(dialer, config.response_timeout, config.publish_timeout);
+        let ask = async |words: &str| {
+            let mut words = words.split(' ');
+            let mut command = redis::cmd(words.next().unwrap());
+            for word in words {
+                command.arg(word);
+            }
+            link.request(&command).await.unwrap()
+        };
+        let length = async || number(&ask("XLEN key").await).unwrap();
+        for queue in ["fast", "slow"] {
+            ask(&format!("XGROUP CREATE key {queue} $ MKSTREAM")).await;
+        }
+        for _ in 0..1000 {
+            ask("XADD key * body x").await;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        trim(&link, "key", Duration::ZERO).await.unwrap();
+        assert_eq!(length().await, 1000, "nobody has handled anything");
+        let read = ask("XREADGROUP GROUP fast me COUNT 1000 NOACK STREAMS key >").await;
+        assert_eq!(crate::entry::read_streams(read).unwrap().len(), 1000);
+        let read = ask("XREADGROUP GROUP slow me COUNT 500 STREAMS key >").await;
+        let read = crate::entry::read_streams(read).unwrap();
+        trim(&link, "key", Duration::ZERO).await.unwrap();
+        assert_eq!(
+            length().await,
+            1000,
+            "one queue has some that are not acknowledged"
+        );
+        for entry in &read[..499] {
+            ask(&format!("XACK key slow {}", entry.id)).await;
+        }
+        trim(&link, "key", Duration::from_secs(60)).await.unwrap();
+        assert_eq!(length().await, 1000, "they are not old enough");
+        trim(&link, "key", Duration::ZERO).await.unwrap();
+        let left = length().await;
+        assert!((501..=700).contains(&left), "{left}");
+        let left = ask("XREADGROUP GROUP slow me COUNT 1000 STREAMS key >").await;
+        assert_eq!(crate::entry::read_streams(left).unwrap().len(), 500);
+        let share = Share {
+            queue: "slow".into(),
+            consumer: "me".into(),
+        };
+        forget_the_dead(&link, "key", &share).await.unwrap();
+        assert_eq!(last_entry(&link, "nothing").await.unwrap(), EntryId::default());
+    }
 
     #[test]
     fn fields_are_found_by_name() {

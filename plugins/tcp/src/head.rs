@@ -13,6 +13,8 @@ use crate::frame::flag;
 
 /// How many endpoints a connection has numbers for.
 const NUMBERED: usize = 256;
+/// How long names may be that get a number, in bytes, together.
+const LONGEST_NUMBERED: usize = 256;
 /// How many pairs of metadata a head may have.
 const PAIRS: usize = 256;
 /// The longest name of a service, an endpoint or a content type, in bytes.
@@ -45,9 +47,11 @@ impl Numbers {
         u16::try_from(self.last + 1).ok()
     }
 
-    /// The number that names get, 0 where no more are given.
+    /// The number that names get, 0 where they get none.
     fn give(&mut self, names: Names) -> u16 {
-        if self.known.len() >= NUMBERED {
+        let (service, endpoint, content_type) = &names;
+        let length = service.len() + endpoint.len() + content_type.len();
+        if self.known.len() >= NUMBERED || length > LONGEST_NUMBERED {
             return 0;
         }
         self.known.push(names);

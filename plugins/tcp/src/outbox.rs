@@ -18,7 +18,7 @@ const REACTIONS: usize = 64 * 1024;
 /// Up to which size the rest of a message is copied behind its head, in bytes.
 const COPIED: usize = 16 * 1024;
 /// How much memory an empty buffer may keep, in bytes.
-const KEPT: usize = 256 * 1024;
+const KEPT: usize = 64 * 1024;
 /// How many pieces leave in one call of the system.
 const SLICES: usize = 16;
 

@@ -13,6 +13,8 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("micro-nats", "micro-nats-connection"),
     ("micro-nats-registry", "micro-nats-connection"),
     ("micro-nats-transport", "micro-nats-connection"),
+    ("micro-rabbitmq", "micro-rabbitmq-connection"),
+    ("micro-rabbitmq-transport", "micro-rabbitmq-connection"),
 ];
 
 /// The dependencies that break the crate graph.

@@ -164,6 +164,15 @@ struct Watched {
     asked: HashMap<String, AbortHandle>,
 }
 
+impl Drop for Watched {
+    /// Nobody asks them from now on: what they said last does not count for ever.
+    fn drop(&mut self) {
+        for address in self.asked.keys() {
+            self.verdicts.note(address, true);
+        }
+    }
+}
+
 impl Watched {
     /// Asks those nodes that are known, and no others.
     fn listing(&mut self) -> Vec<ServiceRecord> {

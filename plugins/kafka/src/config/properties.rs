@@ -12,7 +12,10 @@ use super::{Assignment, Compression, KafkaConfig, SaslMechanism};
 use crate::error;
 
 /// How soon librdkafka tries to connect again, in milliseconds: at first, and at most.
-const RECONNECT: (&str, &str) = ("50", "400");
+const RECONNECT: (&str, &str) = ("100", "600");
+
+/// How long a topic may be missing before it is gone.
+const PROPAGATION: Duration = Duration::from_secs(1);
 
 /// How often positions are committed.
 const COMMIT: Duration = Duration::from_millis(100);
@@ -42,6 +45,8 @@ impl KafkaConfig {
         );
         millis(&mut client, "message.timeout.ms", self.publish_timeout);
         millis(&mut client, "request.timeout.ms", self.request_timeout);
+        // Only topics that are ready are published to; one that is missing is gone, and can be made again.
+        millis(&mut client, "topic.metadata.propagation.max.ms", PROPAGATION);
         // Topics are made with the partitions that are asked for, and not in passing by a look at them.
         set(
             &mut client,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use micro_core::Broker;
 use micro_core::broker::SubscribeOptions;
 use micro_kafka::KafkaConfig;
 
@@ -59,6 +60,32 @@ async fn a_server_that_lost_its_data_is_begun_anew_with() {
         assert_eq!(event.message().body, "anew");
         event.acknowledge().await.unwrap();
         println!("arrived anew after {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_without_a_server_is_not_waited_for_without_end() {
+    let Some(mut kafka) = Proxied::start().await else {
+        return;
+    };
+    let (broker, topic) = (connect(kafka.config()).await, name("stranded"));
+    let mut subscription = subscribe(&broker, &topic, queue("workers")).await;
+    publish(&broker, &topic, "a").await.unwrap();
+    assert_eq!(body(&mut subscription).await, "a");
+    kafka.server.kill().await.unwrap();
+    drop(subscription);
+    let begun = Instant::now();
+    broker.flush().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+    kafka.server.start_again().await.unwrap();
+    let begun = Instant::now();
+    while kafka.proxy.connections() > 2 {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{} connections are left",
+            kafka.proxy.connections()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use async_nats::{Client, Message, StatusCode, Subject, Subscriber};
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use micro_core::transport::Listener;
 use micro_core::{Error, Handler, Result};
 use micro_nats_connection::check_subject;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::sockets::{Begun, Serving};
@@ -20,9 +21,10 @@ use crate::frame::{AnswerHeader, Frame};
 use crate::mark::{Mark, farewell};
 use crate::transport::Shared;
 
-/// How long it must be quiet before a listener that closes does not listen any more: what is on its way then is lost.
-const QUIET: Duration = Duration::from_millis(20);
-const QUIET_AT_MOST: Duration = Duration::from_millis(500);
+/// How long NATS may take to let a subject go.
+const LETTING_GO: Duration = Duration::from_millis(500);
+/// How many requests on their way to a listener that closes are surely told to go elsewhere.
+const ON_THEIR_WAY: u64 = 256;
 
 pub(crate) async fn listen(
     shared: &Arc<Shared>,
@@ -46,7 +48,7 @@ pub(crate) async fn listen(
         handler,
         prefix,
     ));
-    let task = run(serving.clone(), requests, returns);
+    let task = run(serving.clone(), address.clone(), requests, returns);
     Ok(NatsListener {
         address,
         serving,
@@ -92,9 +94,11 @@ async fn is_free<F: Future<Output = Result<()>>>(
 }
 
 /// Takes what comes, until it is dropped, and with it all that is being worked on.
-async fn run(serving: Arc<Serving>, mut requests: Subscriber, mut returns: Subscriber) {
+async fn run(serving: Arc<Serving>, address: String, mut requests: Subscriber, mut returns: Subscriber) {
     let mut tasks = JoinSet::new();
     let mut losses = serving.connection.losses();
+    let first = losses;
+    let mut taken: u64 = 0;
     loop {
         tokio::select! {
             biased;
@@ -105,14 +109,34 @@ async fn run(serving: Arc<Serving>, mut requests: Subscriber, mut returns: Subsc
             }
             Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             request = requests.next() => match request {
-                Some(request) => take(&serving, request, &mut tasks).await,
+                Some(request) => {
+                    taken += 1;
+                    take(&serving, request, &mut tasks).await;
+                }
                 None => return,
+            },
+            // After a loss NATS counts from zero, and the library does not.
+            () = serving.finish.notified() => match losses == first {
+                true => let_go(&serving, &address, &mut requests, taken).await,
+                false => return,
             },
             returned = returns.next() => match returned {
                 Some(returned) => serving.returned(&returned),
                 None => return,
             },
         }
+    }
+}
+
+/// Gives the subject up, and still hears what is on its way. Who just unsubscribes never hears it, and its caller waits
+/// for an answer; so NATS is asked to end the subscription after a number of messages, and gets so many.
+async fn let_go(serving: &Serving, address: &str, requests: &mut Subscriber, taken: u64) {
+    if requests.unsubscribe_after(taken + ON_THEIR_WAY).await.is_err() {
+        return;
+    }
+    let client = serving.connection.client();
+    for _ in 0..ON_THEIR_WAY {
+        let _ = client.publish(address.to_owned(), Bytes::new()).await;
     }
 }
 
@@ -187,20 +211,17 @@ impl Listener for NatsListener {
         let until = Instant::now() + grace;
         self.serving.drain();
         let _ = timeout_at(until, self.serving.idle()).await;
-        if grace > Duration::ZERO {
-            let quiet_until = (Instant::now() + QUIET_AT_MOST).min(until);
-            while Instant::now() < quiet_until && self.serving.quiet_for() < QUIET {
-                sleep(QUIET).await;
-            }
-        }
         self.serving.cut_all();
-        if let Some(task) = self.task.take() {
+        self.serving.finish.notify_one();
+        if let Some(mut task) = self.task.take()
+            && timeout(LETTING_GO, &mut task).await.is_err()
+        {
             task.abort();
             let _ = task.await;
         }
         // From now on callers are told that nobody is here.
         let settled = self.serving.connection.settled();
-        let _ = timeout(QUIET_AT_MOST, settled).await;
+        let _ = timeout(LETTING_GO, settled).await;
     }
 }
 

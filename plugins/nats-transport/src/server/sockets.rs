@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_nats::{Message, StatusCode, Subject};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use micro_core::{Error, Handler, Result, Text};
 use micro_nats_connection::NatsConnection;
-use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::NatsTransportConfig;
@@ -31,6 +29,8 @@ pub(super) struct Serving {
     prefix: String,
     state: Mutex<State>,
     is_draining: AtomicBool,
+    /// For the task: stop listening.
+    pub(super) finish: Notify,
     running: watch::Sender<usize>,
 }
 
@@ -41,8 +41,6 @@ struct State {
     next: u64,
     ended: VecDeque<Subject>,
     has_ended: BTreeSet<Subject>,
-    /// When a call came that was refused because the listener closes.
-    last_refused: Option<Instant>,
 }
 
 struct Entry {
@@ -117,6 +115,7 @@ impl Serving {
             prefix,
             state: Mutex::default(),
             is_draining: AtomicBool::new(false),
+            finish: Notify::new(),
             running: watch::channel(0).0,
         }
     }
@@ -134,7 +133,6 @@ impl Serving {
     ) -> Result<Begun> {
         let mut state = self.lock();
         if self.is_draining.load(Ordering::Acquire) {
-            state.last_refused = Some(Instant::now());
             return Err(error::refused("the listener is closing; call another node"));
         }
         if state.sockets.contains_key(reply) {
@@ -322,12 +320,6 @@ impl Serving {
     pub(super) async fn idle(&self) {
         let mut running = self.running.subscribe();
         let _ = running.wait_for(|running| *running == 0).await;
-    }
-
-    /// For how long nothing came that had to be refused.
-    pub(super) fn quiet_for(&self) -> Duration {
-        let last = self.lock().last_refused;
-        last.map_or(Duration::MAX, |last| last.elapsed())
     }
 }
 

@@ -53,6 +53,23 @@ async fn what_takes_long_to_handle_is_not_given_to_another() {
 }
 
 #[tokio::test]
+async fn what_is_on_its_way_to_a_subscription_that_is_dropped_goes_back_at_once() {
+    let Some(nsqd) = Nsqd::start().await else { return };
+    let broker = nsqd.connect().await;
+    for number in 0..100 {
+        publish(&broker, "orders", &number.to_string()).await.unwrap();
+    }
+    for _ in 0..5 {
+        drop(broker.subscribe("orders", queue("workers", 50)).await.unwrap());
+    }
+    let begun = Instant::now();
+    let mut member = broker.subscribe("orders", queue("workers", 50)).await.unwrap();
+    let numbers: Vec<usize> = (0..100).collect();
+    crate::nsq::until_all(&mut member, &numbers, &mut Default::default()).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn no_more_is_taken_than_is_worked_on_at_once() {
     let Some(nsqd) = Nsqd::start().await else { return };
     let broker = nsqd.connect().await;

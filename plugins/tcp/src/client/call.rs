@@ -233,7 +233,7 @@ impl Calling {
     ) -> Poll<Result<Answer, Failure>> {
         let address = self.place.link().address();
         let hub = self.place.hub();
-        let polled = hub.with(|state, _| {
+        hub.with(|state, _| {
             let is_alone = state.calls.len() == 1;
             let State {
                 outbox,
@@ -246,8 +246,12 @@ impl Calling {
                 return Poll::Ready(Err(Failure::Failed(error)));
             };
             if let Some(answer) = call.answer.take() {
-                let answer = answer.map_err(|unanswered| unanswered.into_failure(address));
-                return Poll::Ready(answer);
+                if call.flow.is_none() {
+                    // Of a call of one message, this is the end.
+                    calls.remove(&self.call);
+                    self.is_over = true;
+                }
+                return Poll::Ready(answer.map_err(|unanswered| unanswered.into_failure(address)));
             }
             if let Some(closed) = closed {
                 return Poll::Ready(Err(failure(closed, call.whole_at, address)));
@@ -267,11 +271,7 @@ impl Calling {
                 }
             }
             Poll::Pending
-        });
-        if polled.is_ready() && self.flow.is_none() {
-            self.end(None);
-        }
-        polled
+        })
     }
 
     /// Lets go of the call, and tells the other side if it is to give it up.

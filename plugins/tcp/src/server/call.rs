@@ -40,7 +40,7 @@ pub(super) async fn serve(server: Arc<Server>, hub: ServerHub, call: u32, reques
     match result {
         None => serving.is_over = true,
         Some(Ok(response)) => serving.answer(response).await,
-        Some(Err(error)) => serving.fail(&error),
+        Some(Err(error)) => serving.fail(&error).await,
     }
 }
 
@@ -68,8 +68,27 @@ impl Serving {
         })
     }
 
+    /// Waits until less than the high water waits to be written, or nobody waits for the answer. The call counts until
+    /// then: so a caller who reads nothing has no more begun than it may have.
+    async fn room(&self) {
+        poll_fn(|context| {
+            let polled = self
+                .hub
+                .with(|state, _| match state.calls.contains_key(&self.call) {
+                    true => state.outbox.poll_room(HIGH_WATER, context),
+                    false => Poll::Ready(()),
+                });
+            if polled.is_pending() {
+                return self.poll_gone(context);
+            }
+            polled
+        })
+        .await;
+    }
+
     /// Answers with an error and nothing else.
-    fn fail(&mut self, error: &Error) {
+    async fn fail(&mut self, error: &Error) {
+        self.room().await;
         self.is_over = true;
         self.hub.with(|state, wakers| {
             if state.calls.contains_key(&self.call) {
@@ -90,7 +109,7 @@ impl Serving {
         let limit = self.hub.peer.head_size;
         if let Err(problem) = head::check_answer(&content_type, &metadata, limit) {
             let problem = format!("the answer cannot be sent: {}", problem.describe(limit));
-            return self.fail(&Error::server(500, problem));
+            return self.fail(&Error::server(500, problem)).await;
         }
         if content_type == self.content_type {
             content_type = Text::new();
@@ -105,7 +124,9 @@ impl Serving {
     async fn one(&mut self, content_type: &Text, metadata: &Metadata, message: Bytes) {
         let limit = self.hub.peer.message_size;
         if message.len() > limit as usize {
-            return self.fail(&too_large(SERVER, message.len(), limit, "the caller"));
+            return self
+                .fail(&too_large(SERVER, message.len(), limit, "the caller"))
+                .await;
         }
         let mut sent = None;
         poll_fn(|context| self.poll_one(content_type, metadata, &message, &mut sent, context)).await;
@@ -170,6 +191,7 @@ impl Serving {
     }
 
     async fn many(&mut self, content_type: &Text, metadata: &Metadata, mut body: Body) {
+        self.room().await;
         let begun = self.hub.with(|state, _| {
             let call = state.calls.get_mut(&self.call)?;
             let write = |buffer: &mut Vec<u8>| head::write_answer(content_type, metadata, true, None, buffer);
@@ -189,6 +211,7 @@ impl Serving {
         drop(body);
         match sent {
             Sent::Whole => {
+                self.room().await;
                 self.is_over = true;
                 self.hub.with(|state, wakers| {
                     if state.calls.contains_key(&self.call) {
@@ -197,7 +220,7 @@ impl Serving {
                     }
                 });
             }
-            Sent::Failed(error) => self.fail(&error),
+            Sent::Failed(error) => self.fail(&error).await,
             Sent::Gone => self.is_over = true,
         }
     }

@@ -1,13 +1,14 @@
 //! Many calls on one connection do not stand in each other's way.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use micro_core::{Request, Response};
 use micro_tcp::{TcpConfig, TcpLimits};
-use tokio::sync::Semaphore;
+use tokio::sync::{Barrier, Semaphore};
 
 use crate::raw::*;
 
@@ -19,36 +20,26 @@ fn one_connection() -> TcpConfig {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_handler_that_blocks_its_thread_delays_no_other() {
-    let release = Arc::new(Semaphore::new(0));
-    let signal = release.clone();
+#[tokio::test]
+async fn what_is_not_done_at_once_has_a_task_of_its_own() {
+    const CALLS: usize = 100;
+    let all = Arc::new(Barrier::new(CALLS));
+    let tasks: Arc<Mutex<HashSet<_>>> = Arc::default();
+    let (everybody, seen) = (all.clone(), tasks.clone());
     let listener = serve(TcpConfig::default(), move |mut request| {
-        let signal = signal.clone();
+        let (everybody, seen) = (everybody.clone(), seen.clone());
         async move {
-            if request.body.as_single().is_some_and(|body| body == "block") {
-                // Until the others are through.
-                while signal.available_permits() == 0 {
-                    std::hint::spin_loop();
-                }
-            }
-            // Waits once, so that calls that arrived together are apart before one of them blocks.
             tokio::task::yield_now().await;
+            everybody.wait().await;
+            seen.lock().unwrap().insert(tokio::task::id());
             Ok(Response::new(request.take_body()))
         }
     })
     .await;
     let peer = dial(listener.address(), one_connection()).await;
-    let blocking = peer.handle(Request::new("a", "B.C", "block"));
-    let others = async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        for _ in 0..50 {
-            soon(peer.handle(Request::new("a", "B.C", "x"))).await.unwrap();
-        }
-        release.add_permits(1);
-    };
-    let (answer, ()) = soon(async { tokio::join!(blocking, others) }).await;
-    answer.unwrap();
+    let calls = join_all((0..CALLS).map(|_| peer.handle(Request::new("a", "B.C", "x"))));
+    assert!(soon(calls).await.into_iter().all(|answer| answer.is_ok()));
+    assert_eq!(tasks.lock().unwrap().len(), CALLS);
 }
 
 #[tokio::test]

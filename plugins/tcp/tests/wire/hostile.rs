@@ -30,6 +30,8 @@ fn small() -> TcpConfig {
 async fn what_no_caller_may_send_is_told_and_ends_the_connection() {
     let listener = serve_echo(small()).await;
     let pairs = |count: u16| [&count.to_be_bytes()[..], &vec![0; usize::from(count) * 6]].concat();
+    let mut long_numbered = call_payload("a", &"b".repeat(300), b"");
+    long_numbered[1] = 1;
     let long_name = call_payload("a", &"b".repeat(5000), b"");
     let stream = frame(1, CALL, NAMES | MESSAGES, &call_payload("a", "B.C", b""));
     let begun = frame(1, CALL, NAMES | MORE, &call_payload("a", "B.C", b"\0\0\0\x09ab"));
@@ -46,6 +48,7 @@ async fn what_no_caller_may_send_is_told_and_ends_the_connection() {
             frame(1, CALL, NAMES, b"\0\x02\0\x01\0\0\0\0a"),
             "not the next one",
         ),
+        (frame(1, CALL, NAMES, &long_numbered), "not the next one"),
         (frame(1, CALL, NAMES, b"\0\0\0\x01\0\0\0\0\xff"), "not UTF-8"),
         (
             frame(1, CALL, NAMES, b"\0\0\xff\xff\xff\xff\xff\xff"),
@@ -179,10 +182,32 @@ async fn who_asks_and_does_not_listen_is_closed() {
 }
 
 #[tokio::test]
+async fn who_takes_nothing_of_its_answers_is_closed() {
+    let listener = serve_echo(TcpConfig {
+        limits: TcpLimits {
+            write_timeout: Duration::from_millis(100),
+            keep_alive: KeepAlive {
+                interval: Duration::from_millis(50),
+                timeout: Duration::from_secs(20),
+            },
+            ..TcpLimits::default()
+        },
+        ..TcpConfig::default()
+    })
+    .await;
+    let mut end = RawEnd::connect(listener.address()).await;
+    for number in 1..=20 {
+        end.send(&call(number, &vec![7; 1_000_000])).await;
+    }
+    // It would wait for the answers otherwise.
+    soon(listener.close(Duration::from_secs(3600))).await;
+}
+
+#[tokio::test]
 async fn heads_and_frames_that_come_too_slowly_end_the_connection() {
     let listener = serve_echo(TcpConfig {
         limits: TcpLimits {
-            handshake_timeout: Duration::from_millis(100),
+            handshake_timeout: Duration::from_secs(1),
             message_timeout: Duration::from_millis(100),
             keep_alive: KeepAlive {
                 interval: Duration::from_millis(50),

@@ -9,7 +9,7 @@ use crate::raw::{PING, RawEnd, accept, dial, serve, serve_echo, soon};
 
 const SHORT: KeepAlive = KeepAlive {
     interval: Duration::from_millis(50),
-    timeout: Duration::from_millis(100),
+    timeout: Duration::from_millis(500),
 };
 
 fn short() -> TcpConfig {
@@ -53,7 +53,7 @@ async fn a_caller_that_stopped_answering_is_closed() {
 #[tokio::test]
 async fn a_peer_that_answers_pings_may_be_silent_for_long() {
     let listener = serve(short(), |mut request| async move {
-        tokio::time::sleep(Duration::from_millis(600)).await;
+        tokio::time::sleep(Duration::from_millis(1200)).await;
         Ok(Response::new(request.take_body()))
     })
     .await;

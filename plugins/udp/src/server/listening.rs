@@ -15,6 +15,8 @@ use crate::datagram::{HEADER, Header, Kind, read_call, read_number};
 
 /// Room for the largest datagram that there is.
 const BUFFER: usize = 64 * 1024;
+/// The pause after a socket had trouble.
+const TROUBLED: Duration = Duration::from_millis(10);
 /// How often it is looked for what is old, and for silent callers.
 const SWEEP: Duration = Duration::from_secs(5);
 /// How long a listener that closes waits for its callers to say that they know it and have their answers.
@@ -112,7 +114,8 @@ impl Listening {
             Err(problem) => {
                 // Of a datagram that came back, usually; whoever it was for is asked no more.
                 tracing::debug!(%problem, "a socket has trouble");
-                tokio::task::yield_now().await;
+                // Trouble that lasts must not spin.
+                tokio::time::sleep(TROUBLED).await;
             }
         }
     }

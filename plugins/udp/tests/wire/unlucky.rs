@@ -76,7 +76,7 @@ async fn a_node_that_stopped_answering_may_have_begun() {
 async fn a_node_that_works_may_take_long() {
     let (address, _node) = answering(|kind, count, said| match (kind, count) {
         (HELLO, _) => Some(with(WELCOME, said, &[])),
-        (CALL, 0..4) => Some(with(WORKING, said, &[])),
+        (CALL, 0..5) => Some(with(WORKING, said, &[])),
         (CALL, _) => Some(with(ANSWER, said, b"\0\0\0\0done")),
         _ => None,
     })
@@ -84,7 +84,8 @@ async fn a_node_that_works_may_take_long() {
     let peer = dial(
         &address,
         UdpConfig {
-            longest_pause: Duration::from_millis(150),
+            longest_pause: Duration::from_millis(400),
+            silence_timeout: Duration::from_secs(1),
             ..hasty()
         },
     )

@@ -1,0 +1,111 @@
+//! A RabbitMQ that wants passwords, and one that speaks TLS.
+
+use std::fs;
+
+use micro_core::ErrorKind;
+use micro_rabbitmq::{RabbitmqBroker, RabbitmqTls};
+use servers::{Authority, Kind, start_with_or_skip};
+use tempfile::TempDir;
+
+use crate::shared::{at, body, connect, publish, subscribe};
+
+#[tokio::test]
+async fn users_are_let_in_with_their_password_alone() {
+    let users = [
+        "default_user = micro",
+        "default_pass = secret",
+        "default_vhost = orders",
+    ];
+    let Some(server) = start_with_or_skip(Kind::Rabbitmq, &users).await else {
+        return;
+    };
+    let address = server.address();
+    let with = |text: String| {
+        let mut config = at(address);
+        config.server.addresses = vec![text];
+        config
+    };
+    connect(with(format!("amqp://micro:secret@{address}/orders"))).await;
+    let mut beside = with(format!("amqp://{address}/orders"));
+    beside.server.user = Some("micro".into());
+    beside.server.password = Some("secret".into());
+    connect(beside).await;
+    for wrong in [
+        format!("amqp://micro:hush@{address}/orders"),
+        format!("amqp://nobody:hush@{address}/orders"),
+        format!("amqp://{address}/orders"),
+    ] {
+        let error = RabbitmqBroker::connect(with(wrong)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthorized, "{error}");
+        assert!(error.detail().contains("MICRO_RABBITMQ_PASSWORD"), "{error}");
+        assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+    }
+    let elsewhere = with(format!("amqp://micro:secret@{address}/mails"));
+    let error = RabbitmqBroker::connect(elsewhere).await.unwrap_err();
+    assert!(error.detail().contains("virtual host"), "{error}");
+}
+
+#[tokio::test]
+async fn tls_believes_the_authority_that_it_is_told_to() {
+    let (authority, stranger) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let (server_identity, client) = (
+        authority.issue("127.0.0.1").unwrap(),
+        authority.issue("client").unwrap(),
+    );
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let options = [
+        "listeners.ssl.1 = 127.0.0.1:{port}".to_owned(),
+        format!(
+            "ssl_options.cacertfile = {}",
+            file("ca.pem", authority.pem.as_bytes())
+        ),
+        format!(
+            "ssl_options.certfile = {}",
+            file("cert.pem", &server_identity.certificates)
+        ),
+        format!("ssl_options.keyfile = {}", file("key.pem", &server_identity.key)),
+        "ssl_options.verify = verify_peer".to_owned(),
+        "ssl_options.fail_if_no_peer_cert = true".to_owned(),
+    ];
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let Some(server) = start_with_or_skip(Kind::Rabbitmq, &options).await else {
+        return;
+    };
+    let with = |tls: RabbitmqTls| {
+        let mut config = at(server.address());
+        config.server.tls = Some(tls);
+        config
+    };
+    let right = RabbitmqTls {
+        authorities: authority.pem.clone().into_bytes(),
+        identity: Some(client),
+        server_name: None,
+    };
+    let broker = connect(with(right.clone())).await;
+    let mut subscription = subscribe(&broker, "orders", None).await;
+    publish(&broker, "orders", "secret").await;
+    assert_eq!(body(&mut subscription).await, "secret");
+    let wrong = [
+        RabbitmqTls {
+            authorities: stranger.pem.into_bytes(),
+            ..right.clone()
+        },
+        RabbitmqTls {
+            identity: None,
+            ..right.clone()
+        },
+        RabbitmqTls {
+            server_name: Some("elsewhere.example".into()),
+            ..right
+        },
+    ];
+    for tls in wrong {
+        let error = RabbitmqBroker::connect(with(tls)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    }
+}
