@@ -21,6 +21,8 @@ pub fn retry_pause(failures: u32) -> Duration {
 pub(crate) struct Comeback {
     /// Since when it works. None: it failed.
     begun: Option<Instant>,
+    /// Whether it was good for something since.
+    has_worked: bool,
     /// How often it failed, without lasting in between.
     failures: u32,
     /// Whether the user knows of the trouble.
@@ -31,20 +33,31 @@ impl Comeback {
     /// It works.
     pub(crate) fn begun(&mut self) {
         self.begun = Some(Instant::now());
+        self.has_worked = false;
         self.is_told = false;
+    }
+
+    /// It was good for something: what came over it was more than the answer that it began with.
+    pub(crate) fn worked(&mut self) {
+        self.has_worked = true;
     }
 
     pub(crate) fn works(&self) -> bool {
         self.begun.is_some()
     }
 
-    /// It worked and failed. What ends again and again right after it began must not spin.
+    /// It began and failed. What ends again and again right after it began must not spin; what was cut off at its work
+    /// comes back after the first pause.
     pub(crate) fn interrupted(&mut self) {
         let has_lasted = self
             .begun
             .take()
             .is_some_and(|begun| begun.elapsed() > LONGEST_PAUSE);
-        self.failures = if has_lasted { 0 } else { self.failures + 1 };
+        self.failures = match (has_lasted, self.has_worked) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => self.failures + 1,
+        };
     }
 
     /// It could not begin. Whether that is to be told: once in each time of trouble.
@@ -84,5 +97,22 @@ mod tests {
         sleep(LONGEST_PAUSE * 2).await;
         comeback.interrupted();
         assert_eq!(comeback.failures, 0);
+    }
+
+    #[test]
+    fn what_worked_comes_back_soon_and_what_did_not_later_and_later() {
+        let mut comeback = Comeback::default();
+        for failures in 1..5 {
+            comeback.begun();
+            comeback.interrupted();
+            assert_eq!(comeback.failures, failures);
+        }
+        comeback.begun();
+        comeback.worked();
+        comeback.interrupted();
+        assert_eq!(comeback.failures, 1);
+        comeback.begun();
+        comeback.interrupted();
+        assert_eq!(comeback.failures, 2);
     }
 }

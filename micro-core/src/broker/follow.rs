@@ -59,7 +59,8 @@ pub enum Remainder {
 impl Subscription {
     /// Follows a source of events across lost connections and restarts of the broker's server.
     ///
-    /// When the source fails, it is begun anew, after pauses that grow from 100 ms to 5 s and are random. If that does
+    /// When the source fails, it is begun anew, after pauses that grow from 100 ms to 5 s and are random, and begin
+    /// with the shortest where it had given out events. If that does
     /// not work at once, the subscription tells so once, with an `Err` that does not end it.
     ///
     /// `what` names the subscription in errors: "the subscription to orders at nats".
@@ -127,7 +128,10 @@ impl<S: EventSource> Follower<S> {
             return self.resume().await.map(|()| None);
         }
         match self.source.next().await {
-            Ok(Some(event)) => return Ok(Some(event)),
+            Ok(Some(event)) => {
+                self.comeback.worked();
+                return Ok(Some(event));
+            }
             Ok(None) => self.has_ended = true,
             Err(error) => {
                 tracing::debug!("{} was interrupted: {error}", self.what);

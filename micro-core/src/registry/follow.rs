@@ -148,6 +148,7 @@ impl<S: WatchSource> Follower<S> {
             match self.source.next().await {
                 Ok(News::Listing(listing)) => self.pending.extend(self.known.replace(listing)),
                 Ok(News::Changes(changes)) => {
+                    self.comeback.worked();
                     for change in changes {
                         self.pending.extend(self.known.apply(change));
                     }
