@@ -115,8 +115,13 @@ impl Member {
         )
     }
 
-    fn wish(&self) -> u8 {
-        self.wish.load(Ordering::Acquire)
+    /// Whether it is not to leave yet.
+    fn stays(&self) -> bool {
+        match self.wish.load(Ordering::Acquire) {
+            STAY => true,
+            DRAIN => !self.events.is_idle(),
+            _ => false,
+        }
     }
 }
 
@@ -137,8 +142,8 @@ impl Leaving {
     }
 }
 
-/// A member's place in its group. Dropping it leaves the group: its thread commits what is handled, says goodbye, and
-/// ends.
+/// A member's place in its group. Dropping it leaves the group, a drained one when its last event is decided: its
+/// thread commits what is handled, says goodbye, and ends.
 pub(crate) struct Seat {
     pub(crate) member: Arc<Member>,
     /// Hung up when the thread has ended.
@@ -216,25 +221,44 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.member.events.close();
-        self.member.wish.store(LEAVE, Ordering::Release);
+        // Who drains stays until the handlers have decided.
+        let wish = &self.member.wish;
+        let _ = wish.compare_exchange(STAY, LEAVE, Ordering::AcqRel, Ordering::Acquire);
         let Some(ended) = self.ended.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let gone = Gone::later(self.leaving.clone());
         // Leaving takes some milliseconds, and longer without a server. Where there is a runtime, it waits for that
         // before it ends.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let leaving = self.leaving.clone();
-            leaving.0.send_modify(|count| *count += 1);
-            let gone = Gone(leaving);
-            runtime.spawn_blocking(move || {
-                let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
-                let _ = ended.recv_timeout(LEAVING);
-                drop(gone);
-            });
+        let wait = move || {
+            let ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let _ = ended.recv_timeout(LEAVING);
+            drop(gone);
+        };
+        if !self.member.stays() {
+            runtime.spawn_blocking(wait);
+            return;
         }
+        let member = self.member.clone();
+        runtime.spawn(async move {
+            while member.stays() {
+                tokio::time::sleep(thread::TICK).await;
+            }
+            let _ = tokio::task::spawn_blocking(wait).await;
+        });
     }
 }
 
 /// One that is leaving, until dropped.
 struct Gone(Arc<Leaving>);
+
+impl Gone {
+    fn later(leaving: Arc<Leaving>) -> Self {
+        leaving.0.send_modify(|count| *count += 1);
+        Self(leaving)
+    }
+}
 
 impl Drop for Gone {
     fn drop(&mut self) {

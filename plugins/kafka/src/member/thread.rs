@@ -10,11 +10,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 
 use super::positions;
-use super::{Consumer, DRAIN, LEAVE, Member, Phase, STAY};
+use super::{Consumer, LEAVE, Member, Phase};
 use crate::context::{self, is_about_rights};
 
 /// How often it looks how far everything is handled, and whether it is to leave.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 /// How long one question to the servers may take.
 const QUESTION: Duration = Duration::from_secs(1);
 
@@ -48,7 +48,7 @@ impl Thread {
     /// Finds where to begin. Says whether it did, and is still to.
     fn find_starts(&self) -> bool {
         let until = Instant::now() + self.patience;
-        while self.member.wish() == STAY {
+        while self.member.stays() {
             if self.member.starts().is_known {
                 return true;
             }
@@ -83,7 +83,7 @@ impl Thread {
             let reason = Some(problem.to_string());
             return self.member.suffer(context::code(&problem), reason, Phase::Broken);
         }
-        while !self.is_to_leave() {
+        while self.member.stays() {
             match self.consumer.poll(TICK) {
                 Some(Ok(record)) => self.put_aside(&record),
                 Some(Err(problem)) => self.suffer(&problem),
@@ -93,14 +93,6 @@ impl Thread {
                 self.look_for_servers();
             }
             self.consumer.context().store(&self.consumer);
-        }
-    }
-
-    fn is_to_leave(&self) -> bool {
-        match self.member.wish() {
-            STAY => false,
-            DRAIN => self.member.events.is_idle(),
-            _ => true,
         }
     }
 
