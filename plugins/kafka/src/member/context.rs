@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Consumer, Member, Phase, Queue};
+use super::{Consumer, Member, Phase, Queue, positions};
 use crate::context::{self, Said};
 use crate::progress::Progress;
 
@@ -50,15 +50,16 @@ impl Context {
             let known = committed
                 .as_ref()
                 .ok()
-                .map(|list| list.find_partition(&member.topic, number));
-            let progress = match known.map(|known| known.map(|known| known.offset())) {
-                Some(Some(Offset::Offset(position))) => {
+                .and_then(|list| list.find_partition(&member.topic, number))
+                .and_then(|known| positions::committed(&known).ok());
+            let progress = match known {
+                Some(Some(position)) => {
                     partition.set_offset(Offset::Offset(position))?;
                     Progress::known_at(position)
                 }
                 // librdkafka finds it out itself.
                 None => Progress::beginning_at(None),
-                Some(_) => {
+                Some(None) => {
                     is_new = true;
                     let end = member.starts().ends.get(&number).copied();
                     partition.set_offset(end.map_or(Offset::Beginning, Offset::Offset))?;

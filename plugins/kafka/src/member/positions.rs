@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaResult;
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -36,7 +37,7 @@ pub(super) fn find<C: ConsumerContext>(
     for partition in committed.elements() {
         let (_, end) = consumer.fetch_watermarks(topic, partition.partition(), within)?;
         ends.insert(partition.partition(), end);
-        if !matches!(partition.offset(), Offset::Offset(_)) {
+        if self::committed(&partition)?.is_none() {
             new.add_partition_offset(topic, partition.partition(), Offset::Offset(end))?;
         }
     }
@@ -53,6 +54,15 @@ pub(super) fn find<C: ConsumerContext>(
         Err(problem) => return Err(problem),
     }
     Ok(ends)
+}
+
+/// What the group committed of a partition: nothing, if it is new. That this could not be found out says neither.
+pub(super) fn committed(partition: &TopicPartitionListElem<'_>) -> KafkaResult<Option<i64>> {
+    partition.error()?;
+    Ok(match partition.offset() {
+        Offset::Offset(position) => Some(position),
+        _ => None,
+    })
 }
 
 /// Whether a group refuses positions because it has members.
