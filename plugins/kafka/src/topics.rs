@@ -1,7 +1,7 @@
 //! Topics: which names Kafka allows, and that they are there.
 
-use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use micro_core::{Result, Text};
@@ -37,7 +37,8 @@ pub(crate) fn check(topic: &str) -> Result<()> {
 /// The topics that are known to exist.
 pub(crate) struct Topics {
     known: RwLock<HashSet<Text>>,
-    turn: tokio::sync::Mutex<()>,
+    /// Whose turn it is to look for a topic, as long as somebody does.
+    turns: Mutex<HashMap<Text, Weak<tokio::sync::Mutex<()>>>>,
     settings: Settings,
 }
 
@@ -58,7 +59,7 @@ impl Topics {
     ) -> Self {
         Self {
             known: RwLock::default(),
-            turn: tokio::sync::Mutex::default(),
+            turns: Mutex::default(),
             settings: Settings {
                 client,
                 create,
@@ -83,13 +84,26 @@ impl Topics {
             .remove(topic);
     }
 
-    /// Sees to it that a topic exists, unless it is known to. Publishers that begin together ask once.
+    /// Sees to it that a topic exists, unless it is known to. Publishers that begin together ask once; those to other
+    /// topics do not wait for them.
     pub(crate) async fn ensure_once(&self, topic: &str, producer: Arc<Producer>) -> Result<()> {
-        let _turn = self.turn.lock().await;
+        let turn = self.turn(topic);
+        let _turn = turn.lock().await;
         if !self.is_known(topic) {
             self.ensure(topic, producer).await?;
         }
         Ok(())
+    }
+
+    fn turn(&self, topic: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(topic).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(topic.into(), Arc::downgrade(&turn));
+        turn
     }
 
     /// Sees to it that a topic exists, and returns how many partitions it has. Asks the servers each time.

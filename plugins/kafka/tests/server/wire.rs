@@ -1,5 +1,7 @@
 //! What lies in a topic, and what is read of it.
 
+use std::time::Duration;
+
 use micro_core::Broker;
 use micro_core::broker::{Message, SubscribeOptions};
 use micro_kafka::{Compression, Format, KafkaConfig, NewTopics};
@@ -137,5 +139,28 @@ async fn a_full_queue_makes_publishers_wait_and_loses_nothing() {
     let mut bodies = std::collections::BTreeSet::new();
     while bodies.len() < 200 {
         bodies.insert(body(&mut subscription).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_topic_holds_up_nobody_who_publishes_to_others() {
+    let there = name("there");
+    publish(&connect(config()).await, &there, "first").await.unwrap();
+    let broker = connect(KafkaConfig {
+        create_topics: None,
+        publish_timeout: PATIENCE,
+        properties: vec![("allow.auto.create.topics".into(), "false".into())],
+        ..config()
+    })
+    .await;
+    let missing = name("missing");
+    let mut waiting = std::pin::pin!(publish(&broker, &missing, "never"));
+    let while_it_waits = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        publish(&broker, &there, "second").await.unwrap();
+    };
+    tokio::select! {
+        told = &mut waiting => panic!("it was to wait: {told:?}"),
+        done = tokio::time::timeout(PATIENCE / 2, while_it_waits) => done.unwrap(),
     }
 }
