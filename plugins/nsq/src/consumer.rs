@@ -352,11 +352,15 @@ impl EventSource for Consumer {
         }
         let addresses: Vec<String> = self.wanted.iter().cloned().collect();
         let dialing = addresses.iter().map(|address| self.dial_to(address));
-        for (address, dialed) in addresses.iter().zip(join_all(dialing).await) {
+        let mut dialed = join_all(dialing).await;
+        let is_refusal = |dialed: &Result<_>| dialed.as_ref().is_err_and(|error| !error::may_pass(error));
+        // A name or a secret that is wrong stays wrong. Nothing is asked of the others then: nobody would take it.
+        if let Some(index) = dialed.iter().position(is_refusal) {
+            return dialed.swap_remove(index).map(drop);
+        }
+        for (address, dialed) in addresses.iter().zip(dialed) {
             match dialed {
                 Ok(connection) => self.open(connection),
-                // A name or a secret that is wrong stays wrong.
-                Err(error) if !error::may_pass(&error) => return Err(error),
                 Err(error) => {
                     self.is_away(address.clone());
                     problem = Some(error);

@@ -54,9 +54,10 @@ impl Peer {
         String::from_utf8(json).unwrap()
     }
 
-    /// Waits until the other side hangs up.
-    pub(crate) async fn until_gone(&mut self) {
+    /// Waits until the other side hangs up. Returns what it said before.
+    pub(crate) async fn until_gone(&mut self) -> String {
         let mut rest = Vec::new();
         let _ = self.0.read_to_end(&mut rest).await;
+        String::from_utf8_lossy(&rest).into_owned()
     }
 }

@@ -7,5 +7,6 @@ mod fake;
 mod nsq;
 mod outage;
 mod queues;
+mod refusals;
 mod secured;
 mod wire;
