@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use micro_core::{Error, Result, Text, retry_pause};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::config::NsqConfig;
 use crate::dial::{Connection, Dialer};
@@ -63,9 +63,10 @@ struct Job {
     told: oneshot::Sender<Outcome>,
 }
 
-/// What became of a message. Nothing at all: the connection broke.
+/// What became of a message.
 enum Outcome {
     Confirmed,
+    /// Or nothing is known of it, because the connection broke.
     Refused(Error),
     /// One of several that were published together is refused.
     PublishAlone,
@@ -125,11 +126,20 @@ impl Producers {
 
     async fn insist(&self, topic: &Text, body: &Bytes, trouble: &mut Option<Error>) -> Result<()> {
         let mut is_alone = body.len() > LARGEST_TOGETHER;
+        let mut refusals = 0_usize;
         loop {
             let producer = self.next_producer();
             match producer.publish(topic, body, is_alone).await {
                 Ok(Outcome::Confirmed) => return Ok(()),
-                Ok(Outcome::Refused(problem)) if error::may_pass(&problem) => *trouble = Some(problem),
+                Ok(Outcome::Refused(problem)) if error::may_pass(&problem) => {
+                    *trouble = Some(problem);
+                    refusals += 1;
+                    // A connection that just broke is made anew at once, and each of the others is asked once.
+                    if let Some(rounds @ 1..) = refusals.checked_sub(self.producers.len()) {
+                        let failures = u32::try_from(rounds).unwrap_or(FAILURES);
+                        sleep(retry_pause(failures.min(FAILURES))).await;
+                    }
+                }
                 Ok(Outcome::Refused(problem)) => return Err(problem),
                 Ok(Outcome::PublishAlone) => is_alone = true,
                 Err(problem) if error::may_pass(&problem) => *trouble = Some(problem),
@@ -180,9 +190,12 @@ impl Producer {
             is_alone,
             told,
         };
-        let gone = || error::unreachable(&self.address, "the connection broke before it confirmed");
-        jobs.send(job).await.map_err(|_| gone())?;
-        outcome.await.map_err(|_| gone())
+        // A job that is not taken is dropped, and so is `told`.
+        let _ = jobs.send(job).await;
+        Ok(outcome.await.unwrap_or_else(|_| {
+            let why = "the connection broke before it confirmed";
+            Outcome::Refused(error::unreachable(&self.address, why))
+        }))
     }
 
     async fn jobs(&self) -> Result<mpsc::Sender<Job>> {

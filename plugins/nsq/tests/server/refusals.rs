@@ -1,13 +1,16 @@
 //! What nsqds refuse, and what does not suffer from it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use micro_core::Broker;
+use micro_nsq::NsqConfig;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::fake::{Peer, TERMS, frame, speak};
-use crate::nsq::{PATIENCE, config, connect, queue};
+use crate::nsq::{PATIENCE, config, connect, publish, queue};
 
 #[tokio::test]
 async fn an_nsqd_that_refuses_keeps_no_messages_of_the_others() {
@@ -56,4 +59,30 @@ async fn an_nsqd_that_refuses_keeps_no_messages_of_the_others() {
     drop(member);
     serving.abort();
     refusing.abort();
+}
+
+#[tokio::test]
+async fn a_message_that_is_refused_for_now_is_not_sent_without_end() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    let (address, task) = speak(move |mut peer: Peer| {
+        let counted = counted.clone();
+        async move {
+            peer.meet(TERMS.as_bytes()).await;
+            peer.expect(b"PUB orders\n").await;
+            counted.fetch_add(1, Ordering::Relaxed);
+            peer.say(&frame(1, b"E_PUB_FAILED PUB failed")).await;
+        }
+    })
+    .await;
+    let broker = connect(NsqConfig {
+        publish_timeout: Duration::from_secs(1),
+        ..config(&[address])
+    })
+    .await;
+    let error = publish(&broker, "orders", "x").await.unwrap_err();
+    assert!(error.detail().contains("E_PUB_FAILED"), "{error}");
+    let count = count.load(Ordering::Relaxed);
+    assert!((2..10).contains(&count), "it was sent {count} times");
+    task.abort();
 }
