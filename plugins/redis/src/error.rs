@@ -47,6 +47,16 @@ pub(crate) fn late(address: &str, timeout: Duration, last: Option<&Error>) -> Er
     )
 }
 
+/// The connection was lost each time that the same was asked.
+pub(crate) fn hangs_up(address: &str, timeout: Duration, losses: u32) -> Error {
+    Error::timeout(
+        ID,
+        format!(
+            "redis at {address} did not confirm within {timeout:?}, and the connection was lost {losses} times over the              same command; is the message larger than its `proto-max-bulk-len` or `client-query-buffer-limit`, or are              connections cut on their way?"
+        ),
+    )
+}
+
 /// No room among the messages on their way within the time.
 pub(crate) fn crowded(address: &str, limit: usize, timeout: Duration) -> Error {
     Error::timeout(
@@ -107,6 +117,10 @@ pub(crate) fn failed(address: &str, problem: &RedisError) -> Error {
         "LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "MISCONF" => {
             Error::unavailable(ID, told("it cannot do this now: try again later"))
         }
+        "LARGE" => Error::too_large(
+            ID,
+            told("make the message smaller, or raise `proto-max-bulk-len`"),
+        ),
         "VERSION" => Error::unavailable(ID, told("is it a Redis of version 6.2 or later?")),
         "DB" => Error::bad_request(
             ID,
@@ -128,6 +142,7 @@ fn said_code(problem: &RedisError) -> String {
         _ if has("NOPERM") || problem.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => "NOPERM",
         ErrorKind::AuthenticationFailed => "AUTH",
         _ if has("unknown command") || has("syntax error") || has("NOPROTO") => "VERSION",
+        _ if has("invalid bulk length") => "LARGE",
         _ if has("DB index") || has("invalid DB") => "DB",
         _ => problem.code().unwrap_or_default(),
     };
@@ -216,6 +231,11 @@ mod tests {
             ),
             ("MOVED 3999 127.0.0.1:6381", Kind::Unavailable, "Cluster"),
             ("ERR unknown command 'XAUTOCLAIM'", Kind::Unavailable, "6.2"),
+            (
+                "ERR Protocol error: invalid bulk length",
+                Kind::TooLarge,
+                "proto-max-bulk-len",
+            ),
             ("ERR DB index is out of range", Kind::BadRequest, "database"),
         ];
         for (line, kind, advice) in rows {

@@ -64,15 +64,14 @@ impl Link {
     ///
     /// When Redis refuses, or does not answer within the time.
     pub(crate) async fn request(&self, command: &Cmd) -> Result<Value> {
-        let answer = timeout(self.publish_timeout, self.insist(command)).await;
-        let answer = answer.map_err(|_| self.late())?;
-        answer.map_err(|problem| problem.into_error(self.address()))
+        self.in_time(command)
+            .await?
+            .map_err(|problem| problem.into_error(self.address()))
     }
 
     /// The same, for those who look into refusals.
     pub(crate) async fn try_request(&self, command: &Cmd) -> Result<Result<Value, RedisError>> {
-        let answer = timeout(self.publish_timeout, self.insist(command)).await;
-        match answer.map_err(|_| self.late())? {
+        match self.in_time(command).await? {
             Ok(value) => Ok(Ok(value)),
             Err(Failure::Said(problem)) => Ok(Err(problem)),
             Err(Failure::NoConnection(problem)) => Err(problem),
@@ -115,7 +114,17 @@ impl Link {
         error::late(self.address(), self.publish_timeout, trouble.as_ref())
     }
 
-    async fn insist(&self, command: &Cmd) -> Result<Value, Failure> {
+    async fn in_time(&self, command: &Cmd) -> Result<Result<Value, Failure>> {
+        let mut losses = 0;
+        let answer = timeout(self.publish_timeout, self.insist(command, &mut losses)).await;
+        answer.map_err(|_| match losses {
+            0 | 1 => self.late(),
+            _ => error::hangs_up(self.address(), self.publish_timeout, losses),
+        })
+    }
+
+    /// Counts how often the connection was lost right after the command.
+    async fn insist(&self, command: &Cmd, losses: &mut u32) -> Result<Value, Failure> {
         let mut refusals = 0;
         loop {
             let connection = match self.connection().await {
@@ -128,6 +137,14 @@ impl Link {
                 Err(problem) if error::is_lost(&problem) => {
                     self.lock().trouble = Some(problem.to_string());
                     self.lost(&connection);
+                    if problem.is_timeout() {
+                        continue;
+                    }
+                    *losses = losses.saturating_add(1);
+                    // Redis may hang up on just this command, again and again, and with that on everybody.
+                    if let failures @ 1.. = *losses - 1 {
+                        sleep(retry_pause(failures.min(FAILURES))).await;
+                    }
                 }
                 Err(problem) if error::may_pass(&problem) => {
                     refusals = FAILURES.min(refusals + 1);

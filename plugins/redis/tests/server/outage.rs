@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use micro_core::broker::SubscribeOptions;
 use micro_core::{Broker, ErrorKind};
 use micro_redis::{RedisBroker, RedisConfig};
 use micro_testkit::proxy::Proxy;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -208,4 +209,64 @@ async fn publishing_waits_as_long_as_it_may_and_says_so() {
         }
     }
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+/// Answers everything but XADD, at which it hangs up. Counts those.
+async fn hang_up(listener: TcpListener, count: Arc<AtomicUsize>) {
+    let mut talks = tokio::task::JoinSet::new();
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let count = count.clone();
+        talks.spawn(async move {
+            let mut said = [0; 64 * 1024];
+            while let Ok(1..) = stream.read(&mut said).await {
+                if said.windows(4).any(|word| word == b"XADD") {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                stream.write_all(b"+PONG\r\n").await.unwrap();
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_redis_hangs_up_on_is_not_sent_without_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let serving = tokio::spawn(hang_up(listener, count.clone()));
+    let broker = RedisBroker::connect(RedisConfig {
+        publish_timeout: Duration::from_secs(1),
+        ..config(address)
+    })
+    .await
+    .unwrap();
+    let error = publish(&broker, "orders", "x").await.unwrap_err();
+    let count = count.load(Ordering::Relaxed);
+    assert!((2..10).contains(&count), "it was sent {count} times");
+    for part in [
+        &address.to_string(),
+        "orders",
+        &format!("{count} times"),
+        "proto-max-bulk-len",
+    ] {
+        assert!(error.detail().contains(part), "{part}: {error}");
+    }
+    serving.abort();
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_for_redis_is_told() {
+    let Some(redis) = Redis::start().await else { return };
+    redis.say("CONFIG SET proto-max-bulk-len 1mb").await;
+    let broker = RedisBroker::connect(RedisConfig {
+        publish_timeout: Duration::from_millis(1500),
+        ..redis.config()
+    })
+    .await
+    .unwrap();
+    let large = "x".repeat(8 * 1024 * 1024);
+    let error = publish(&broker, "orders", &large).await.unwrap_err();
+    assert!(error.detail().contains("proto-max-bulk-len"), "{error}");
+    publish(&broker, "orders", "small").await.unwrap();
 }
