@@ -230,7 +230,8 @@ impl StreamSource {
     /// One step of reading: waits for what comes first. Whatever is under way is kept when the future is dropped.
     async fn step(&mut self) -> Step {
         let is_open = !self.is_draining;
-        let may_read = is_open && self.reading.is_none() && !self.member.is_full();
+        // With so much to be given out again, room is for that; without any, it is waited for all the same.
+        let may_take = is_open && self.reading.is_none() && (!self.member.is_full() || !self.has_room());
         let (look_at, may_look) = match &self.member.share {
             Some(_) => (Some(self.look_at), is_open && self.claiming.is_none()),
             None => (self.member.take_returned_at(), is_open),
@@ -251,7 +252,7 @@ impl StreamSource {
                 self.cursor = EntryId::default();
                 Step::Look
             }
-            slot = self.slots.clone().acquire_owned(), if may_read => match slot {
+            slot = self.slots.clone().acquire_owned(), if may_take => match slot {
                 Ok(slot) => Step::Room(slot),
                 Err(_) => std::future::pending().await,
             }
@@ -401,7 +402,7 @@ impl EventSource for StreamSource {
                 Step::Took(claimed, slots) => self.took(claimed?, slots),
                 Step::Look => self.look().await?,
                 Step::Room(slot) => {
-                    if let Some(reader) = &self.connection {
+                    if let Some(reader) = self.connection.as_ref().filter(|_| !self.member.is_full()) {
                         self.reading = Some(self.read(reader, self.more_room(slot)));
                     }
                 }
@@ -564,6 +565,39 @@ async fn at(time: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::RedisConfig;
+    use crate::link::Link;
+    use crate::member::{MOST_RETURNED, Membership};
+    use crate::tasks::Tasks;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slot_is_waited_for_also_while_nothing_new_is_read() {
+        let time = Duration::from_secs(60);
+        let dialer = Arc::new(Dialer::new(&RedisConfig::default()).unwrap());
+        let member = Member::new(Membership {
+            link: Arc::new(Link::new(dialer.clone(), time, time)),
+            tasks: Arc::new(Tasks::here()),
+            topic: "orders".into(),
+            key: "orders".to_owned(),
+            queue: None,
+            claim_after: time,
+            retention: None,
+        });
+        let mut source = StreamSource::new(member.clone(), dialer, time, 1);
+        let slot = source.slots.clone().try_acquire_owned().unwrap();
+        for number in 0..MOST_RETURNED as u64 {
+            member.put_back(EntryId(number, 0), 0);
+        }
+        assert!(matches!(source.step().await, Step::Look), "it was told to look");
+        assert!(source.room_for_one().is_none());
+        let decided = async {
+            tokio::task::yield_now().await;
+            drop(slot);
+        };
+        let (step, ()) = tokio::join!(tokio::time::timeout(time / 2, source.step()), decided);
+        assert!(matches!(step.unwrap(), Step::Room(_)));
+        assert!(matches!(source.step().await, Step::Look), "there is room now");
+    }
 
     #[test]
     fn the_count_of_deliveries_is_the_fourth_of_what_is_pending() {
