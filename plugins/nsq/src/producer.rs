@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use micro_core::{Error, Result, Text, retry_pause};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
@@ -80,7 +80,7 @@ impl Producers {
                 dialer: dialer.clone(),
                 response_timeout: config.response_timeout,
                 silence: config.heartbeat * 5 / 2,
-                max_pending: config.max_pending,
+                max_pending: config.max_pending.min(Semaphore::MAX_PERMITS),
                 current: Mutex::default(),
                 dialing: tokio::sync::Mutex::default(),
             })

@@ -10,7 +10,7 @@ use micro_core::broker::{Event, EventSource, Message, Remainder, envelope};
 use micro_core::{Error, Result, Text};
 use redis::aio::SendError;
 use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, PushKind, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
 
 use crate::dial::{Connection, Dialer};
@@ -74,7 +74,7 @@ impl ChannelSource {
             dialer,
             topic,
             response_timeout,
-            max_pending,
+            max_pending: max_pending.min(Semaphore::MAX_PERMITS),
             connection: None,
             messages: None,
             end: Arc::default(),

@@ -6,6 +6,7 @@ use micro_core::transport::socket::Connector;
 use micro_core::{Error, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo, RedisResult, Value};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -38,7 +39,7 @@ impl Dialer {
             connector: Connector::new(config.encryption().as_ref(), &[])
                 .map_err(|problem| problem.context("redis"))?,
             connect_timeout: config.connect_timeout,
-            max_pending: config.max_pending,
+            max_pending: config.max_pending.min(Semaphore::MAX_PERMITS),
         })
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::fake::{Peer, TERMS, frame, speak};
-use crate::nsq::{PATIENCE, config, connect, publish, queue};
+use crate::nsq::{Nsqd, PATIENCE, body, config, connect, publish, queue};
 
 #[tokio::test]
 async fn an_nsqd_that_refuses_keeps_no_messages_of_the_others() {
@@ -85,4 +85,17 @@ async fn a_message_that_is_refused_for_now_is_not_sent_without_end() {
     let count = count.load(Ordering::Relaxed);
     assert!((2..10).contains(&count), "it was sent {count} times");
     task.abort();
+}
+
+#[tokio::test]
+async fn as_many_as_there_can_be_may_be_on_their_way() {
+    let Some(nsqd) = Nsqd::start().await else { return };
+    let broker = connect(NsqConfig {
+        max_pending: usize::MAX,
+        ..nsqd.config()
+    })
+    .await;
+    let mut member = broker.subscribe("orders", queue("workers", 1)).await.unwrap();
+    publish(&broker, "orders", "x").await.unwrap();
+    assert_eq!(body(&mut member).await, "x");
 }

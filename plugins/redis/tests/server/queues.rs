@@ -201,3 +201,22 @@ async fn channels_have_no_queues_and_tell_when_a_subscriber_is_overrun() {
         }
     }
 }
+
+#[tokio::test]
+async fn as_many_as_there_can_be_may_be_on_their_way() {
+    let Some(redis) = Redis::start().await else { return };
+    for pub_sub in [false, true] {
+        let config = RedisConfig {
+            pub_sub,
+            max_pending: usize::MAX,
+            ..redis.config()
+        };
+        let broker = RedisBroker::connect(config).await.unwrap();
+        let mut subscription = broker
+            .subscribe("orders", SubscribeOptions::default())
+            .await
+            .unwrap();
+        publish(&broker, "orders", "x").await.unwrap();
+        assert_eq!(body(&mut subscription).await, "x");
+    }
+}
