@@ -59,7 +59,7 @@ impl NatsRegistry {
         let Handle { shared, own, task } = &*self.0;
         let begin = || async {
             let connection = &shared.connection;
-            connection.check_allowed(&shared.config.query_subject)?;
+            connection.check_subscribe(&shared.config.query_subject)?;
             let subject = shared.config.query_subject.clone();
             let subscribed = connection.client().subscribe(subject).await;
             let questions = subscribed.map_err(|_| connection.gone())?;
@@ -76,14 +76,14 @@ impl NatsRegistry {
         let say = async {
             loop {
                 connection.up().await;
-                connection.check_allowed(&shared.config.watch_subject)?;
+                connection.check_publish(&shared.config.watch_subject)?;
                 let mut is_sent = true;
                 for said in said {
                     let subject = shared.config.watch_subject.clone();
                     is_sent &= connection.client().publish(subject, said.clone()).await.is_ok();
                 }
                 if is_sent && connection.settled().await.is_ok() {
-                    return connection.check_allowed(&shared.config.watch_subject);
+                    return connection.check_publish(&shared.config.watch_subject);
                 }
             }
         };

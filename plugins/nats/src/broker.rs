@@ -90,7 +90,7 @@ impl Shared {
         let mut failures = 0;
         loop {
             self.connection.up().await;
-            self.connection.check_allowed(topic)?;
+            self.connection.check_publish(topic)?;
             let sent = match (&self.durable, &id) {
                 (Some(durable), Some(id)) => self.send_durable(durable, &subject, &payload, id).await,
                 _ => self.send_plain(&subject, &payload).await,
@@ -119,7 +119,7 @@ impl Shared {
             .await;
         published.map_err(|_| self.connection.gone())?;
         self.connection.settled().await?;
-        self.connection.check_allowed(subject)
+        self.connection.check_publish(subject)
     }
 
     async fn send_durable(
