@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::config::{NatsLogin, NatsServers};
 use crate::error::{Role, misconfigured, unreachable};
-use crate::settle::Settler;
+use crate::settle::{Settler, Unsettled};
 use crate::tls;
 
 /// How many refused subjects are remembered.
@@ -136,12 +136,27 @@ impl NatsConnection {
     ///
     /// # Errors
     ///
-    /// When the connection is lost meanwhile: then nobody knows what the server has seen.
+    /// When the connection is lost meanwhile, the server does not answer within 5 s, or this user may not publish and
+    /// subscribe to `_INBOX.>`: then nobody knows what the server has seen.
     pub async fn settled(&self) -> Result<()> {
-        match self.0.settler.settled().await {
-            true => Ok(()),
-            false => Err(self.gone()),
-        }
+        let (id, servers) = (self.0.role.id(), &self.0.servers);
+        self.0.settler.settled().await.map_err(|why| match why {
+            Unsettled::Lost => self.gone(),
+            Unsettled::Refused => Error::forbidden(
+                id,
+                format!(
+                    "NATS at {servers} does not let this user publish and subscribe to `_INBOX.>`, so nobody knows \
+                     whether it has seen what was sent; grant both to the user in the server's configuration"
+                ),
+            ),
+            Unsettled::Late => Error::unavailable(
+                id,
+                format!(
+                    "NATS at {servers} did not say in time that it has seen what was sent; is it overloaded, or may \
+                     this user not publish and subscribe to `_INBOX.>`?"
+                ),
+            ),
+        })
     }
 
     /// A text that no other process makes, of letters and digits.

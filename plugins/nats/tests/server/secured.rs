@@ -116,6 +116,24 @@ async fn who_may_not_publish_to_a_topic_may_still_subscribe_to_it() {
 }
 
 #[tokio::test]
+async fn a_login_without_inboxes_is_told_what_it_lacks() {
+    let files = TempDir::new().unwrap();
+    let users = r#"authorization { users: [
+        { user: writer, password: secret, permissions: { publish: ["orders"], subscribe: ["_INBOX.>"] } },
+        { user: deaf, password: secret, permissions: { publish: [">"], subscribe: ["orders"] } },
+    ] }"#;
+    let Some(server) = start(users, &files).await else {
+        return;
+    };
+    for user in ["writer", "deaf"] {
+        let broker = connect(with(&server, password(user, "secret"))).await;
+        let error = publish(&broker, "orders", "x").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
+        assert!(error.detail().contains("_INBOX.>"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn one_token_lets_all_in() {
     let files = TempDir::new().unwrap();
     let Some(server) = start("authorization { token: secret }", &files).await else {
