@@ -103,7 +103,7 @@ impl Dialled {
             .parcel(up, id, table, kind, body)
             .map_err(Error::never_started)?;
         let limit = self.shared.config.send_timeout;
-        match timeout(limit, up.sender.send(&parcel)).await {
+        match timeout(limit, up.sender.send(parcel)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(problem)) => Err(unreachable(&self.address, problem)),
             Err(_) => Err(self.shared.link.late("sending a request", limit).unanswered()),

@@ -283,7 +283,7 @@ impl Serving {
             caller.parcel(table, Kind::Message, error_body(&content_type, &text), most)
         });
         if let Ok(parcel) = parcel {
-            let _ = self.sender.send(&parcel).await;
+            let _ = self.sender.send(parcel).await;
         }
     }
 }
