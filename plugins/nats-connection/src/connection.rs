@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::config::{NatsLogin, NatsServers};
 use crate::error::{Role, misconfigured, unreachable};
-use crate::settle::Settler;
+use crate::settle::{Settler, Unsettled};
 use crate::tls;
 
 /// How many refused subjects are remembered.
@@ -41,8 +41,10 @@ pub struct Health {
     pub losses: u64,
     /// How often a message was dropped because a subscription did not take it in time.
     pub dropped: u64,
-    /// Subjects that the server does not let this side publish or subscribe to.
-    pub refused: BTreeSet<String>,
+    /// Subjects that the server does not let this side publish to.
+    pub refused_to_publish: BTreeSet<String>,
+    /// Subjects that the server does not let this side subscribe to.
+    pub refused_to_subscribe: BTreeSet<String>,
 }
 
 impl NatsConnection {
@@ -134,12 +136,27 @@ impl NatsConnection {
     ///
     /// # Errors
     ///
-    /// When the connection is lost meanwhile: then nobody knows what the server has seen.
+    /// When the connection is lost meanwhile, the server does not answer within 5 s, or this user may not publish and
+    /// subscribe to `_INBOX.>`: then nobody knows what the server has seen.
     pub async fn settled(&self) -> Result<()> {
-        match self.0.settler.settled().await {
-            true => Ok(()),
-            false => Err(self.gone()),
-        }
+        let (id, servers) = (self.0.role.id(), &self.0.servers);
+        self.0.settler.settled().await.map_err(|why| match why {
+            Unsettled::Lost => self.gone(),
+            Unsettled::Refused => Error::forbidden(
+                id,
+                format!(
+                    "NATS at {servers} does not let this user publish and subscribe to `_INBOX.>`, so nobody knows \
+                     whether it has seen what was sent; grant both to the user in the server's configuration"
+                ),
+            ),
+            Unsettled::Late => Error::unavailable(
+                id,
+                format!(
+                    "NATS at {servers} did not say in time that it has seen what was sent; is it overloaded, or may \
+                     this user not publish and subscribe to `_INBOX.>`?"
+                ),
+            ),
+        })
     }
 
     /// A text that no other process makes, of letters and digits.
@@ -148,24 +165,39 @@ impl NatsConnection {
         inbox.rsplit('.').next().unwrap_or_default().to_owned()
     }
 
-    /// Fails when the server is known not to let this side use a subject.
+    /// Fails when the server is known not to let this side publish to a subject.
     ///
     /// # Errors
     ///
     /// Names the subject.
-    pub fn check_allowed(&self, subject: &str) -> Result<()> {
-        let health = self.0.health.borrow();
-        if health.refused.is_empty() || !health.refused.contains(subject) {
-            return Ok(());
+    pub fn check_publish(&self, subject: &str) -> Result<()> {
+        match self.0.health.borrow().refused_to_publish.contains(subject) {
+            true => Err(self.forbidden("publish to", subject)),
+            false => Ok(()),
         }
-        Err(Error::forbidden(
+    }
+
+    /// Fails when the server is known not to let this side subscribe to a subject.
+    ///
+    /// # Errors
+    ///
+    /// Names the subject.
+    pub fn check_subscribe(&self, subject: &str) -> Result<()> {
+        match self.0.health.borrow().refused_to_subscribe.contains(subject) {
+            true => Err(self.forbidden("subscribe to", subject)),
+            false => Ok(()),
+        }
+    }
+
+    fn forbidden(&self, what: &str, subject: &str) -> Error {
+        Error::forbidden(
             self.0.role.id(),
             format!(
-                "NATS at {} does not let this user use the subject {subject:?}; grant it to the user in the server's \
+                "NATS at {} does not let this user {what} the subject {subject:?}; grant it to the user in the server's \
                  configuration",
                 self.0.servers
             ),
-        ))
+        )
     }
 
     /// The error of a connection that is not there.
@@ -237,7 +269,8 @@ fn note(known: &watch::Sender<Health>, event: &Event, servers: &str) {
     match event {
         Event::Connected => known.send_modify(|health| {
             health.is_up = true;
-            health.refused.clear();
+            health.refused_to_publish.clear();
+            health.refused_to_subscribe.clear();
         }),
         Event::Disconnected | Event::Closed => known.send_modify(|health| {
             health.is_up = false;
@@ -251,12 +284,16 @@ fn note(known: &watch::Sender<Health>, event: &Event, servers: &str) {
             }
             health.dropped += 1;
         }),
-        Event::ServerError(ServerError::Other(text)) => match refused_subject(text) {
-            Some(subject) => {
+        Event::ServerError(ServerError::Other(text)) => match refusal(text) {
+            Some((to, subject)) => {
                 tracing::warn!("NATS at {servers} refuses the subject {subject:?}: {text}");
                 known.send_modify(|health| {
-                    if health.refused.len() < MAX_REFUSED {
-                        health.refused.insert(subject.to_owned());
+                    let refused = match to {
+                        To::Publish => &mut health.refused_to_publish,
+                        To::Subscribe => &mut health.refused_to_subscribe,
+                    };
+                    if refused.len() < MAX_REFUSED {
+                        refused.insert(subject.to_owned());
                     }
                 });
             }
@@ -266,14 +303,25 @@ fn note(known: &watch::Sender<Health>, event: &Event, servers: &str) {
     }
 }
 
-/// The subject of `Permissions Violation for Publish to "a.b"`.
-fn refused_subject(text: &str) -> Option<&str> {
-    let lower = text.to_ascii_lowercase();
-    if !lower.starts_with("permissions violation") {
+/// What a subject is refused for.
+#[derive(Debug, PartialEq, Eq)]
+enum To {
+    Publish,
+    Subscribe,
+}
+
+/// What `Permissions Violation for Publish to "a.b"` refuses.
+fn refusal(text: &str) -> Option<(To, &str)> {
+    let (what, quoted) = text.split_once('"')?;
+    let what = what.to_ascii_lowercase();
+    if !what.starts_with("permissions violation") {
         return None;
     }
-    let (_, quoted) = text.split_once('"')?;
-    Some(quoted.split_once('"')?.0)
+    let to = match what.contains("subscription") {
+        true => To::Subscribe,
+        false => To::Publish,
+    };
+    Some((to, quoted.split_once('"')?.0))
 }
 
 #[cfg(test)]
@@ -281,12 +329,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_names_its_subject() {
+    fn a_refusal_names_its_subject_and_what_it_is_refused_for() {
         let text = r#"Permissions Violation for Publish to "orders.new""#;
-        assert_eq!(refused_subject(text), Some("orders.new"));
+        assert_eq!(refusal(text), Some((To::Publish, "orders.new")));
         let text = r#"Permissions Violation for Subscription to "orders" using queue "q""#;
-        assert_eq!(refused_subject(text), Some("orders"));
-        assert_eq!(refused_subject("Stale Connection"), None);
+        assert_eq!(refusal(text), Some((To::Subscribe, "orders")));
+        assert_eq!(refusal("Stale Connection"), None);
     }
 
     #[test]

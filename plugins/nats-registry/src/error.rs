@@ -23,6 +23,17 @@ pub(crate) fn too_large(service: &str, node: &str, bytes: usize, limit: usize) -
     )
 }
 
+/// What the library does not even hand to the server.
+pub(crate) fn unsendable(bytes: usize, servers: &str, problem: impl Display) -> Error {
+    Error::too_large(
+        ID,
+        format!(
+            "NATS at {servers} cannot be told of a change of {bytes} bytes: {problem}; make the record smaller, or raise \
+             the server's `max_payload`"
+        ),
+    )
+}
+
 /// A record that cannot be written.
 pub(crate) fn refused(service: &str, problem: impl Display) -> Error {
     Error::bad_request(

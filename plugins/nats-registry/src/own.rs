@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_nats::Subscriber;
+use async_nats::client::PublishErrorKind;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use micro_core::Result;
@@ -195,8 +196,11 @@ pub(crate) async fn answer(
                 };
                 let client = connection.client();
                 for answer in own.answers(&question, client.max_payload()) {
-                    if client.publish(reply.clone(), answer).await.is_err() {
-                        return;
+                    match client.publish(reply.clone(), answer).await {
+                        Err(problem) if problem.kind() == PublishErrorKind::Send => return,
+                        // Too large for a server that takes less than the former one: others may fit.
+                        Err(problem) => tracing::debug!("an answer is left out: {problem}"),
+                        Ok(()) => {}
                     }
                 }
             }

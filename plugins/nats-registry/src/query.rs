@@ -35,7 +35,7 @@ async fn ask_until_it_works(shared: &Arc<Shared>, question: &Question) -> Result
     let payload = write_question(question)?;
     loop {
         shared.connection.up().await;
-        shared.connection.check_allowed(&shared.config.query_subject)?;
+        shared.connection.check_publish(&shared.config.query_subject)?;
         let losses = shared.connection.losses();
         tokio::select! {
             found = ask_once(shared, question, payload.clone()) => return found,

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use async_nats::client::PublishErrorKind;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use micro_core::registry::{Action, RegisterOptions, Registry, ServiceRecord, Watcher, service_not_found};
-use micro_core::{Error, Result};
+use micro_core::{Error, ErrorKind, Result};
 use micro_nats_connection::{NatsConnection, Role};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::NatsRegistryConfig;
+use crate::error;
 use crate::message::{Question, write_change};
 use crate::own::{Key, Own, Registered, answer, key, said_of, single_nodes};
 use crate::query::ask;
@@ -59,7 +61,7 @@ impl NatsRegistry {
         let Handle { shared, own, task } = &*self.0;
         let begin = || async {
             let connection = &shared.connection;
-            connection.check_allowed(&shared.config.query_subject)?;
+            connection.check_subscribe(&shared.config.query_subject)?;
             let subject = shared.config.query_subject.clone();
             let subscribed = connection.client().subscribe(subject).await;
             let questions = subscribed.map_err(|_| connection.gone())?;
@@ -76,14 +78,20 @@ impl NatsRegistry {
         let say = async {
             loop {
                 connection.up().await;
-                connection.check_allowed(&shared.config.watch_subject)?;
-                let mut is_sent = true;
+                connection.check_publish(&shared.config.watch_subject)?;
                 for said in said {
                     let subject = shared.config.watch_subject.clone();
-                    is_sent &= connection.client().publish(subject, said.clone()).await.is_ok();
+                    let sent = connection.client().publish(subject, said.clone()).await;
+                    // The library takes it as soon as there is room: what it refuses, it will refuse again.
+                    sent.map_err(|problem| match problem.kind() {
+                        PublishErrorKind::Send => connection.gone(),
+                        _ => error::unsendable(said.len(), connection.servers(), problem),
+                    })?;
                 }
-                if is_sent && connection.settled().await.is_ok() {
-                    return connection.check_allowed(&shared.config.watch_subject);
+                match connection.settled().await {
+                    Ok(()) => return connection.check_publish(&shared.config.watch_subject),
+                    Err(error) if error.kind() == ErrorKind::Unavailable => {}
+                    Err(error) => return Err(error),
                 }
             }
         };

@@ -53,7 +53,7 @@ impl Watching {
     async fn subscribe(&mut self) -> Result<()> {
         let connection = &self.shared.connection;
         connection.up().await;
-        connection.check_allowed(&self.shared.config.watch_subject)?;
+        connection.check_subscribe(&self.shared.config.watch_subject)?;
         let losses = connection.losses();
         let subject = self.shared.config.watch_subject.clone();
         let subscribed = connection.client().subscribe(subject).await;

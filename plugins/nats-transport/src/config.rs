@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use micro_core::Result;
 use micro_nats_connection::{NatsServers, Role};
+use tokio::sync::Semaphore;
 
 use crate::error;
 
@@ -66,5 +67,27 @@ impl NatsTransportConfig {
             ));
         }
         Ok(())
+    }
+
+    /// How many messages of a stream wait for its reader, and its end.
+    pub(crate) fn stream_limit(&self) -> usize {
+        let limit = self.stream_buffer.max(self.stream_window).saturating_add(1);
+        limit.min(Semaphore::MAX_PERMITS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_without_bounds_is_as_large_as_a_channel_may_be() {
+        let config = NatsTransportConfig {
+            stream_buffer: usize::MAX,
+            ..NatsTransportConfig::default()
+        };
+        config.check().unwrap();
+        drop(tokio::sync::mpsc::channel::<()>(config.stream_limit()));
+        assert_eq!(NatsTransportConfig::default().stream_limit(), 1025);
     }
 }

@@ -54,6 +54,7 @@ impl NatsBroker {
     /// there.
     pub async fn connect(config: NatsConfig) -> Result<Self> {
         config.check()?;
+        let max_pending = config.max_pending.min(Semaphore::MAX_PERMITS);
         let connection = NatsConnection::connect(&config.servers, Role::Broker).await?;
         let durable = match &config.jetstream {
             None => None,
@@ -61,7 +62,7 @@ impl NatsBroker {
                 let context = ContextBuilder::new()
                     .timeout(config.publish_timeout)
                     .ack_timeout(config.publish_timeout)
-                    .max_ack_inflight(config.max_pending)
+                    .max_ack_inflight(max_pending)
                     .build(connection.client().clone());
                 let streams = Streams::open(context.clone(), jetstream.clone(), connection.servers()).await?;
                 Some(Durable {
@@ -73,7 +74,7 @@ impl NatsBroker {
             }
         };
         Ok(Self(Arc::new(Shared {
-            room: Semaphore::new(config.max_pending),
+            room: Semaphore::new(max_pending),
             connection,
             config,
             durable,
@@ -90,7 +91,7 @@ impl Shared {
         let mut failures = 0;
         loop {
             self.connection.up().await;
-            self.connection.check_allowed(topic)?;
+            self.connection.check_publish(topic)?;
             let sent = match (&self.durable, &id) {
                 (Some(durable), Some(id)) => self.send_durable(durable, &subject, &payload, id).await,
                 _ => self.send_plain(&subject, &payload).await,
@@ -119,7 +120,7 @@ impl Shared {
             .await;
         published.map_err(|_| self.connection.gone())?;
         self.connection.settled().await?;
-        self.connection.check_allowed(subject)
+        self.connection.check_publish(subject)
     }
 
     async fn send_durable(

@@ -37,7 +37,7 @@ impl Plain {
     async fn subscribe(&mut self) -> Result<()> {
         let connection = &self.shared.connection;
         connection.up().await;
-        connection.check_allowed(&self.topic)?;
+        connection.check_subscribe(&self.topic)?;
         let losses = connection.losses();
         if self.subscriber.is_none() {
             let (client, subject) = (connection.client(), Subject::from(&*self.topic));
@@ -49,7 +49,7 @@ impl Plain {
             self.subscriber = Some(subscriber);
         }
         connection.settled().await?;
-        connection.check_allowed(&self.topic)?;
+        connection.check_subscribe(&self.topic)?;
         self.losses = losses;
         Ok(())
     }

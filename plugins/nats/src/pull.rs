@@ -8,7 +8,7 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::{HeaderMap, StatusCode, Subject, Subscriber};
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
-use micro_core::broker::{Event, EventSource, SubscribeOptions, envelope};
+use micro_core::broker::{Event, EventSource, Remainder, SubscribeOptions, envelope};
 use micro_core::{Result, Text};
 use tokio::time::timeout;
 
@@ -34,6 +34,7 @@ pub(crate) struct Pull {
     /// How many events are given out and undecided.
     open: Arc<AtomicUsize>,
     asking: Option<Asking>,
+    is_draining: bool,
 }
 
 /// What is asked of the server on this connection.
@@ -62,6 +63,7 @@ impl Pull {
             concurrency: options.concurrency.max(1),
             open: Arc::default(),
             asking: None,
+            is_draining: false,
         }
     }
 
@@ -189,7 +191,9 @@ impl EventSource for Pull {
                 .concurrency
                 .saturating_sub(self.open.load(Ordering::Acquire))
                 .max(1);
-            asking.ask(&shared, room, self.concurrency).await?;
+            if !self.is_draining {
+                asking.ask(&shared, room, self.concurrency).await?;
+            }
             let message = tokio::select! {
                 biased;
                 message = timeout(STANDS + PATIENCE, asking.subscriber.next()) => message,
@@ -199,6 +203,7 @@ impl EventSource for Pull {
             };
             let message = match message {
                 Ok(Some(message)) => message,
+                Ok(None) if self.is_draining => return Ok(None),
                 Ok(None) => return Err(connection.gone()),
                 Err(_) => {
                     return Err(error::interrupted(
@@ -232,6 +237,21 @@ impl EventSource for Pull {
                 }
             }
         }
+    }
+
+    async fn drain(&mut self) -> Result<Remainder> {
+        let Some(asking) = &mut self.asking else {
+            return Ok(Remainder::Nothing);
+        };
+        // A queue's other subscribers get what is given back. A subscription of its own ends with its consumer, and
+        // nobody else would get what the server has given out.
+        if !self.is_own {
+            return Ok(Remainder::Nothing);
+        }
+        let drained = asking.subscriber.drain().await;
+        drained.map_err(|_| self.shared.connection.gone())?;
+        self.is_draining = true;
+        Ok(Remainder::Arrived)
     }
 }
 

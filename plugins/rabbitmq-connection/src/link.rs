@@ -1,11 +1,13 @@
 //! A connection that comes back: whoever needs it waits until it is there.
 
+use std::convert::Infallible;
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use micro_core::{Error, Result};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -164,6 +166,10 @@ impl<M: Send + Sync + 'static> Link<M> {
 /// How often it is looked whether everybody let go of a connection that has ended.
 const LETTING_GO: usize = 50;
 
+/// How many goodbyes to former connections may go on at once. A server that drops each connection at once is waited for
+/// with more.
+const GOODBYES: usize = 4;
+
 /// The task that keeps a link.
 struct Keeper<O> {
     server: RabbitmqServer,
@@ -178,11 +184,14 @@ struct Keeper<O> {
 
 impl<O: Outfit> Keeper<O> {
     async fn keep(mut self, mut up: Arc<Up<O::Made>>, state: watch::Sender<State<O::Made>>) {
+        // Not awaited before the next connection is made: who waits for that has no use for the former one's end.
+        let mut goodbyes = FuturesUnordered::new();
         loop {
             let stop = self.stop.clone();
             let lost = tokio::select! {
                 () = stop.cancelled() => None,
                 why = self.lost(&up) => Some(why),
+                never = all_of(&mut goodbyes) => match never {},
             };
             if let Some(why) = &lost {
                 tracing::debug!(node = up.connection.node(), why, "lost a connection to RabbitMQ");
@@ -191,14 +200,24 @@ impl<O: Outfit> Keeper<O> {
             let node = up.connection.node();
             state.send_replace(State::Down(format!("rabbitmq at {node}: {why}").into()));
             let Some(_) = lost else {
-                return close(up).await;
+                goodbyes.push(close(up));
+                while goodbyes.next().await.is_some() {}
+                return;
             };
-            // Not awaited before the next is made: who waits for that has no use for the old one's end.
-            let closing = close(up);
-            let coming = self.come_back(&state);
+            goodbyes.push(close(up));
+            let has_room = async {
+                while goodbyes.len() > GOODBYES {
+                    goodbyes.next().await;
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = has_room => {}
+            }
             let back = tokio::select! {
                 () = stop.cancelled() => None,
-                (_, back) = async { tokio::join!(closing, coming) } => Some(back),
+                back = self.come_back(&state) => Some(back),
+                never = all_of(&mut goodbyes) => match never {},
             };
             match back {
                 Some(back) => up = back,
@@ -271,6 +290,12 @@ impl<O: Outfit> Keeper<O> {
             }
         }
     }
+}
+
+/// Drives what is left to be done, for as long as it is asked.
+async fn all_of<F: Future<Output = ()>>(goodbyes: &mut FuturesUnordered<F>) -> Infallible {
+    while goodbyes.next().await.is_some() {}
+    std::future::pending().await
 }
 
 /// Closes a connection. Who still uses it is told by failures, and lets go of it; then its thread is awaited.

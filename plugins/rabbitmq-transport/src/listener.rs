@@ -257,7 +257,7 @@ async fn farewell(link: Link<Received>, calls: Arc<Calls>) {
     if let Some(up) = link.now() {
         let telling = async {
             for parcel in parcels {
-                let _ = up.sender.send(&parcel).await;
+                let _ = up.sender.send(parcel).await;
             }
         };
         let _ = timeout(FAREWELL, telling).await;

@@ -103,7 +103,7 @@ impl Dialled {
             .parcel(up, id, table, kind, body)
             .map_err(Error::never_started)?;
         let limit = self.shared.config.send_timeout;
-        match timeout(limit, up.sender.send(&parcel)).await {
+        match timeout(limit, up.sender.send(parcel)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(problem)) => Err(unreachable(&self.address, problem)),
             Err(_) => Err(self.shared.link.late("sending a request", limit).unanswered()),
@@ -186,7 +186,6 @@ impl Dialled {
     /// What comes next for a call. Its failure says whether the call can have begun.
     pub(crate) async fn next(&self, up: &Up<Caller>, inbox: &mut Inbox) -> Result<(Head, Bytes)> {
         let every = self.shared.config.presence_interval;
-        let mut ask = interval_at(Instant::now() + every, every);
         let mut presence = self.presence.subscribe();
         let absences = presence.borrow_and_update().absences;
         let mut absent = pin!(async {
@@ -198,47 +197,50 @@ impl Dialled {
                 std::future::pending::<()>().await;
             }
         });
-        loop {
-            let incoming = tokio::select! {
-                biased;
-                incoming = inbox.next() => incoming,
-                () = &mut absent => return Err(broken(&self.address, "nobody listens there any more")),
-                _ = ask.tick() => {
-                    self.ask(up).await;
-                    continue;
-                }
-            };
-            let (head, body) = match incoming {
-                Some(Incoming::Message(head, body)) => (*head, body),
-                Some(Incoming::Returned) => return Err(unreachable(&self.address, "nobody listens there")),
-                None if inbox.is_lost() => {
-                    return Err(broken(&self.address, "the connection to RabbitMQ is lost"));
-                }
-                None => {
-                    let most = inbox_room(self.shared.config.window);
-                    let detail = format!(
-                        "{} sent more than {most} messages that were not taken, sixteen times the `window` of \
+        // Beside what comes: the answer need not wait for RabbitMQ to say who listens.
+        let mut asking = pin!(async {
+            let mut due = interval_at(Instant::now() + every, every);
+            loop {
+                due.tick().await;
+                self.ask(up).await;
+            }
+        });
+        let incoming = tokio::select! {
+            biased;
+            incoming = inbox.next() => incoming,
+            () = &mut absent => return Err(broken(&self.address, "nobody listens there any more")),
+            never = &mut asking => never,
+        };
+        let (head, body) = match incoming {
+            Some(Incoming::Message(head, body)) => (*head, body),
+            Some(Incoming::Returned) => return Err(unreachable(&self.address, "nobody listens there")),
+            None if inbox.is_lost() => {
+                return Err(broken(&self.address, "the connection to RabbitMQ is lost"));
+            }
+            None => {
+                let most = inbox_room(self.shared.config.window);
+                let detail = format!(
+                    "{} sent more than {most} messages that were not taken, sixteen times the `window` of \
                          RabbitmqTransportConfig",
-                        self.address
-                    );
-                    return Err(Error::client(413, detail).unanswered());
-                }
-            };
-            let text = head.error.as_deref().unwrap_or_default();
-            return match head.kind {
-                Kind::Refused => Err(unreachable(&self.address, Error::from_wire(text).detail())),
-                Kind::Gone => Err(broken(&self.address, "it went away")),
-                _ if body.len() > self.shared.config.max_message => {
-                    let most = self.shared.config.max_message;
-                    let detail = format!(
-                        "the answer of {} has {} bytes: `max_message` of RabbitmqTransportConfig allows {most}",
-                        self.address,
-                        body.len()
-                    );
-                    Err(Error::client(413, detail))
-                }
-                _ => Ok((head, body)),
-            };
+                    self.address
+                );
+                return Err(Error::client(413, detail).unanswered());
+            }
+        };
+        let text = head.error.as_deref().unwrap_or_default();
+        match head.kind {
+            Kind::Refused => Err(unreachable(&self.address, Error::from_wire(text).detail())),
+            Kind::Gone => Err(broken(&self.address, "it went away")),
+            _ if body.len() > self.shared.config.max_message => {
+                let most = self.shared.config.max_message;
+                let detail = format!(
+                    "the answer of {} has {} bytes: `max_message` of RabbitmqTransportConfig allows {most}",
+                    self.address,
+                    body.len()
+                );
+                Err(Error::client(413, detail))
+            }
+            _ => Ok((head, body)),
         }
     }
 
@@ -256,8 +258,16 @@ impl Dialled {
         if !is_due {
             return;
         }
+        // Without an answer in time nothing is known, and it is asked again.
+        if let Ok(true) = timeout(self.shared.config.send_timeout, self.is_absent(up)).await {
+            self.presence.send_modify(|presence| presence.absences += 1);
+        }
+    }
+
+    /// Whether RabbitMQ knows that nobody listens at the address.
+    async fn is_absent(&self, up: &Up<Caller>) -> bool {
         let Ok(channel) = up.connection.channel().await else {
-            return;
+            return false;
         };
         let passive = QueueDeclareOptions {
             passive: true,
@@ -266,12 +276,7 @@ impl Dialled {
         let found = channel
             .queue_declare(self.key.clone(), passive, FieldTable::default())
             .await;
-        match found {
-            Err(problem) if problem.is_amqp_soft_error() && up.connection.is_up() => {
-                self.presence.send_modify(|presence| presence.absences += 1);
-            }
-            _ => {}
-        }
+        matches!(found, Err(problem) if problem.is_amqp_soft_error() && up.connection.is_up())
     }
 }
 

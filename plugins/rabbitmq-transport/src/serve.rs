@@ -24,18 +24,52 @@ pub(crate) struct Calls {
     pub(crate) max_message: usize,
     pub(crate) window: usize,
     max_calls: usize,
-    running: Mutex<HashMap<String, Running>>,
+    running: Mutex<Running>,
     refuses: AtomicBool,
     /// Set when a closing listener has nothing left to do.
     pub(crate) closed: CancellationToken,
 }
 
-/// A call that runs.
+/// The calls that run. Each has a number of its own: ids are the callers', who may use one for several.
+#[derive(Default)]
 struct Running {
+    next: u64,
+    calls: HashMap<u64, Call>,
+    /// The newest call of each id that its caller still waits for.
+    newest: HashMap<String, u64>,
+}
+
+/// A call that runs.
+struct Call {
     caller: Caller,
     cut: CancellationToken,
     /// Where messages of a stream go.
     inlet: Option<Inlet>,
+}
+
+impl Running {
+    fn insert(&mut self, call: Call) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.newest.insert(call.caller.id.as_str().to_owned(), number);
+        self.calls.insert(number, call);
+        number
+    }
+
+    /// The newest call of an id.
+    fn get_mut(&mut self, id: &str) -> Option<&mut Call> {
+        self.calls.get_mut(self.newest.get(id)?)
+    }
+
+    fn remove(&mut self, number: u64) {
+        let Some(call) = self.calls.remove(&number) else {
+            return;
+        };
+        let id = call.caller.id.as_str();
+        if self.newest.get(id) == Some(&number) {
+            self.newest.remove(id);
+        }
+    }
 }
 
 /// Who called: where answers go.
@@ -78,7 +112,7 @@ impl Calls {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Running>> {
+    fn lock(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -89,18 +123,26 @@ impl Calls {
 
     /// Drops a call, because its caller is gone.
     pub(crate) fn cut(&self, id: &str) {
-        if let Some(running) = self.lock().remove(id) {
-            running.cut.cancel();
+        // It counts until its task has ended.
+        let mut running = self.lock();
+        if let Some(number) = running.newest.remove(id)
+            && let Some(call) = running.calls.get(&number)
+        {
+            call.cut.cancel();
         }
     }
 
     /// Drops all calls. What is to be said to their callers.
     pub(crate) fn cut_all(&self) -> Vec<Parcel> {
-        let all = std::mem::take(&mut *self.lock());
+        let mut running = self.lock();
+        running.newest.clear();
+        let all = std::mem::take(&mut running.calls);
+        drop(running);
         let gone = Error::server(503, "the listener went away during the call");
-        let cut = all.into_values().filter_map(|running| {
-            running.cut.cancel();
-            running.caller.no_answer(Kind::Gone, &gone)
+        let waited_for = all.into_values().filter(|call| !call.cut.is_cancelled());
+        let cut = waited_for.filter_map(|call| {
+            call.cut.cancel();
+            call.caller.no_answer(Kind::Gone, &gone)
         });
         cut.collect()
     }
@@ -149,19 +191,18 @@ impl Serving {
             }
             None => (None, None),
         };
-        let running = Running {
+        let call = Call {
             caller: caller.clone(),
             cut: cut.clone(),
             inlet,
         };
-        self.calls.lock().insert(caller.id.as_str().to_owned(), running);
+        let done = Done {
+            number: self.calls.lock().insert(call),
+            calls: self.calls.clone(),
+        };
         let serving = self.clone();
         Some(async move {
-            let _until_done = Done {
-                calls: serving.calls.clone(),
-                id: caller.id.clone(),
-                cut: cut.clone(),
-            };
+            let _until_done = done;
             let call = async {
                 match outlet {
                     Some(outlet) => Box::pin(serve_stream::serve(&serving, &caller, head, outlet)).await,
@@ -201,7 +242,7 @@ impl Serving {
             return Some(self.too_large(body));
         }
         let most = self.calls.max_calls;
-        (self.calls.lock().len() >= most).then(|| {
+        (self.calls.lock().calls.len() >= most).then(|| {
             let detail =
                 format!("{most} calls run already, the limit `max_calls` of RabbitmqTransportConfig");
             Error::too_many_requests("go.micro.server", detail)
@@ -242,7 +283,7 @@ impl Serving {
             caller.parcel(table, Kind::Message, error_body(&content_type, &text), most)
         });
         if let Ok(parcel) = parcel {
-            let _ = self.sender.send(&parcel).await;
+            let _ = self.sender.send(parcel).await;
         }
     }
 }
@@ -266,16 +307,39 @@ pub(crate) fn answered(content_type: &Text, id: &str, metadata: &Metadata) -> Ta
 
 /// Takes a call from those that run, when it is done or dropped.
 struct Done {
+    number: u64,
     calls: Arc<Calls>,
-    id: ShortString,
-    cut: CancellationToken,
 }
 
 impl Drop for Done {
     fn drop(&mut self) {
-        // One that was cut was taken before, and its id may be somebody else's by now.
-        if !self.cut.is_cancelled() {
-            self.calls.lock().remove(self.id.as_str());
+        self.calls.lock().remove(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Call {
+        Call {
+            caller: Caller {
+                id: "same".into(),
+                reply_to: "queue".into(),
+            },
+            cut: CancellationToken::new(),
+            inlet: None,
         }
+    }
+
+    #[test]
+    fn calls_with_one_id_all_count_and_end_each_for_itself() {
+        let mut running = Running::default();
+        let (first, second) = (running.insert(call()), running.insert(call()));
+        assert_eq!(running.calls.len(), 2);
+        running.remove(first);
+        assert!(running.get_mut("same").is_some());
+        running.remove(second);
+        assert!(running.calls.is_empty() && running.newest.is_empty());
     }
 }

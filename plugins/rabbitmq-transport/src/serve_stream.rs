@@ -242,7 +242,7 @@ impl Writer<'_> {
     async fn send(&self, kind: Kind, table: Table, body: Bytes) -> bool {
         let most = self.serving.sender.longest_head;
         match self.caller.parcel(table, kind, body, most) {
-            Ok(parcel) => self.serving.sender.send(&parcel).await.is_ok(),
+            Ok(parcel) => self.serving.sender.send(parcel).await.is_ok(),
             Err(_) => false,
         }
     }

@@ -43,20 +43,23 @@ impl Window {
 
     /// Waits until one more message may go out, and counts it. False: nobody reads any more.
     pub(crate) async fn room(&mut self) -> bool {
-        let (sent, size, has_waited) = (self.sent, self.size, self.has_waited);
+        let (sent, size) = (self.sent, self.size);
+        if !self.has_waited {
+            let is_known = |reader: &Reader| sent < size || *reader != Reader::Unknown;
+            match timeout(SHOWING, self.reader.wait_for(is_known)).await {
+                Ok(Err(_)) => return false,
+                Ok(Ok(_)) => {}
+                // It would have shown by now. Should it show later, it is heeded from then on.
+                Err(_) => self.has_waited = true,
+            }
+        }
+        let has_waited = self.has_waited;
         let has_room = |reader: &Reader| match reader {
             Reader::Unknown => sent < size || has_waited,
             Reader::Took(count) => sent < count.saturating_add(size),
             Reader::Silent => true,
         };
-        let is_known = |reader: &Reader| has_room(reader) || *reader != Reader::Unknown;
-        match timeout(SHOWING, self.reader.wait_for(is_known)).await {
-            Ok(Err(_)) => return false,
-            Ok(Ok(_)) => {}
-            // It would have shown by now.
-            Err(_) => self.has_waited = true,
-        }
-        let has_room = self.has_waited || self.reader.wait_for(has_room).await.is_ok();
+        let has_room = self.reader.wait_for(has_room).await.is_ok();
         self.sent += u64::from(has_room);
         has_room
     }
@@ -119,6 +122,20 @@ mod tests {
         for _ in 0..10 {
             assert!(window.room().now_or_never().unwrap());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_tells_late_is_waited_for_from_then_on() {
+        let (told, reader) = watch::channel(Reader::Unknown);
+        let mut window = Window::new(reader, 2);
+        for _ in 0..3 {
+            assert!(window.room().await);
+        }
+        told.send_replace(Reader::Took(1));
+        assert!(window.room().now_or_never().is_none());
+        told.send_replace(Reader::Took(2));
+        assert!(window.room().now_or_never().unwrap());
+        assert!(window.room().now_or_never().is_none());
     }
 
     #[test]

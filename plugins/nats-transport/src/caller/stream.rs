@@ -32,7 +32,7 @@ pub(super) async fn open(peer: Arc<PeerShared>, mut request: Request) -> Result<
     let (socket, inbox) = peer.shared.sockets.new_socket();
     let flow = Arc::new(Flow::unknown());
     let window = peer.shared.config.stream_window;
-    let limit = peer.shared.config.stream_buffer.max(window) + 1;
+    let limit = peer.shared.config.stream_limit();
     let open = Open {
         messages: peer
             .shared

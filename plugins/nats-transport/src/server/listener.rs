@@ -62,7 +62,7 @@ async fn begin(shared: &Shared, address: &str) -> Result<(Subscriber, Subscriber
     let client = connection.client();
     let gone = |_| connection.gone();
     connection.up().await;
-    connection.check_allowed(address)?;
+    connection.check_subscribe(address)?;
     if !is_free(client, address, || connection.settled()).await? {
         return Err(error::taken(address, connection.servers()));
     }
@@ -70,7 +70,7 @@ async fn begin(shared: &Shared, address: &str) -> Result<(Subscriber, Subscriber
     let requests = client.subscribe(address.to_owned()).await.map_err(gone)?;
     let returns = client.subscribe(format!("{prefix}.*")).await.map_err(gone)?;
     connection.settled().await?;
-    connection.check_allowed(address)?;
+    connection.check_subscribe(address)?;
     Ok((requests, returns, prefix))
 }
 

@@ -166,7 +166,7 @@ impl Serving {
         let begun = match &frame.stream {
             None => Begun::Call(socket),
             Some(name) => {
-                let limit = self.config.stream_buffer.max(self.config.stream_window) + 1;
+                let limit = self.config.stream_limit();
                 let (sender, messages) = mpsc::channel(limit);
                 let incoming = Incoming {
                     messages,

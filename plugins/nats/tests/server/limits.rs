@@ -1,12 +1,12 @@
 //! What the server does not take, or does not have.
 
-use micro_core::broker::Message;
+use micro_core::broker::{Message, SubscribeOptions};
 use micro_core::{Broker, ErrorKind};
 use micro_nats::{JetStream, NatsBroker, NatsConfig};
 use servers::Kind;
 use tempfile::TempDir;
 
-use crate::nats::{config, connect, durable, publish, queue};
+use crate::nats::{body, config, connect, durable, publish, queue};
 
 #[tokio::test]
 async fn a_message_that_is_too_large_is_refused_by_name() {
@@ -28,6 +28,45 @@ async fn a_message_that_is_too_large_is_refused_by_name() {
         );
         publish(&broker, "orders", "small").await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn any_number_may_be_pending() {
+    let Some(server) = servers::start_or_skip(Kind::Nats).await else {
+        return;
+    };
+    for config in [config(&server), durable(&server)] {
+        let broker = connect(NatsConfig {
+            max_pending: usize::MAX,
+            ..config
+        })
+        .await;
+        publish(&broker, "orders", "x").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_of_its_own_gives_what_has_arrived_before_it_ends() {
+    let Some(server) = servers::start_or_skip(Kind::Nats).await else {
+        return;
+    };
+    let broker = connect(durable(&server)).await;
+    let alone = SubscribeOptions {
+        queue: None,
+        concurrency: 8,
+    };
+    let mut subscription = broker.subscribe("orders", alone).await.unwrap();
+    for body in ["1", "2", "3", "4", "5"] {
+        publish(&broker, "orders", body).await.unwrap();
+    }
+    assert_eq!(body(&mut subscription).await, "1");
+    // It goes the same way as the events, behind them.
+    publish(&broker, "bills", "x").await.unwrap();
+    subscription.drain();
+    for expected in ["2", "3", "4", "5"] {
+        assert_eq!(body(&mut subscription).await, expected);
+    }
+    assert!(subscription.next().await.is_none());
 }
 
 #[tokio::test]

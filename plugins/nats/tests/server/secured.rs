@@ -91,6 +91,49 @@ async fn who_has_the_right_login_is_let_in_with_its_rights() {
 }
 
 #[tokio::test]
+async fn who_may_not_publish_to_a_topic_may_still_subscribe_to_it() {
+    let files = TempDir::new().unwrap();
+    let users = r#"authorization { users: [
+        { user: all, password: secret },
+        { user: reader, password: secret, permissions: {
+            publish: ["_INBOX.>"], subscribe: ["_INBOX.>", "orders"] } },
+    ] }"#;
+    let Some(server) = start(users, &files).await else {
+        return;
+    };
+    let reader = connect(with(&server, password("reader", "secret"))).await;
+    let error = loop {
+        if let Err(error) = publish(&reader, "orders", "x").await {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
+    let options = SubscribeOptions::default();
+    let mut subscription = reader.subscribe("orders", options).await.unwrap();
+    let writer = connect(with(&server, password("all", "secret"))).await;
+    publish(&writer, "orders", "y").await.unwrap();
+    assert_eq!(body(&mut subscription).await, "y");
+}
+
+#[tokio::test]
+async fn a_login_without_inboxes_is_told_what_it_lacks() {
+    let files = TempDir::new().unwrap();
+    let users = r#"authorization { users: [
+        { user: writer, password: secret, permissions: { publish: ["orders"], subscribe: ["_INBOX.>"] } },
+        { user: deaf, password: secret, permissions: { publish: [">"], subscribe: ["orders"] } },
+    ] }"#;
+    let Some(server) = start(users, &files).await else {
+        return;
+    };
+    for user in ["writer", "deaf"] {
+        let broker = connect(with(&server, password(user, "secret"))).await;
+        let error = publish(&broker, "orders", "x").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
+        assert!(error.detail().contains("_INBOX.>"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn one_token_lets_all_in() {
     let files = TempDir::new().unwrap();
     let Some(server) = start("authorization { token: secret }", &files).await else {
