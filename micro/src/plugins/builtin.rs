@@ -15,6 +15,8 @@ mod registries;
 mod rabbitmq;
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod transports;
+#[allow(dead_code, reason = "a program may link nothing that asks")]
+mod variables;
 
 use std::sync::Arc;
 

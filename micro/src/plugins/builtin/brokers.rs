@@ -5,7 +5,7 @@ use std::sync::Arc;
 use micro_core::{Broker, Result};
 
 use super::super::{PluginArguments, wrong};
-use super::registries::files;
+use super::variables::{chosen, files, number};
 
 type Connected = Result<Arc<dyn Broker>>;
 
@@ -67,34 +67,6 @@ fn kafka_user(arguments: &PluginArguments) -> Result<Option<micro_kafka::KafkaSa
     Ok(user)
 }
 
-/// What a variable's word stands for. None: it is not set.
-#[cfg(feature = "kafka")]
-fn chosen<T: Copy>(arguments: &PluginArguments, variable: &str, words: &[(&str, T)]) -> Result<Option<T>> {
-    let Some(word) = arguments.variable(variable) else {
-        return Ok(None);
-    };
-    match words.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)) {
-        Some((_, meaning)) => Ok(Some(*meaning)),
-        None => {
-            let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
-            Err(wrong(format!(
-                "{variable} is {word:?}; write one of {}",
-                known.join(", ")
-            )))
-        }
-    }
-}
-
-/// The number that a variable says. None: it is not set.
-#[cfg(feature = "kafka")]
-fn number<T: std::str::FromStr>(arguments: &PluginArguments, variable: &str) -> Result<Option<T>> {
-    let number = arguments.variable(variable).map(|text| {
-        text.parse()
-            .map_err(|_| wrong(format!("{variable} is {text:?}; write a number")))
-    });
-    number.transpose()
-}
-
 #[cfg(feature = "redis")]
 pub(super) async fn redis(arguments: PluginArguments) -> Connected {
     let config = redis_config(&arguments)?;
@@ -119,11 +91,7 @@ fn redis_config(arguments: &PluginArguments) -> Result<micro_redis::RedisConfig>
     if let Some(prefix) = arguments.variable("MICRO_REDIS_PREFIX") {
         prefix.clone_into(&mut config.prefix);
     }
-    let length = arguments.variable("MICRO_REDIS_MAX_LENGTH").map(|text| {
-        text.parse()
-            .map_err(|_| wrong(format!("MICRO_REDIS_MAX_LENGTH is {text:?}; write a number")))
-    });
-    config.max_length = length.transpose()?;
+    config.max_length = number(arguments, "MICRO_REDIS_MAX_LENGTH")?;
     let names = ["MICRO_REDIS_CACERT", "MICRO_REDIS_CERT", "MICRO_REDIS_KEY"];
     config.tls = files(arguments, names)?.map(|(authorities, identity)| micro_redis::RedisTls {
         authorities,
@@ -161,17 +129,8 @@ fn nsq_config(arguments: &PluginArguments) -> Result<micro_nsq::NsqConfig> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::variables::tests::with;
     use super::*;
-
-    fn with(variables: &[(&str, &str)]) -> PluginArguments {
-        let variables = variables
-            .iter()
-            .map(|(name, value)| ((*name).into(), (*value).into()));
-        PluginArguments {
-            environment: Arc::new(variables.collect()),
-            ..PluginArguments::default()
-        }
-    }
 
     #[cfg(feature = "kafka")]
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use micro_core::{Broker, Registry, Result, Transport};
 
 use super::super::{PluginArguments, wrong};
-use super::registries::files;
+use super::variables::{files, is_true};
 
 #[cfg(feature = "nats")]
 pub(super) async fn broker(arguments: PluginArguments) -> Result<Arc<dyn Broker>> {
@@ -101,14 +101,8 @@ fn login(arguments: &PluginArguments) -> Result<Option<micro_nats_connection::Na
 /// Whether, and how, JetStream keeps the events.
 #[cfg(feature = "nats")]
 fn jetstream(arguments: &PluginArguments) -> Result<Option<micro_nats::JetStream>> {
-    match arguments.variable("MICRO_NATS_JETSTREAM") {
-        None | Some("false" | "0") => return Ok(None),
-        Some("true" | "1") => {}
-        Some(other) => {
-            return Err(wrong(format!(
-                "MICRO_NATS_JETSTREAM is {other:?}; write true or false"
-            )));
-        }
+    if !is_true(arguments, "MICRO_NATS_JETSTREAM")? {
+        return Ok(None);
     }
     let mut jetstream = micro_nats::JetStream::default();
     if let Some(stream) = arguments.variable("MICRO_NATS_STREAM") {
@@ -125,17 +119,8 @@ fn jetstream(arguments: &PluginArguments) -> Result<Option<micro_nats::JetStream
 mod tests {
     use micro_nats_connection::{NatsLogin, NatsServers};
 
+    use super::super::variables::tests::with;
     use super::*;
-
-    fn with(variables: &[(&str, &str)]) -> PluginArguments {
-        let variables = variables
-            .iter()
-            .map(|(name, value)| ((*name).into(), (*value).into()));
-        PluginArguments {
-            environment: Arc::new(variables.collect()),
-            ..PluginArguments::default()
-        }
-    }
 
     #[test]
     fn one_variable_says_where_nats_is_unless_a_flag_does() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use micro_core::Result;
 
 use super::super::{PluginArguments, wrong};
-use super::registries::files;
+use super::variables::{files, is_true};
 
 /// Says how to log in, and what to encrypt with: variables of RabbitMQ's own, or the TLS flags.
 macro_rules! server {
@@ -62,14 +62,6 @@ pub(super) async fn transport(arguments: PluginArguments) -> Result<Arc<dyn micr
     }
     config.durable_exchange = is_true(&arguments, "MICRO_RABBITMQ_DURABLE")?;
     Ok(Arc::new(RabbitmqTransport::connect(config).await?))
-}
-
-fn is_true(arguments: &PluginArguments, variable: &str) -> Result<bool> {
-    match arguments.variable(variable) {
-        None | Some("false" | "0") => Ok(false),
-        Some("true" | "1") => Ok(true),
-        Some(other) => Err(wrong(format!("{variable} is {other:?}; write true or false"))),
-    }
 }
 
 type Encryption = (

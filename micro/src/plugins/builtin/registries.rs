@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use micro_core::transport::http::Identity;
 use micro_core::{Registry, Result};
 
 use super::super::{PluginArguments, wrong};
+use super::variables::files;
 
 type Connected = Result<Arc<dyn Registry>>;
 
@@ -144,74 +144,13 @@ pub(super) async fn zookeeper(arguments: PluginArguments) -> Connected {
     Ok(Arc::new(registry))
 }
 
-/// What the files have that three variables name: the authorities to believe, and the certificate and the key to show.
-/// None: no encryption is asked for.
-pub(super) fn files(
-    arguments: &PluginArguments,
-    [authorities, certificate, key]: [&str; 3],
-) -> Result<Option<(Vec<u8>, Option<Identity>)>> {
-    let file = |variable: &str| match arguments.variable(variable) {
-        None => Ok(None),
-        Some(path) => std::fs::read(path)
-            .map(Some)
-            .map_err(|problem| wrong(format!("{variable}: the file {path} cannot be read: {problem}"))),
-    };
-    let identity = match (file(certificate)?, file(key)?) {
-        (Some(certificates), Some(key)) => Some(Identity { certificates, key }),
-        (None, None) => None,
-        _ => {
-            return Err(wrong(format!(
-                "{certificate} and {key} belong together; set both or neither"
-            )));
-        }
-    };
-    match (file(authorities)?, identity) {
-        (Some(authorities), identity) => Ok(Some((authorities, identity))),
-        (None, Some(_)) => Err(wrong(format!(
-            "{certificate} is set without {authorities}, the authorities whose servers are believed"
-        ))),
-        (None, None) => Ok(None),
-    }
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "consul"))]
 mod tests {
+    use super::super::variables::tests::with;
     use super::*;
 
     const THIS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
-    fn with(variables: &[(&str, &str)]) -> PluginArguments {
-        let variables = variables
-            .iter()
-            .map(|(name, value)| ((*name).into(), (*value).into()));
-        PluginArguments {
-            environment: Arc::new(variables.collect()),
-            ..PluginArguments::default()
-        }
-    }
-
-    #[test]
-    fn the_variables_of_certificates_belong_together() {
-        let files = |variables: &[(&str, &str)]| files(&with(variables), ["CA", "CERT", "KEY"]);
-        assert!(files(&[]).unwrap().is_none());
-        assert!(files(&[("CA", THIS)]).unwrap().is_some());
-        let all = files(&[("CA", THIS), ("CERT", THIS), ("KEY", THIS)]).unwrap();
-        assert!(all.unwrap().1.is_some());
-        let wrong: [&[(&str, &str)]; 3] = [
-            &[("CA", "/nonexistent")],
-            &[("CA", THIS), ("KEY", THIS)],
-            &[("CERT", THIS), ("KEY", THIS)],
-        ];
-        for variables in wrong {
-            let error = files(variables).unwrap_err();
-            assert!(
-                error.detail().contains("CA") || error.detail().contains("CERT"),
-                "{error}"
-            );
-        }
-    }
-
-    #[cfg(feature = "consul")]
     #[test]
     fn consul_is_where_its_own_variables_say() {
         let of = |variables: &[(&str, &str)]| consul_config(&with(variables));
