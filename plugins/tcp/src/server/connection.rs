@@ -31,6 +31,8 @@ use crate::watch::Watch;
 const LOT: usize = 8;
 /// How long a caller without calls may take to see that it is to go elsewhere.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How many pieces of 16 KiB are read of a caller that was told that its connection ends.
+const RESTS: usize = 256;
 
 pub(super) type ServerHub = Arc<Hub<ServerCall>>;
 type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -292,8 +294,13 @@ impl Connection {
         if socket.shutdown().await.is_err() {
             return;
         }
+        // What it still sends is read, so that what it was told is not lost in a reset; but not for as long as it likes.
         let mut rest = vec![0; 16 * 1024];
-        while matches!(socket.read(&mut rest).await, Ok(1..)) {}
+        for _ in 0..RESTS {
+            if !matches!(socket.read(&mut rest).await, Ok(1..)) {
+                return;
+            }
+        }
     }
 }
 
