@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 /// Below what systems give to outgoing connections, so that no such connection takes a port between two starts.
 const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
+/// How far from one another two processes begin whose numbers follow each other. A prime.
+const APART: u32 = 997;
 
 /// What this process has given out.
 static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
@@ -23,7 +25,7 @@ pub(crate) fn free<const COUNT: usize>() -> Result<[u16; COUNT]> {
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     // Where to begin differs from process to process.
     let span = LAST - FIRST;
-    let start = u16::try_from(u32::from(span).min(1 + std::process::id() % u32::from(span)))
+    let start = u16::try_from(std::process::id().wrapping_mul(APART) % u32::from(span))
         .context("a port is a small number")?;
     let mut candidates = (0..span).map(|step| FIRST + (start + step * 7) % span);
     for port in &mut found {

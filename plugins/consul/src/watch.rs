@@ -21,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// What takes a time to look up is left alone for this many times as long.
 const REST: u32 = 3;
+/// Between two requests a Consul that was restarted goes unnoticed, and without its data it may have reached the index
+/// that was seen last with another state. No Consul is back faster than this.
+const UNREAD: Duration = Duration::from_millis(100);
 
 /// Watches one service.
 pub(crate) async fn watch_one(catalog: Catalog, name: &str) -> Result<Watcher> {
@@ -29,6 +32,7 @@ pub(crate) async fn watch_one(catalog: Catalog, name: &str) -> Result<Watcher> {
         poll: Poll::new(&catalog.client, catalog.service(name)),
         name: name.to_owned(),
         catalog,
+        told: Instant::now(),
     };
     Watcher::follow(what, source).await
 }
@@ -43,6 +47,7 @@ pub(crate) async fn watch_all(catalog: Catalog) -> Result<Watcher> {
         critical: Critical::new(),
         rested: Instant::now(),
         catalog,
+        told: Instant::now(),
     };
     Watcher::follow("the watch of all services at consul", source).await
 }
@@ -128,18 +133,27 @@ struct One {
     catalog: Catalog,
     name: String,
     poll: Poll,
+    /// When news was told last.
+    told: Instant,
 }
 
 #[async_trait]
 impl WatchSource for One {
     async fn begin(&mut self) -> Result<Vec<ServiceRecord>> {
         let answer = self.poll.begin().await?;
-        self.catalog.records(&self.name, &answer)
+        let records = self.catalog.records(&self.name, &answer)?;
+        self.told = Instant::now();
+        Ok(records)
     }
 
     async fn next(&mut self) -> Result<News> {
+        if self.told.elapsed() > UNREAD && self.poll.waiting.is_none() {
+            return Ok(News::Listing(self.begin().await?));
+        }
         let answer = self.poll.next().await?;
-        Ok(News::Listing(self.catalog.records(&self.name, &answer)?))
+        let records = self.catalog.records(&self.name, &answer)?;
+        self.told = Instant::now();
+        Ok(News::Listing(records))
     }
 }
 
@@ -157,6 +171,8 @@ struct All {
     critical: Critical,
     /// When all may be looked up again.
     rested: Instant,
+    /// When news was told last.
+    told: Instant,
 }
 
 #[async_trait]
@@ -170,6 +186,9 @@ impl WatchSource for All {
     }
 
     async fn next(&mut self) -> Result<News> {
+        if self.told.elapsed() > UNREAD && self.services.waiting.is_none() {
+            return Ok(News::Listing(self.begin().await?));
+        }
         loop {
             let is_news = tokio::select! {
                 answer = self.services.next() => {
@@ -208,6 +227,7 @@ impl All {
         let (found, checks) = self.catalog.look_up_all(self.names.iter().cloned()).await?;
         self.looked_up = checks;
         self.rested = Instant::now() + (began.elapsed() * REST).clamp(PAUSE, LONGEST_PAUSE);
+        self.told = Instant::now();
         Ok(found.into_values().flatten().collect())
     }
 }
