@@ -1,0 +1,58 @@
+//! What a source gives.
+
+use serde_json::Value;
+
+use crate::Format;
+
+/// One piece of configuration, as a source gives it.
+#[derive(Clone, PartialEq)]
+pub struct Document {
+    /// Where exactly it is from, for messages: `config.toml`, `etcd key micro/config/database`.
+    pub origin: String,
+    /// The path under which it is put, from the outermost name on. Empty: it is the whole.
+    pub path: Vec<String>,
+    /// What it says.
+    pub content: Content,
+}
+
+/// What a [`Document`] says.
+#[derive(Clone, PartialEq)]
+pub enum Content {
+    /// Text, to be parsed.
+    Text {
+        /// How.
+        format: Format,
+        /// The text.
+        text: String,
+    },
+    /// What needs no parsing.
+    Value(Value),
+}
+
+impl Document {
+    /// Text to be parsed.
+    pub fn text(origin: impl Into<String>, format: Format, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self {
+            origin: origin.into(),
+            path: Vec::new(),
+            content: Content::Text { format, text },
+        }
+    }
+
+    /// What needs no parsing.
+    pub fn value(origin: impl Into<String>, value: Value) -> Self {
+        Self {
+            origin: origin.into(),
+            path: Vec::new(),
+            content: Content::Value(value),
+        }
+    }
+
+    /// Puts it under a path: `["database", "pool"]` makes `{"size": 4}` to `{"database": {"pool": {"size": 4}}}`.
+    #[must_use]
+    pub fn at<I: IntoIterator<Item: Into<String>>>(mut self, path: I) -> Self {
+        self.path = path.into_iter().map(Into::into).collect();
+        self
+    }
+}
