@@ -93,9 +93,9 @@ impl Messages<'_> {
             impl #root::codec::ProtobufSlot for #path {
                 fn merge(
                     &mut self,
-                    bytes: #root::codegen::bytes::Bytes,
+                    encoding: #root::codec::Encoding<'_>,
                 ) -> ::core::result::Result<(), ::std::string::String> {
-                    #root::codegen::prost::Message::merge(self, bytes)
+                    #root::codegen::prost::Message::merge(self, encoding)
                         .map_err(|problem| ::std::string::ToString::to_string(&problem))
                 }
             }

@@ -19,7 +19,7 @@ use crate::{Error, Result, Text};
 pub use self::bytes::BytesCodec;
 pub use self::json::JsonCodec;
 pub use self::jsonrpc::JsonRpcCodec;
-pub use self::payload::{Message, Payload, Plain, ProtobufSlot, ProtobufView, Raw, Slot};
+pub use self::payload::{Encoding, Message, Payload, Plain, ProtobufSlot, ProtobufView, Raw, Slot};
 pub use self::protobuf::ProtobufCodec;
 pub use self::protorpc::ProtoRpcCodec;
 pub use self::schema::{EnumSchema, FieldKind, FieldSchema, MessageSchema};
@@ -69,6 +69,17 @@ pub trait Codec: Send + Sync + 'static {
     /// 400 when the bytes are not of this format or not of this type; 415 when the slot has no view for it.
     fn decode(&self, body: Bytes, slot: &mut dyn Slot, role: Role) -> Result<()>;
 
+    /// Reads a value from so many bytes at the front of a buffer, or from all where there are fewer, and takes them off it,
+    /// also when they cannot be read. A format that need not own the bytes spares streams of small messages a handle for
+    /// each.
+    ///
+    /// # Errors
+    ///
+    /// As [`decode`](Self::decode).
+    fn decode_front(&self, buffer: &mut Bytes, length: usize, slot: &mut dyn Slot, role: Role) -> Result<()> {
+        self.decode(buffer.split_to(length.min(buffer.len())), slot, role)
+    }
+
     /// What the body itself says about the call. Only formats with an envelope, such as JSON-RPC, say something.
     ///
     /// # Errors
@@ -95,6 +106,10 @@ impl Codec for Arc<dyn Codec> {
 
     fn decode(&self, body: Bytes, slot: &mut dyn Slot, role: Role) -> Result<()> {
         (**self).decode(body, slot, role)
+    }
+
+    fn decode_front(&self, buffer: &mut Bytes, length: usize, slot: &mut dyn Slot, role: Role) -> Result<()> {
+        (**self).decode_front(buffer, length, slot, role)
     }
 
     fn open(&self, body: &Bytes) -> Result<Option<Opening>> {
@@ -172,16 +187,21 @@ impl Codecs {
     ///
     /// 415, listing the content types that are known.
     pub fn find(&self, content_type: &str) -> Result<&dyn Codec> {
+        self.find_shared(content_type).map(|codec| &**codec)
+    }
+
+    /// As [`find`](Self::find), to be kept.
+    pub(crate) fn find_shared(&self, content_type: &str) -> Result<&Arc<dyn Codec>> {
         self.exact(content_type)
             .or_else(|| self.exact(&content_type.split(';').next()?.trim().to_ascii_lowercase()))
             .ok_or_else(|| self.unknown(content_type))
     }
 
-    fn exact(&self, content_type: &str) -> Option<&dyn Codec> {
+    fn exact(&self, content_type: &str) -> Option<&Arc<dyn Codec>> {
         self.0
             .iter()
             .find(|(known, _)| *known == content_type)
-            .map(|(_, codec)| codec.as_ref())
+            .map(|(_, codec)| codec)
     }
 
     /// The content types, in the order in which they are tried.

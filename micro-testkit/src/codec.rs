@@ -56,6 +56,8 @@ macro_rules! __codec_cases {
             values_come_back
             empty_values_come_back
             a_large_value_comes_back
+            a_value_at_the_front_of_a_buffer_is_taken_off_it
+            what_cannot_be_read_is_taken_off_its_buffer_too
             what_it_writes_does_not_depend_on_the_time
             a_type_without_the_wanted_form_is_unsupported
             a_value_that_cannot_be_written_is_an_error

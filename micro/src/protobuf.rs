@@ -4,13 +4,13 @@
 //! Fields of generated messages, and generated methods with one message in and one out, have them as they are. In
 //! streams they are carried in [`WellKnown`].
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use prost_types::{Any, Duration, FieldMask, ListValue, NullValue, Struct, Timestamp, Value, value};
 
 use crate::codec::{
-    FieldKind, FieldSchema, Message, MessageSchema, Payload, ProtobufSlot, ProtobufView, Slot,
+    Encoding, FieldKind, FieldSchema, Message, MessageSchema, Payload, ProtobufSlot, ProtobufView, Slot,
 };
 use crate::codegen::json::{self, Kind};
 
@@ -95,8 +95,8 @@ impl<T: WellKnownType> Slot for WellKnown<T> {
 }
 
 impl<T: WellKnownType> ProtobufSlot for WellKnown<T> {
-    fn merge(&mut self, bytes: Bytes) -> Result<(), String> {
-        prost::Message::merge(&mut self.0, bytes).map_err(|problem| problem.to_string())
+    fn merge(&mut self, encoding: Encoding<'_>) -> Result<(), String> {
+        prost::Message::merge(&mut self.0, encoding).map_err(|problem| problem.to_string())
     }
 }
 

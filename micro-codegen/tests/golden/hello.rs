@@ -179,9 +179,9 @@ impl ::micro::codec::Slot for PingRequest {
 impl ::micro::codec::ProtobufSlot for PingRequest {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -299,9 +299,9 @@ impl ::micro::codec::Slot for PingResponse {
 impl ::micro::codec::ProtobufSlot for PingResponse {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -432,9 +432,9 @@ impl ::micro::codec::Slot for CountRequest {
 impl ::micro::codec::ProtobufSlot for CountRequest {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -552,9 +552,9 @@ impl ::micro::codec::Slot for CountResponse {
 impl ::micro::codec::ProtobufSlot for CountResponse {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -672,9 +672,9 @@ impl ::micro::codec::Slot for Number {
 impl ::micro::codec::ProtobufSlot for Number {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -792,9 +792,9 @@ impl ::micro::codec::Slot for Total {
 impl ::micro::codec::ProtobufSlot for Total {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -912,9 +912,9 @@ impl ::micro::codec::Slot for Note {
 impl ::micro::codec::ProtobufSlot for Note {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }

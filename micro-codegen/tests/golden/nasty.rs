@@ -394,9 +394,9 @@ impl ::micro::codec::Slot for Result {
 impl ::micro::codec::ProtobufSlot for Result {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -596,9 +596,9 @@ impl ::micro::codec::Slot for Option {
 impl ::micro::codec::ProtobufSlot for Option {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -748,9 +748,9 @@ impl ::micro::codec::Slot for Vec {
 impl ::micro::codec::ProtobufSlot for Vec {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -882,9 +882,9 @@ impl ::micro::codec::Slot for String {
 impl ::micro::codec::ProtobufSlot for String {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -1002,9 +1002,9 @@ impl ::micro::codec::Slot for Self_ {
 impl ::micro::codec::ProtobufSlot for Self_ {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -1142,9 +1142,9 @@ impl ::micro::codec::Slot for Message {
 impl ::micro::codec::ProtobufSlot for Message {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -1266,9 +1266,9 @@ impl ::micro::codec::Slot for message::Serde {
 impl ::micro::codec::ProtobufSlot for message::Serde {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -1390,9 +1390,9 @@ impl ::micro::codec::Slot for message::serde::Inner {
 impl ::micro::codec::ProtobufSlot for message::serde::Inner {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -1510,9 +1510,9 @@ impl ::micro::codec::Slot for Conflict {
 impl ::micro::codec::ProtobufSlot for Conflict {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -1664,9 +1664,9 @@ impl ::micro::codec::Slot for conflict::Kind {
 impl ::micro::codec::ProtobufSlot for conflict::Kind {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -1784,9 +1784,9 @@ impl ::micro::codec::Slot for Clone {
 impl ::micro::codec::ProtobufSlot for Clone {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -1895,9 +1895,9 @@ impl ::micro::codec::Slot for Send {
 impl ::micro::codec::ProtobufSlot for Send {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -2006,9 +2006,9 @@ impl ::micro::codec::Slot for Future {
 impl ::micro::codec::ProtobufSlot for Future {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -2117,9 +2117,9 @@ impl ::micro::codec::Slot for Box {
 impl ::micro::codec::ProtobufSlot for Box {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -2241,9 +2241,9 @@ impl ::micro::codec::Slot for Ping {
 impl ::micro::codec::ProtobufSlot for Ping {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }

@@ -361,9 +361,9 @@ impl ::micro::codec::Slot for Everything {
 impl ::micro::codec::ProtobufSlot for Everything {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -1308,9 +1308,9 @@ impl ::micro::codec::Slot for everything::Inner {
 impl ::micro::codec::ProtobufSlot for everything::Inner {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }
@@ -1466,9 +1466,9 @@ impl ::micro::codec::Slot for everything::inner::Deeper {
 impl ::micro::codec::ProtobufSlot for everything::inner::Deeper {
     fn merge(
         &mut self,
-        bytes: ::micro::codegen::bytes::Bytes,
+        encoding: ::micro::codec::Encoding<'_>,
     ) -> ::core::result::Result<(), ::std::string::String> {
-        ::micro::codegen::prost::Message::merge(self, bytes)
+        ::micro::codegen::prost::Message::merge(self, encoding)
             .map_err(|problem| ::std::string::ToString::to_string(&problem))
     }
 }

@@ -115,13 +115,7 @@ impl Client {
         request.content_type = format.content_type.clone();
         request.kind = CallKind::Stream;
         let response = self.request(request).await?;
-        Ok(Streaming::new(
-            response.body,
-            Format {
-                role: Role::Response,
-                ..format
-            },
-        ))
+        Ok(Streaming::new(response.body, format.with_role(Role::Response)))
     }
 
     /// Calls a method of a generated client with many messages for one.
@@ -168,26 +162,18 @@ impl Client {
         // The answer's head may come only after our messages, so somebody must run the call while they are sent.
         let opening = AbortOnDropHandle::new(tokio::spawn(async move { client.request(request).await }));
         let body = Body::lots(Opened::Opening(opening));
-        Ok((
-            sender,
-            Streaming::new(
-                body,
-                Format {
-                    role: Role::Response,
-                    ..format
-                },
-            ),
-        ))
+        Ok((sender, Streaming::new(body, format.with_role(Role::Response))))
     }
 
     fn format(&self, endpoint: Text, default: &Text) -> Format {
-        Format {
-            codecs: self.stack.codecs.clone(),
-            content_type: self.content_type(default).clone(),
+        let content_type = self.content_type(default).clone();
+        Format::new(
+            &self.stack.codecs,
+            content_type,
             endpoint,
-            id: Text::new(),
-            role: Role::Request,
-        }
+            Text::new(),
+            Role::Request,
+        )
     }
 
     pub(super) fn content_type<'a>(&'a self, default: &'a Text) -> &'a Text {

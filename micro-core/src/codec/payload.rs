@@ -1,5 +1,6 @@
 //! What codecs see of a value: the views it offers.
 
+use ::bytes::buf::Take;
 use ::bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -73,8 +74,12 @@ pub trait ProtobufSlot {
     /// # Errors
     ///
     /// A description of what is wrong with the bytes.
-    fn merge(&mut self, bytes: Bytes) -> Result<(), String>;
+    fn merge(&mut self, encoding: Encoding<'_>) -> Result<(), String>;
 }
+
+/// The bytes of one value, at the front of a buffer that may hold more behind them: what is read is taken off the buffer,
+/// and bytes within the value need not be copied.
+pub type Encoding<'a> = Take<&'a mut Bytes>;
 
 /// A type that handlers take and answer: it can be written, read, and starts out empty.
 ///

@@ -1,6 +1,6 @@
 //! `application/protobuf`: exactly the message's bytes.
 
-use ::bytes::{Bytes, BytesMut};
+use ::bytes::{Buf, Bytes, BytesMut};
 
 use super::{Codec, Envelope, PROTOBUF, Payload, Role, Slot, malformed, no_view};
 use crate::{Result, Text};
@@ -36,12 +36,22 @@ impl Codec for ProtobufCodec {
         Ok(true)
     }
 
-    fn decode(&self, body: Bytes, slot: &mut dyn Slot, _: Role) -> Result<()> {
+    fn decode(&self, mut body: Bytes, slot: &mut dyn Slot, role: Role) -> Result<()> {
+        let length = body.len();
+        self.decode_front(&mut body, length, slot, role)
+    }
+
+    fn decode_front(&self, buffer: &mut Bytes, length: usize, slot: &mut dyn Slot, _: Role) -> Result<()> {
+        let rest = buffer.len().saturating_sub(length);
         let type_name = slot.type_name();
-        let slot = slot
-            .protobuf()
-            .ok_or_else(|| no_view(&PROTOBUF, type_name, "protobuf"))?;
-        slot.merge(body)
-            .map_err(|problem| malformed(&PROTOBUF, type_name, problem))
+        let merged = match slot.protobuf() {
+            Some(slot) => slot
+                .merge(buffer.take(length))
+                .map_err(|problem| malformed(&PROTOBUF, type_name, problem)),
+            None => Err(no_view(&PROTOBUF, type_name, "protobuf")),
+        };
+        // What was not read is not part of what comes next.
+        buffer.advance(buffer.len().saturating_sub(rest));
+        merged
     }
 }

@@ -40,7 +40,7 @@ impl Codec for ProtoRpcCodec {
         let slot = slot
             .protobuf()
             .ok_or_else(|| no_view(&PROTO_RPC, type_name, "protobuf"))?;
-        let message = match role {
+        let mut message = match role {
             Role::Event => body,
             Role::Request | Role::Response if body.is_empty() => body,
             Role::Request | Role::Response => {
@@ -52,7 +52,8 @@ impl Codec for ProtoRpcCodec {
                 block(&mut rest)?
             }
         };
-        slot.merge(message)
+        let length = message.len();
+        slot.merge((&mut message).take(length))
             .map_err(|problem| malformed(&PROTO_RPC, type_name, problem))
     }
 

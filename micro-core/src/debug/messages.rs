@@ -4,12 +4,13 @@ mod json;
 
 use std::collections::BTreeMap;
 
-use ::bytes::{Bytes, BytesMut};
+use ::bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 
 use self::json::{long, span_type};
 use crate::codec::{
-    EnumSchema, FieldKind, FieldSchema, Message, MessageSchema, Payload, ProtobufSlot, ProtobufView, Slot,
+    Encoding, EnumSchema, FieldKind, FieldSchema, Message, MessageSchema, Payload, ProtobufSlot,
+    ProtobufView, Slot,
 };
 
 /// What `Debug.Health` is asked.
@@ -262,8 +263,8 @@ macro_rules! message {
         }
 
         impl ProtobufSlot for $name {
-            fn merge(&mut self, bytes: Bytes) -> Result<(), String> {
-                prost::Message::merge(self, bytes).map_err(|problem| problem.to_string())
+            fn merge(&mut self, encoding: Encoding<'_>) -> Result<(), String> {
+                prost::Message::merge(self, encoding).map_err(|problem| problem.to_string())
             }
         }
 
@@ -307,6 +308,8 @@ message!(Span {
 
 #[cfg(test)]
 mod tests {
+    use ::bytes::Bytes;
+
     use super::*;
     use crate::codec::{Codecs, Envelope, Role};
 

@@ -67,6 +67,14 @@ impl Packed {
         self.0.is_empty()
     }
 
+    /// Takes off what stands before the first message: a buffer that begins with it, and its length. The message is to be
+    /// taken off, too.
+    pub(super) fn begin(&mut self) -> Option<(&mut Bytes, usize)> {
+        let length = first_length(&self.0)?;
+        self.0.advance(PREFIX);
+        Some((&mut self.0, length))
+    }
+
     /// All that is left, as it is packed.
     pub fn into_bytes(self) -> Bytes {
         self.0
@@ -78,9 +86,8 @@ impl Iterator for Packed {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        let length = first_length(&self.0)?;
-        self.0.advance(PREFIX);
-        Some(self.0.split_to(length))
+        let (buffer, length) = self.begin()?;
+        Some(buffer.split_to(length))
     }
 }
 

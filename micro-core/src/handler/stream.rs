@@ -3,17 +3,18 @@
 mod queue;
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 
 use self::queue::{Entrance, Exit, Gone, queue};
-use super::{Body, Lot, Lots};
-use crate::codec::{Codecs, Envelope, Message, Role};
+use super::{Body, Lot, Lots, Packed};
+use crate::codec::{Codec, Codecs, Envelope, Message, Role, Slot};
 use crate::error::CLIENT;
 use crate::{Error, Result, Text};
 
@@ -23,23 +24,50 @@ const SMALL: usize = 4 * 1024;
 /// How the messages of one direction of a call are written or read.
 #[derive(Clone)]
 pub(crate) struct Format {
-    pub(crate) codecs: Codecs,
+    codecs: Codecs,
+    /// None: there is none for the content type, which whoever needs one is told.
+    codec: Option<Arc<dyn Codec>>,
     pub(crate) content_type: Text,
     pub(crate) endpoint: Text,
-    pub(crate) id: Text,
-    pub(crate) role: Role,
+    id: Text,
+    role: Role,
 }
 
 impl Format {
+    pub(crate) fn new(codecs: &Codecs, content_type: Text, endpoint: Text, id: Text, role: Role) -> Self {
+        Self {
+            codecs: codecs.clone(),
+            codec: codecs.find_shared(&content_type).ok().cloned(),
+            content_type,
+            endpoint,
+            id,
+            role,
+        }
+    }
+
+    /// The same in the other direction.
+    pub(crate) fn with_role(self, role: Role) -> Self {
+        Self { role, ..self }
+    }
+
+    fn codec(&self) -> Result<&dyn Codec> {
+        match &self.codec {
+            Some(codec) => Ok(&**codec),
+            None => self.codecs.find(&self.content_type),
+        }
+    }
+
     pub(crate) fn encode(&self, message: &impl Message) -> Result<Bytes> {
         let envelope = Envelope {
             role: self.role,
             endpoint: &self.endpoint,
             id: &self.id,
         };
-        self.codecs
-            .encode(&self.content_type, message, &envelope)
-            .map_err(|error| error.context(&self.endpoint))
+        let encoded = match message.raw() {
+            Some(raw) => return Ok(raw.clone()),
+            None => self.codec().and_then(|codec| codec.encode(message, &envelope)),
+        };
+        encoded.map_err(|error| error.context(&self.endpoint))
     }
 
     /// Writes a small message behind what is in the buffer. False: it is not small, or its format cannot do that.
@@ -47,18 +75,22 @@ impl Format {
         if message.raw().is_some() {
             return Ok(false);
         }
-        let codec = self.codecs.find(&self.content_type)?;
-        codec
-            .append(message, SMALL, buffer)
+        self.codec()
+            .and_then(|codec| codec.append(message, SMALL, buffer))
             .map_err(|error| error.context(&self.endpoint))
     }
 
-    pub(crate) fn decode<T: Message>(&self, body: Bytes) -> Result<T> {
+    /// Reads a message from so many bytes at the front of a buffer, and takes them off it.
+    fn decode_front<T: Message>(&self, buffer: &mut Bytes, length: usize) -> Result<T> {
         let mut message = T::default();
-        match self
-            .codecs
-            .decode(&self.content_type, body, &mut message, self.role)
-        {
+        if let Some(raw) = Slot::raw(&mut message) {
+            *raw = buffer.split_to(length);
+            return Ok(message);
+        }
+        let decoded = self
+            .codec()
+            .and_then(|codec| codec.decode_front(buffer, length, &mut message, self.role));
+        match decoded {
             Ok(()) => Ok(message),
             Err(error) => Err(error.context(&self.endpoint)),
         }
@@ -70,6 +102,8 @@ impl Format {
 /// Dropping it ends the stream at the far side.
 pub struct Streaming<T> {
     body: Body,
+    /// Taken out of the body together, to be read one by one.
+    packed: Packed,
     format: Format,
     message: PhantomData<fn() -> T>,
 }
@@ -78,6 +112,7 @@ impl<T: Message> Streaming<T> {
     pub(crate) fn new(body: Body, format: Format) -> Self {
         Self {
             body,
+            packed: Packed::default(),
             format,
             message: PhantomData,
         }
@@ -90,9 +125,23 @@ impl<T: Message> Streaming<T> {
     /// The error that the far side ended the stream with, or that the connection broke with; nothing comes after
     /// it. A message that cannot be read is an error too.
     pub async fn message(&mut self) -> Result<Option<T>> {
-        match self.body.message().await {
-            Some(message) => self.format.decode(message?).map(Some),
-            None => Ok(None),
+        poll_fn(|context| self.poll_message(context)).await.transpose()
+    }
+
+    fn poll_message(&mut self, context: &mut TaskContext<'_>) -> Poll<Option<Result<T>>> {
+        loop {
+            if let Some((buffer, length)) = self.packed.begin() {
+                return Poll::Ready(Some(self.format.decode_front(buffer, length)));
+            }
+            match ready!(self.body.poll_lot(context)) {
+                Some(Ok(Lot::Several(packed))) => self.packed = packed,
+                Some(Ok(Lot::One(mut message))) => {
+                    let length = message.len();
+                    return Poll::Ready(Some(self.format.decode_front(&mut message, length)));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
         }
     }
 }
@@ -101,9 +150,7 @@ impl<T: Message> Stream for Streaming<T> {
     type Item = Result<T>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        let streaming = self.get_mut();
-        let message = ready!(streaming.body.poll_message(context));
-        Poll::Ready(message.map(|message| streaming.format.decode(message?)))
+        self.get_mut().poll_message(context)
     }
 }
 
@@ -239,5 +286,56 @@ impl Lots for Running {
 impl Running {
     fn end(&mut self) -> Poll<Option<Result<Lot>>> {
         Poll::Ready(self.failure.take().map(Err))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{JSON, Plain, Raw};
+
+    fn format(content_type: Text) -> Format {
+        let (codecs, name) = (Codecs::standard(), Text::from_static("Test.Stream"));
+        Format::new(&codecs, content_type, name, Text::new(), Role::Request)
+    }
+
+    #[tokio::test]
+    async fn a_message_that_cannot_be_read_does_not_touch_those_around_it() {
+        // Of one kind go out what of another kind comes in.
+        let (sender, sent) = outgoing::<Plain<serde_json::Value>>(format(JSON));
+        for value in [1.into(), "no number".into(), 3.into()] {
+            sender.send(Plain::new(value)).await.unwrap();
+        }
+        drop(sender);
+        let mut numbers = Streaming::<Plain<u32>>::new(Body::lots(sent), format(JSON));
+        assert_eq!(numbers.message().await.unwrap().unwrap().into_inner(), Some(1));
+        let error = numbers.message().await.unwrap_err();
+        assert!(
+            error.code() == 400 && error.detail().contains("Test.Stream"),
+            "{error}"
+        );
+        assert_eq!(numbers.message().await.unwrap().unwrap().into_inner(), Some(3));
+        assert!(numbers.message().await.unwrap().is_none());
+        assert!(numbers.message().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_content_type_is_named_unless_nobody_needs_it() {
+        let unknown = Text::from_static("application/unknown");
+        let (sender, sent) = outgoing::<Raw>(format(unknown.clone()));
+        for _ in 0..2 {
+            sender.send(Raw(Bytes::from_static(b"x"))).await.unwrap();
+        }
+        drop(sender);
+        let mut body = Body::lots(sent);
+        let first = body.message().await.unwrap().unwrap();
+        let mut raw = Streaming::<Raw>::new(body, format(unknown.clone()));
+        assert_eq!(raw.message().await.unwrap().unwrap().0, first);
+        let mut typed = Streaming::<Plain<u32>>::new(first.into(), format(unknown));
+        let error = typed.message().await.unwrap_err();
+        assert!(
+            error.code() == 415 && error.detail().contains("application/unknown"),
+            "{error}"
+        );
     }
 }

@@ -416,11 +416,6 @@ fn incoming<Req: Message>(codecs: &Codecs, request: &mut Request) -> Streaming<R
 }
 
 fn format(codecs: &Codecs, request: &Request, role: Role) -> Format {
-    Format {
-        codecs: codecs.clone(),
-        content_type: request.content_type.clone(),
-        endpoint: request.endpoint.clone(),
-        id: request.id.clone(),
-        role,
-    }
+    let (content_type, endpoint) = (request.content_type.clone(), request.endpoint.clone());
+    Format::new(codecs, content_type, endpoint, request.id.clone(), role)
 }

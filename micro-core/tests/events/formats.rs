@@ -53,8 +53,8 @@ impl ProtobufView for Placed {
 }
 
 impl ProtobufSlot for Placed {
-    fn merge(&mut self, bytes: Bytes) -> Result<(), String> {
-        prost::Message::merge(self, bytes).map_err(|problem| problem.to_string())
+    fn merge(&mut self, encoding: Encoding<'_>) -> Result<(), String> {
+        prost::Message::merge(self, encoding).map_err(|problem| problem.to_string())
     }
 }
 

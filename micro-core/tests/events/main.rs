@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use micro_core::broker::http::HttpBrokerConfig;
 use micro_core::broker::{HttpBroker, MemoryBroker, Message as BrokerMessage};
 use micro_core::client::CallOptions;
-use micro_core::codec::{JSON, Message, PROTOBUF, Payload, ProtobufSlot, ProtobufView, Slot};
+use micro_core::codec::{Encoding, JSON, Message, PROTOBUF, Payload, ProtobufSlot, ProtobufView, Slot};
 use micro_core::handler::{Context, endpoint_fn, handler_fn, wrapper_fn};
 use micro_core::registry::MemoryRegistry;
 use micro_core::server::{Subscriber, subscriber, subscriber_plain};

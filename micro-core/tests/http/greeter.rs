@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use micro_core::codec::Codecs;
 use micro_core::codec::{
-    FieldKind, FieldSchema, Message, MessageSchema, Payload, ProtobufSlot, ProtobufView, Slot,
+    Encoding, FieldKind, FieldSchema, Message, MessageSchema, Payload, ProtobufSlot, ProtobufView, Slot,
 };
 use micro_core::handler::{
     BidirectionalStreaming, Context, ServerStreaming, StreamSender, Streaming, Unary,
@@ -147,8 +147,8 @@ macro_rules! message {
         }
 
         impl ProtobufSlot for $name {
-            fn merge(&mut self, bytes: Bytes) -> Result<(), String> {
-                prost::Message::merge(self, bytes).map_err(|problem| problem.to_string())
+            fn merge(&mut self, encoding: Encoding<'_>) -> Result<(), String> {
+                prost::Message::merge(self, encoding).map_err(|problem| problem.to_string())
             }
         }
 

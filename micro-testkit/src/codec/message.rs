@@ -1,7 +1,7 @@
 //! Messages that offer some of the views.
 
-use bytes::{Bytes, BytesMut};
-use micro_core::codec::{Message, Payload, ProtobufSlot, ProtobufView, Slot};
+use bytes::BytesMut;
+use micro_core::codec::{Encoding, Message, Payload, ProtobufSlot, ProtobufView, Slot};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
@@ -93,8 +93,8 @@ impl Slot for AsProtobuf {
 }
 
 impl ProtobufSlot for AsProtobuf {
-    fn merge(&mut self, bytes: Bytes) -> Result<(), String> {
-        self.0.merge(bytes).map_err(|problem| problem.to_string())
+    fn merge(&mut self, encoding: Encoding<'_>) -> Result<(), String> {
+        self.0.merge(encoding).map_err(|problem| problem.to_string())
     }
 }
 

@@ -42,6 +42,22 @@ impl CodecSubject {
         Ok(slot)
     }
 
+    /// Reads a body that has something behind it. What is behind it must still be there, and nothing else.
+    pub(super) fn decode_front<T: Message>(&self, body: &Bytes, role: Role) -> Result<Result<T>, Failure> {
+        let behind = b"behind";
+        let mut buffer = Bytes::from([body, &behind[..]].concat());
+        let mut slot = T::default();
+        let read = self.codec.decode_front(&mut buffer, body.len(), &mut slot, role);
+        if buffer[..] != behind[..] {
+            let length = body.len();
+            return Err(Failure::new(format!(
+                "of a body of {length} bytes with 6 behind it, {} bytes were left",
+                buffer.len()
+            )));
+        }
+        Ok(read.map(|()| slot))
+    }
+
     /// Reads a body, whatever it is, into every form that this codec carries; returns the errors.
     pub(super) fn try_decode(&self, body: &Bytes, role: Role) -> Vec<Error> {
         let forms = [

@@ -106,6 +106,42 @@ pub(super) async fn a_large_value_comes_back(subject: CodecSubject) -> Outcome {
     )
 }
 
+pub(super) async fn a_value_at_the_front_of_a_buffer_is_taken_off_it(subject: CodecSubject) -> Outcome {
+    for sample in samples() {
+        if subject.traits.protobuf {
+            let body = subject.encode(&AsProtobuf(sample.clone()), Role::Event)?;
+            let read: AsProtobuf = subject.decode_front(&body, Role::Event)??;
+            ensure!(read.0 == sample, "a protobuf value came back changed: {read:?}");
+        }
+        if subject.traits.serde {
+            let body = subject.encode(&Plain::new(sample.clone()), Role::Event)?;
+            let read: Plain<Sample> = subject.decode_front(&body, Role::Event)??;
+            ensure!(
+                read.into_inner() == Some(sample),
+                "a serde value came back changed"
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn what_cannot_be_read_is_taken_off_its_buffer_too(subject: CodecSubject) -> Outcome {
+    for (role, body) in subject.bodies()? {
+        for length in [1, body.len() / 2, body.len().saturating_sub(1)] {
+            let cut = body.slice(..length.min(body.len()));
+            if subject.traits.protobuf {
+                // Whether it can be read does not matter here.
+                let _ = subject.decode_front::<AsProtobuf>(&cut, role)?;
+            }
+            if subject.traits.serde {
+                let _ = subject.decode_front::<Plain<Sample>>(&cut, role)?;
+            }
+            let _ = subject.decode_front::<AsNothing>(&cut, role)?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) async fn what_it_writes_does_not_depend_on_the_time(subject: CodecSubject) -> Outcome {
     ensure!(
         subject.bodies()? == subject.bodies()?,

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod acknowledgements;
 mod broker;
 mod stream;
 mod member;

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::acknowledgements::Acknowledgements;
 use crate::entry::EntryId;
 use crate::link::Link;
 use crate::tasks::Tasks;
@@ -32,6 +33,7 @@ pub(crate) struct Member {
     pub(crate) retention: Option<Duration>,
     /// What has arrived and is not decided.
     held: Mutex<HashSet<EntryId>>,
+    acknowledgements: Acknowledgements,
     /// What a reader of its own is to give out again.
     returned: Mutex<VecDeque<Returned>>,
     /// Something was returned.
@@ -80,6 +82,7 @@ impl Member {
             claim_after: membership.claim_after,
             retention: membership.retention,
             held: Mutex::default(),
+            acknowledgements: Acknowledgements::default(),
             returned: Mutex::default(),
             wake: Notify::new(),
             keeper: tokio::spawn(upkeep::keep(member.clone(), membership.claim_after)),
@@ -166,11 +169,15 @@ impl Member {
 
     /// Tells Redis that an event was handled.
     async fn acknowledge(&self, share: &Share, id: EntryId) -> Result<()> {
-        let mut command = Cmd::with_capacity(4, 128);
-        command.arg("XACK").arg(&self.key).arg(share.queue.as_str());
-        command.arg(id.to_string());
-        let told = self.link.request(&command).await;
-        told.map(drop).map_err(|problem| {
+        let tell = |ids: Vec<EntryId>| async move {
+            let mut command = Cmd::with_capacity(3 + ids.len(), 128 + 32 * ids.len());
+            command.arg("XACK").arg(&self.key).arg(share.queue.as_str());
+            for id in ids {
+                command.arg(id.to_string());
+            }
+            self.link.request(&command).await.map(drop)
+        };
+        self.acknowledgements.add(id, tell).await.map_err(|problem| {
             problem.context(format_args!("an event of {} was not acknowledged", self.topic))
         })
     }

@@ -1,7 +1,7 @@
 //! The service that echoes, and its message.
 
 use bytes::{Bytes, BytesMut};
-use micro_core::codec::{Codecs, Message, Payload as View, ProtobufSlot, ProtobufView, Slot};
+use micro_core::codec::{Codecs, Encoding, Message, Payload as View, ProtobufSlot, ProtobufView, Slot};
 use micro_core::handler::{
     BidirectionalStreaming, Endpoint, IntoEndpoints, StreamSender, Streaming, Unary, bidirectional_streaming,
     unary,
@@ -46,8 +46,8 @@ impl Slot for Payload {
 }
 
 impl ProtobufSlot for Payload {
-    fn merge(&mut self, bytes: Bytes) -> Result<(), String> {
-        prost::Message::merge(self, bytes).map_err(|problem| problem.to_string())
+    fn merge(&mut self, encoding: Encoding<'_>) -> Result<(), String> {
+        prost::Message::merge(self, encoding).map_err(|problem| problem.to_string())
     }
 }
 

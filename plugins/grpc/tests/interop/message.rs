@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use micro_core::codec::{self, ProtobufSlot, ProtobufView, Slot};
+use micro_core::codec::{self, Encoding, ProtobufSlot, ProtobufView, Slot};
 use prost::Message;
 use tokio::sync::Semaphore;
 
@@ -70,8 +70,8 @@ impl ProtobufView for Payload {
 }
 
 impl ProtobufSlot for Payload {
-    fn merge(&mut self, bytes: Bytes) -> Result<(), String> {
-        Message::merge(self, bytes).map_err(|problem| problem.to_string())
+    fn merge(&mut self, encoding: Encoding<'_>) -> Result<(), String> {
+        Message::merge(self, encoding).map_err(|problem| problem.to_string())
     }
 }
 
