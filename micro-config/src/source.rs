@@ -37,3 +37,14 @@ pub trait Source: fmt::Display + Send + 'static {
         std::future::pending().await
     }
 }
+
+#[async_trait]
+impl<S: Source + ?Sized> Source for Box<S> {
+    async fn read(&mut self) -> Result<Vec<Document>> {
+        (**self).read().await
+    }
+
+    async fn changed(&mut self) -> Result<()> {
+        (**self).changed().await
+    }
+}
