@@ -9,6 +9,8 @@ mod flags;
 mod names;
 #[cfg(feature = "file")]
 mod file;
+#[cfg(feature = "http")]
+mod http;
 mod document;
 mod format;
 mod feeder;
@@ -38,6 +40,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use file::File;
 pub use flags::Flags;
 pub use format::Format;
+#[cfg(feature = "http")]
+pub use http::Http;
 pub use live::{Live, LiveValue};
 pub use memory::Memory;
 pub use secret::Secret;

@@ -68,7 +68,7 @@ pub(super) async fn an_optional_source_may_be_away_at_the_beginning(subject: Sou
 
 pub(super) async fn a_change_during_an_outage_is_seen_after_it(subject: SourceSubject) -> Outcome {
     subject.put_number(1).await?;
-    subject.proxy().await?;
+    subject.needs_server()?;
     let config = subject.config().await?;
     for number in 2..4 {
         subject.proxy().await?.cut().await;
@@ -86,7 +86,7 @@ pub(super) async fn a_change_during_an_outage_is_seen_after_it(subject: SourceSu
 
 pub(super) async fn a_change_after_a_short_cut_is_seen(subject: SourceSubject) -> Outcome {
     subject.put_number(1).await?;
-    subject.proxy().await?;
+    subject.needs_server()?;
     let config = subject.config().await?;
     for number in 2..6 {
         subject.proxy().await?.cut().await;
@@ -102,7 +102,7 @@ pub(super) async fn a_change_after_a_short_cut_is_seen(subject: SourceSubject) -
 
 pub(super) async fn a_connection_that_fell_silent_is_noticed(subject: SourceSubject) -> Outcome {
     subject.put_number(1).await?;
-    subject.proxy().await?;
+    subject.needs_server()?;
     let config = subject.config().await?;
     // It waits for changes by then.
     sleep(Duration::from_millis(200)).await;
@@ -115,7 +115,7 @@ pub(super) async fn a_connection_that_fell_silent_is_noticed(subject: SourceSubj
 
 pub(super) async fn a_server_that_hangs_up_is_not_asked_without_pause(subject: SourceSubject) -> Outcome {
     subject.put_number(1).await?;
-    subject.proxy().await?;
+    subject.needs_server()?;
     let config = subject.config().await?;
     let hung_up = subject.proxy().await?.hang_up().await;
     hung_up.map_err(|problem| Ending::failed(format!("the proxy cannot hang up: {problem}")))?;
@@ -132,7 +132,7 @@ pub(super) async fn a_server_that_hangs_up_is_not_asked_without_pause(subject: S
 
 pub(super) async fn a_closed_configuration_leaves_no_connections(subject: SourceSubject) -> Outcome {
     subject.put_number(1).await?;
-    subject.proxy().await?;
+    subject.needs_server()?;
     let before = subject.proxy().await?.connections();
     for _ in 0..2 * KEPT {
         let config = subject.config().await?;

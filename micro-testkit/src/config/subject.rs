@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Place, SourceTraits};
 use crate::proxy::Proxy;
-use crate::suite::{Boxed, Ending, Failure, Outcome, Subject, ensure_eq, soon};
+use crate::suite::{Boxed, Ending, Failure, Outcome, Subject, ensure_eq, needs, soon};
 
 /// How often a source may be found busy before it is asked again.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -64,6 +64,12 @@ impl SourceSubject {
     pub(super) async fn remove(&self) -> Outcome {
         let removed = self.place.remove().await;
         removed.map_err(|error| Ending::failed(format!("the place cannot be removed: {error}")))
+    }
+
+    /// Ends the case as skipped where there is no server.
+    pub(super) fn needs_server(&self) -> Outcome {
+        needs!(self.place.proxy().is_some(), "it has no server");
+        Ok(())
     }
 
     pub(super) async fn proxy(&self) -> Result<tokio::sync::MutexGuard<'_, Proxy>, Ending> {
