@@ -67,3 +67,85 @@ impl<'a> Reference<'a> {
         Some(Self { name, default, rest })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn put_into(text: &str) -> String {
+        let variable = |name: &str| match name {
+            "NAME" => Some("value".to_owned()),
+            "EMPTY" => Some(String::new()),
+            "NESTED" => Some("${NAME}".to_owned()),
+            _ => None,
+        };
+        interpolate(text, &variable).unwrap_or_else(|| text.to_owned())
+    }
+
+    #[test]
+    fn variables_are_put_in() {
+        for (text, wanted) in [
+            ("${NAME}", "value"),
+            ("a ${NAME} b ${NAME}", "a value b value"),
+            ("${MISSING}", ""),
+            ("${MISSING:-default}", "default"),
+            ("${EMPTY:-default}", "default"),
+            ("${EMPTY}", ""),
+            ("${NAME:-default}", "value"),
+            ("${MISSING:-}", ""),
+            ("${MISSING:-a:-b}", "a:-b"),
+            ("$${NAME}", "${NAME}"),
+            ("$$${NAME}", "$${NAME}"),
+            ("${NESTED}", "${NAME}"),
+            ("größer ${NAME} ✓", "größer value ✓"),
+        ] {
+            assert_eq!(put_into(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_similar_stays() {
+        for text in [
+            "",
+            "$",
+            "$NAME",
+            "${",
+            "${}",
+            "${NAME",
+            "${1A}",
+            "${a.b}",
+            "${NAME:+x}",
+            "${NAME:-x",
+            "{NAME}",
+            "$ {NAME}",
+        ] {
+            assert_eq!(put_into(text), text);
+        }
+        assert_eq!(put_into("${ ${NAME}"), "${ value");
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_without_references_stays(text in "[^$]*") {
+            prop_assert_eq!(interpolate(&text, &|_| None), None);
+        }
+
+        #[test]
+        fn any_text_is_put_into_without_a_panic(text in "[${}:\\-A-Z_ ✓]{0,40}") {
+            put_into(&text);
+        }
+
+        #[test]
+        fn what_was_escaped_comes_out_as_it_was(text in "[${}:\\-A-Z_a]{0,20}") {
+            let escaped = text.replace("${", "$${");
+            prop_assert_eq!(put_into(&escaped), text);
+        }
+
+        #[test]
+        fn what_is_around_a_reference_stays(before in "[^$]{0,10}", after in "[^$]{0,10}") {
+            prop_assert_eq!(put_into(&format!("{before}${{NAME}}{after}")), format!("{before}value{after}"));
+        }
+    }
+}

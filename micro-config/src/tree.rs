@@ -1,7 +1,8 @@
 //! Values, and where each was said.
 
+mod merge;
+
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -127,24 +128,6 @@ impl Tree {
         })
     }
 
-    /// Merges what comes later into it: tables entry by entry, anything else is replaced.
-    pub(crate) fn merge(&mut self, later: Tree) {
-        let (mut later, place) = match (later.node, later.place) {
-            (Node::Table(table), place) => (table, place),
-            (node, place) => {
-                *self = Self::new(node, place);
-                return;
-            }
-        };
-        match &mut self.node {
-            Node::Table(table) if !later.replaces => table.merge(later),
-            earlier => {
-                later.replaces |= !matches!(earlier, Node::Table(_)) || later.replaces;
-                *self = Self::new(Node::Table(later), place);
-            }
-        }
-    }
-
     /// What is at a path: names, and numbers that count the values of lists from 0 on. An empty path is the whole.
     pub(crate) fn at(&self, path: &str) -> Option<&Self> {
         if path.is_empty() {
@@ -244,19 +227,6 @@ impl Node {
             Self::Text(_) => "string",
             Self::List(_) => "list",
             Self::Table(_) => "table",
-        }
-    }
-}
-
-impl Table {
-    fn merge(&mut self, later: Self) {
-        for (name, tree) in later.entries {
-            match self.entries.entry(name) {
-                Entry::Occupied(mut earlier) => earlier.get_mut().merge(tree),
-                Entry::Vacant(place) => {
-                    place.insert(tree);
-                }
-            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
-use super::Flaw;
+use super::{Flaw, without_place};
 use crate::tree::{Node, Place, Tree};
 
 /// Parses a text. The parser takes it byte by byte and looks no further than it must, so that counting what it took
@@ -25,13 +25,8 @@ pub(super) fn parse(text: &str, place: &Place) -> Result<Tree, Flaw> {
     let tree = tree.and_then(|tree| parser.end().map(|()| tree));
     tree.map_err(|problem| Flaw {
         line: u32::try_from(problem.line()).unwrap_or(0),
-        message: without_place(&problem.to_string()).to_owned(),
+        message: without_place(&problem.to_string()),
     })
-}
-
-/// The message says the line and the column at its end.
-fn without_place(message: &str) -> &str {
-    message.rfind(" at line ").map_or(message, |end| &message[..end])
 }
 
 struct Lines<'a> {

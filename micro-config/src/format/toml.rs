@@ -4,7 +4,7 @@ use serde_json::Number;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Flaw;
+use super::{Flaw, without_place};
 use crate::tree::{DEEPEST, Node, Place, Tree};
 
 /// Parses a text.
@@ -12,7 +12,7 @@ pub(super) fn parse(text: &str, place: &Place) -> Result<Tree, Flaw> {
     let lines = Lines::of(text);
     let table = DeTable::parse(text).map_err(|problem| Flaw {
         line: problem.span().map_or(0, |span| lines.at(span.start)),
-        message: problem.message().lines().collect::<Vec<_>>().join(", "),
+        message: without_place(problem.message()),
     })?;
     let span = table.span();
     let value = Spanned::new(span, DeValue::Table(table.into_inner()));

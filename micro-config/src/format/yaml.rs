@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::Number;
 use serde_saphyr::Spanned;
 
-use super::Flaw;
+use super::{Flaw, without_place};
 use crate::tree::{DEEPEST, Node, Place, Tree};
 
 /// Parses a text. One without any value is an empty table.
@@ -19,13 +19,9 @@ pub(super) fn parse(text: &str, place: &Place) -> Result<Tree, Flaw> {
     };
     let value: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options).map_err(|problem| Flaw {
         line: problem.location().map_or(0, |place| line(place.line())),
-        message: without_place(&problem.without_snippet().to_string()).to_owned(),
+        message: without_place(&problem.without_snippet().to_string()),
     })?;
     Ok(tree(value, place))
-}
-
-fn without_place(message: &str) -> &str {
-    message
 }
 
 fn line(line: u64) -> u32 {
