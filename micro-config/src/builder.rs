@@ -18,8 +18,6 @@ use crate::shared::Shared;
 use crate::tree::Tree;
 use crate::{Error, ErrorKind, Result, Source, SourceState, SourceStatus, View};
 
-/// How many readings wait for the keeper. Each source waits for its answer, so that it is no more than one each.
-const READINGS: usize = 16;
 /// The longest that can be waited for.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -110,7 +108,8 @@ impl Builder {
     /// When a source that is not optional is missing, or cannot be reached for as long as [`patience`](Self::patience) says; when
     /// what one says cannot be parsed or decrypted, or the validation refuses it.
     pub async fn build(self) -> Result<Config> {
-        let (sender, readings) = mpsc::channel(READINGS);
+        // Each source waits for its answer, and so has one reading in it, or two where it panics.
+        let (sender, readings) = mpsc::channel(2 * self.sources.len() + 1);
         let mut tasks = JoinSet::new();
         let mut statuses = Vec::new();
         let mut layers = Vec::new();
@@ -123,17 +122,18 @@ impl Builder {
                 read_at: None,
                 documents: Vec::new(),
             });
+            let feeder = Feeder {
+                index,
+                name: name.clone(),
+                source,
+                debounce: self.debounce,
+                readings: sender.clone(),
+            };
             layers.push(Layer {
                 name,
                 documents: None,
                 tree: Tree::empty(),
             });
-            let feeder = Feeder {
-                index,
-                source,
-                debounce: self.debounce,
-                readings: sender.clone(),
-            };
             tasks.spawn(feeder.run());
         }
         let (changes, told) = watch::channel(());

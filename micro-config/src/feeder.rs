@@ -24,6 +24,7 @@ pub(crate) struct Reading {
 /// The task of one source.
 pub(crate) struct Feeder {
     pub(crate) index: usize,
+    pub(crate) name: String,
     pub(crate) source: Box<dyn Source>,
     /// How long to wait after a change, until a burst of them is over.
     pub(crate) debounce: Duration,
@@ -73,6 +74,23 @@ impl Feeder {
         };
         self.readings.send(reading).await.ok()?;
         answer.await.ok()
+    }
+}
+
+/// A source that panics is not silent about it.
+impl Drop for Feeder {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let error = Error::new(
+                ErrorKind::Misused,
+                format_args!("{}: the source panicked and is not asked any more", self.name),
+            );
+            let _ = self.readings.try_send(Reading {
+                source: self.index,
+                read: Err(error),
+                taken: oneshot::channel().0,
+            });
+        }
     }
 }
 

@@ -12,6 +12,9 @@ use crate::shared::Shared;
 use crate::tree::Tree;
 use crate::{Change, Document, Error, ErrorKind, Refused, Result, SourceState, View};
 
+/// How many paths of a change are logged.
+const SHOWN: usize = 10;
+
 /// The one that decides what counts: it takes what sources read, and puts a new view in the place of the old one, or
 /// refuses.
 pub(crate) struct Keeper {
@@ -113,7 +116,14 @@ impl Keeper {
     }
 
     fn remember(&self, change: Change) {
-        tracing::info!(source = change.source, paths = ?change.paths, "the configuration changed");
+        let some = &change.paths[..change.paths.len().min(SHOWN)];
+        let more = change.paths.len() + change.more - some.len();
+        tracing::info!(
+            source = change.source,
+            paths = some.join(", "),
+            more,
+            "the configuration changed"
+        );
         let mut report = self.shared.report();
         report.history.push_back(change);
         while report.history.len() > self.history {
