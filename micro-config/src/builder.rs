@@ -65,14 +65,15 @@ impl Builder {
         self
     }
 
-    /// How long [`build`](Self::build) tries to reach sources that are not optional and cannot be reached. Default: 10 s.
+    /// How long [`build`](Self::build) tries to reach sources that are not optional and cannot be reached. Default:
+    /// 10 s.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience.min(LONGEST_PATIENCE);
         self
     }
 
-    /// Refuses what this does not agree to, and keeps what was before. Of several, all must agree. The error is a sentence
-    /// about what is wrong, which is logged: it should not hold secrets. It must not block.
+    /// Refuses what this does not agree to, and keeps what was before. Of several, all must agree. The error is a
+    /// sentence about what is wrong, which is logged: it should not hold secrets. It must not block.
     pub fn validate(
         mut self,
         validate: impl Fn(&View) -> Result<(), String> + Send + Sync + 'static,
@@ -105,8 +106,9 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When a source that is not optional is missing, or cannot be reached for as long as [`patience`](Self::patience) says; when
-    /// what one says cannot be parsed or decrypted, or the validation refuses it.
+    /// When a source that is not optional is missing, or cannot be reached for as long as
+    /// [`patience`](Self::patience) says; when what one says cannot be parsed or decrypted, or the validation refuses
+    /// it.
     pub async fn build(self) -> Result<Config> {
         // Each source waits for its answer, and so has one reading in it, or two where it panics.
         let (sender, readings) = mpsc::channel(2 * self.sources.len() + 1);

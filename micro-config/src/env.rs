@@ -13,12 +13,12 @@ const LONGEST_SECRET: u64 = 1024 * 1024;
 
 /// Variables of the environment: `DATABASE_HOST=x` sets `database.host`.
 ///
-/// A name is put in lower case and split at each `_`, as Go Micro does. A value that is a whole number is a number, `true`
-/// and `false` are truth values, anything else is a text; the first variable at a path wins. Variables that are no
-/// UTF-8 are left out.
+/// A name is put in lower case and split at each `_`, as Go Micro does. A value that is a whole number is a number,
+/// `true` and `false` are truth values, anything else is a text; the first variable at a path wins. Variables that
+/// are no UTF-8 are left out.
 ///
-/// With a prefix, `DATABASE_PASSWORD_FILE=/run/secrets/x` sets `database.password` to the text of the file, without the line's end at its
-/// end. It is read whenever the source is read, which is once.
+/// With a prefix, `DATABASE_PASSWORD_FILE=/run/secrets/x` sets `database.password` to the text of the file, without
+/// the line's end at its end. It is read whenever the source is read, which is once.
 pub struct Env {
     selection: Selection,
     secret_files: bool,

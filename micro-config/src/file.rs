@@ -24,12 +24,12 @@ const LOOKS: u32 = 40;
 
 /// A file, or all files of a directory.
 ///
-/// Of a directory, the files whose extension tells a format are read in the order of their names, so that `20-mine.toml`
-/// wins over `10-base.yaml`; hidden ones and directories in it are left out.
+/// Of a directory, the files whose extension tells a format are read in the order of their names, so that
+/// `20-mine.toml` wins over `10-base.yaml`; hidden ones and directories in it are left out.
 ///
 /// It is seen when a file is written, replaced by another, removed and made again, and when one of the symbolic links
-/// on the way to it is turned elsewhere, as Kubernetes does with the files of a ConfigMap. The system tells of that, and
-/// once in a while the files are looked at besides, for file systems that tell nothing.
+/// on the way to it is turned elsewhere, as Kubernetes does with the files of a ConfigMap. The system tells of that,
+/// and once in a while the files are looked at besides, for file systems that tell nothing.
 ///
 /// A file that was written less than 50 ms ago is not read before it is left alone for so long.
 pub struct File {

@@ -8,9 +8,9 @@ use crate::{Document, Result, Source, names};
 
 /// Flags of a command line: `--database-host=x` and `--database-host x` set `database.host`.
 ///
-/// A name is put in lower case and split at each `-` and `_`, as Go Micro does. A flag that is followed by another flag
-/// or by nothing is true. Values are read as those of variables are. Of two flags at a path, the later wins. `--` ends the flags; what
-/// belongs to none is left out.
+/// A name is put in lower case and split at each `-` and `_`, as Go Micro does. A flag that is followed by another
+/// flag or by nothing is true. Values are read as those of variables are. Of two flags at a path, the later wins.
+/// `--` ends the flags; what belongs to none is left out.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -29,11 +29,11 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A document at an HTTP or HTTPS address.
 ///
-/// It is asked for again after each interval, with the `ETag` or `Last-Modified` that it had, so that a server that knows them need
-/// not send what is the same. Redirections are not followed: the error says where to.
+/// It is asked for again after each interval, with the `ETag` or `Last-Modified` that it had, so that a server that
+/// knows them need not send what is the same. Redirections are not followed: the error says where to.
 ///
-/// The format is told by the `Content-Type`, and else by the extension of the address' path. Neither the token nor the query of
-/// the address are shown anywhere.
+/// The format is told by the `Content-Type`, and else by the extension of the address' path. Neither the token nor
+/// the query of the address are shown anywhere.
 pub struct Http {
     address: Uri,
     /// The address as it may be shown.

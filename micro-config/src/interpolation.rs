@@ -1,8 +1,8 @@
 //! `${NAME}` in texts.
 
-/// Puts the values of variables into a text: `${NAME}` is the variable or nothing where it is not set, `${NAME:-default}`
-/// is the default where it is not set or empty, and `$${` is `${` itself. What only looks similar stays as it is: a
-/// name has letters, digits and `_`, and begins with no digit. A default ends at the first `}`.
+/// Puts the values of variables into a text: `${NAME}` is the variable or nothing where it is not set,
+/// `${NAME:-default}` is the default where it is not set or empty, and `$${` is `${` itself. What only looks similar
+/// stays as it is: a name has letters, digits and `_`, and begins with no digit. A default ends at the first `}`.
 ///
 /// None: there is nothing to put in.
 pub(crate) fn interpolate(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {

@@ -13,8 +13,8 @@ use crate::{Error, Result, View};
 /// A typed value that is always the latest. Reading it takes no lock and parses nothing, so that it can be read on
 /// every call.
 ///
-/// A value that is not of the type, or is gone, leaves the last good one: [`error`](Self::error) says so. Its clones are
-/// one and the same. It stays as it is when the [`Config`](crate::Config) is closed.
+/// A value that is not of the type, or is gone, leaves the last good one: [`error`](Self::error) says so. Its clones
+/// are one and the same. It stays as it is when the [`Config`](crate::Config) is closed.
 pub struct Live<T> {
     state: Arc<State<T>>,
 }

@@ -12,8 +12,8 @@ pub(crate) fn path(name: &str, separators: &[char]) -> Option<Vec<String>> {
     (1..DEEPEST).contains(&path.len()).then_some(path)
 }
 
-/// What a text says: a whole number, true or false, or itself. Only what can be written back as it was becomes a number or
-/// a truth value, so that `007` stays what it is.
+/// What a text says: a whole number, true or false, or itself. Only what can be written back as it was becomes a
+/// number or a truth value, so that `007` stays what it is.
 pub(crate) fn guess(text: &str) -> Value {
     match text {
         "true" => return Value::Bool(true),

@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, de};
 
-/// A value that is not printed: [`Debug`](fmt::Debug) shows `***`, there is no `Display`, and an error about what it was
-/// to be says nothing of what it is.
+/// A value that is not printed: [`Debug`](fmt::Debug) shows `***`, there is no `Display`, and an error about what it
+/// was to be says nothing of what it is.
 ///
 /// ```
 /// # use micro_config::Secret;

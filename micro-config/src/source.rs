@@ -8,8 +8,8 @@ use crate::{Document, Result};
 
 /// Where configuration comes from: a file, the environment, a key of a server.
 ///
-/// It reads, and it tells when to read again. All else is done for it: parsing, merging, waiting until a burst of changes
-/// is over, trying again with growing pauses while it fails, and keeping what it gave last meanwhile.
+/// It reads, and it tells when to read again. All else is done for it: parsing, merging, waiting until a burst of
+/// changes is over, trying again with growing pauses while it fails, and keeping what it gave last meanwhile.
 ///
 /// Its [`Display`](fmt::Display) is what people call it in messages: `file config.toml`, `etcd micro/config/greeter`.
 #[async_trait]
@@ -24,11 +24,11 @@ pub trait Source: fmt::Display + Send + 'static {
     /// When it does not exist, or cannot be reached or read. The message says what failed and where.
     async fn read(&mut self) -> Result<Vec<Document>>;
 
-    /// Waits until there may be something else than [`read`](Self::read) returned last. No change since that read *began*
-    /// may be missed; to return although nothing changed is allowed, and costs one read.
+    /// Waits until there may be something else than [`read`](Self::read) returned last. No change since that read
+    /// *began* may be missed; to return although nothing changed is allowed, and costs one read.
     ///
-    /// May be dropped before it returns, and is then called again. A source that never changes keeps this one, which waits
-    /// for ever.
+    /// May be dropped before it returns, and is then called again. A source that never changes keeps this one, which
+    /// waits for ever.
     ///
     /// # Errors
     ///

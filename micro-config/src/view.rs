@@ -11,8 +11,8 @@ use crate::{Error, ErrorKind, Result, reading};
 /// What all sources say together, at one moment. It never changes, so that everything read from one view belongs
 /// together.
 ///
-/// Paths are names with dots between them, such as `database.pool.size`; in lists a number counts the values from 0 on. The
-/// empty path is the whole. Names compare exactly.
+/// Paths are names with dots between them, such as `database.pool.size`; in lists a number counts the values from 0
+/// on. The empty path is the whole. Names compare exactly.
 ///
 /// Its [`Debug`](fmt::Debug) prints no values.
 pub struct View {

@@ -50,8 +50,8 @@ impl<T: DeserializeOwned> Watch<T> {
         }
     }
 
-    /// Waits for the next value. An error: it is not of the type, or nothing is there any more; the watch goes on. None:
-    /// the configuration was closed or dropped.
+    /// Waits for the next value. An error: it is not of the type, or nothing is there any more; the watch goes on.
+    /// None: the configuration was closed or dropped.
     ///
     /// May be dropped before it returns, without anything being lost.
     pub async fn next(&mut self) -> Option<Result<T>> {

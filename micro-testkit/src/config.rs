@@ -34,8 +34,8 @@ pub trait Place: Send + Sync + 'static {
     /// A new source that reads this place, through [`proxy`](Self::proxy) where there is one.
     async fn source(&self) -> Result<Box<dyn Source>>;
 
-    /// Writes JSON to it, which a source then reads as a whole: what `{"a": 1}` says is at the path `a`. By another way than the proxy.
-    /// Text that is no JSON is written too, as far as [`SourceTraits::malformed`] says.
+    /// Writes JSON to it, which a source then reads as a whole: what `{"a": 1}` says is at the path `a`. By another
+    /// way than the proxy. Text that is no JSON is written too, as far as [`SourceTraits::malformed`] says.
     async fn put(&self, text: &str) -> Result<()>;
 
     /// Removes it, so that there is nothing to be read. By another way than the proxy.
@@ -86,8 +86,8 @@ impl Default for SourceTraits {
 /// Makes one test of each case for a source of configuration.
 ///
 /// Takes a factory, `Fn() -> impl Future<Output = Result<impl Place, impl Display>>`, and optionally
-/// [`SourceTraits`](crate::config::SourceTraits). Attributes before the factory, such as `#[ignore = "needs a server"]`,
-/// are put on each test. Several in one file need a module each.
+/// [`SourceTraits`](crate::config::SourceTraits). Attributes before the factory, such as `#[ignore = "needs a
+/// server"]`, are put on each test. Several in one file need a module each.
 #[macro_export]
 macro_rules! source_conformance {
     ($(#[$attribute:meta])* $factory:expr $(,)?) => {

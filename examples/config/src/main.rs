@@ -1,6 +1,7 @@
 //! Prints what a configuration says, and then each change as you edit its file.
 //!
-//! Variables that begin with `APP_` win over the file: `APP_SERVER_PORT=9090`. What is refused is told on standard error.
+//! Variables that begin with `APP_` win over the file: `APP_SERVER_PORT=9090`. What is refused is told on standard
+//! error.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
