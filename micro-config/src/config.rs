@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::builder::Builder;
 use crate::shared::{Shared, unpoisoned};
+use crate::tree::Tree;
 use crate::{Change, Live, Refused, Result, SourceStatus, View, Watch};
 
 /// What many sources say, as one view that follows every change.
@@ -123,6 +125,15 @@ impl Config {
     pub async fn close(&self) {
         let mut tasks = std::mem::take(&mut *unpoisoned(&self.tasks));
         tasks.shutdown().await;
+    }
+}
+
+/// Without sources: empty, and never otherwise.
+impl Default for Config {
+    fn default() -> Self {
+        let (_, changes) = watch::channel(());
+        let shared = Shared::new(View::new(Tree::empty()), Vec::new(), changes);
+        Self::new(Arc::new(shared), JoinSet::new())
     }
 }
 
