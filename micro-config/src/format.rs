@@ -82,7 +82,8 @@ impl fmt::Display for Format {
     }
 }
 
-#[cfg(all(test, feature = "toml", feature = "yaml"))]
+#[cfg(test)]
+#[cfg(all(feature = "toml", feature = "yaml"))]
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What every [`Source`](micro_config::Source) of configuration must do.
+//! What every [`Source`] of configuration must do.
 //!
 //! ```ignore
 //! micro_testkit::source_conformance!(|| async { Key::in_own_server().await });

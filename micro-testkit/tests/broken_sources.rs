@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use micro_config::{Document, Error, ErrorKind, Format, Result, Source, async_trait};
 use micro_testkit::Report;
-use micro_testkit::config::{Place, SourceTraits, suite};
+use micro_testkit::config::{Place, SourceSubject, SourceTraits, suite};
+use micro_testkit::suite::Suite;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -107,7 +108,7 @@ async fn sleep_and_tell() -> Result<()> {
     Ok(())
 }
 
-async fn run(fault: Fault) -> Report {
+async fn run(suite: Suite<SourceSubject>, fault: Fault) -> Report {
     let traits = SourceTraits {
         seen_within: Duration::from_millis(500),
         fails_within: Duration::from_millis(500),
@@ -118,12 +119,12 @@ async fn run(fault: Fault) -> Report {
         let (text, _) = watch::channel(None);
         Ok::<_, Infallible>(Shelf { text, fault })
     };
-    suite().run(make, traits).await
+    suite.run(make, traits).await
 }
 
 #[tokio::test]
 async fn a_good_source_passes() {
-    let report = run(Fault::None).await;
+    let report = run(suite(), Fault::None).await;
     assert!(report.is_good(), "{report}");
 }
 
@@ -143,7 +144,7 @@ async fn each_fault_fails_the_case_that_is_about_it() {
         (Fault::ReadingHangs, "what_was_put_is_read"),
         (Fault::Nameless, "it_says_what_it_is_called"),
     ] {
-        let report = run(fault).await;
+        let report = run(suite().only(&[case]), fault).await;
         assert!(report.has_failed(case), "{fault:?} passes {case}:\n{report}");
     }
 }
