@@ -12,6 +12,37 @@ use crate::{Document, Result};
 /// changes is over, trying again with growing pauses while it fails, and keeping what it gave last meanwhile.
 ///
 /// Its [`Display`](fmt::Display) is what people call it in messages: `file config.toml`, `etcd micro/config/greeter`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> micro_config::Result<()> {
+/// use std::fmt;
+///
+/// use micro_config::{Config, Document, Result, Source, async_trait};
+/// use serde_json::json;
+///
+/// /// What the machine is like. It never changes.
+/// struct Machine;
+///
+/// impl fmt::Display for Machine {
+///     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         formatter.write_str("machine")
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl Source for Machine {
+///     async fn read(&mut self) -> Result<Vec<Document>> {
+///         let system = Document::value("machine", json!({ "name": std::env::consts::OS }));
+///         Ok(vec![system.at(["machine", "system"])])
+///     }
+/// }
+///
+/// let config = Config::builder().source(Machine).build().await?;
+/// assert_eq!(config.get::<String>("machine.system.name")?, std::env::consts::OS);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Source: fmt::Display + Send + 'static {
     /// Reads all of it, as it is now. Of several documents the later wins over the earlier.
