@@ -15,6 +15,24 @@ use crate::{Error, Result, View};
 ///
 /// A value that is not of the type, or is gone, leaves the last good one: [`error`](Self::error) says so. Its clones
 /// are one and the same. It stays as it is when the [`Config`](crate::Config) is closed.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> micro_config::Result<()> {
+/// use micro_config::{Config, Memory};
+///
+/// let memory = Memory::new();
+/// let config = Config::builder().source(memory.clone()).build().await?;
+/// let limit = config.live_or("limits.calls", 100_u32)?;
+/// assert_eq!(*limit.get(), 100);
+///
+/// let mut limits = config.watch::<u32>("limits.calls");
+/// memory.set("limits.calls", 200);
+/// limits.next().await;
+/// assert_eq!(*limit.get(), 200);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Live<T> {
     state: Arc<State<T>>,
 }
