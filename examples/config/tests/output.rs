@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Lines};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{BufRead, BufReader, Lines, Read};
+use std::process::{Child, Command, Stdio};
 
 /// The example as it runs; it is ended with the test, however that ends.
 struct Running(Child);
@@ -15,7 +15,7 @@ impl Drop for Running {
     }
 }
 
-fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> String {
+fn next<R: Read>(lines: &mut Lines<BufReader<R>>) -> String {
     lines.next().unwrap().unwrap()
 }
 
@@ -27,12 +27,15 @@ fn it_prints_each_change_and_keeps_the_last_good() {
     let child = Command::new(env!("CARGO_BIN_EXE_config-example"))
         .arg("conf.toml")
         .current_dir(directory.path())
+        .env_clear()
         .env("APP_NAME", "from a variable")
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut running = Running(child);
     let mut lines = BufReader::new(running.0.stdout.take().unwrap()).lines();
+    let mut warnings = BufReader::new(running.0.stderr.take().unwrap()).lines();
     assert_eq!(next(&mut lines), "greeting = \"Hello\"  (conf.toml line 1)");
     assert_eq!(
         next(&mut lines),
@@ -44,9 +47,13 @@ fn it_prints_each_change_and_keeps_the_last_good() {
     assert_eq!(next(&mut lines), "server.port is now 9090  (conf.toml line 4)");
 
     // Neither a flaw nor what the validation refuses is printed as a change.
-    for refused in ["greeting = ", "[server]\nport = 80\n"] {
+    for (refused, why) in [
+        ("greeting =\n", "is not valid TOML"),
+        ("[server]\nport = 80\n", "must be 1024 or more"),
+    ] {
         fs::write(&file, refused).unwrap();
-        std::thread::yield_now();
+        let warning = next(&mut warnings);
+        assert!(warning.contains(why), "{warning}");
     }
     fs::write(&file, "greeting = \"Hi\"\n\n[server]\n").unwrap();
     assert_eq!(next(&mut lines), "greeting is now \"Hi\"  (conf.toml line 1)");
