@@ -145,3 +145,46 @@ async fn an_encrypted_address_needs_authorities() {
     let error = source.authorities("no certificate").read().await.unwrap_err();
     assert!(error.to_string().contains("no certificate in PEM"), "{error}");
 }
+
+/// What serves with a certificate, and the authority that signed it.
+fn encryption() -> (tokio_rustls::TlsAcceptor, String) {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let certificate = authority.self_signed(&authority_key).unwrap();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let leaf = leaf.signed_by(&key, &issuer).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], key.serialize_der().try_into().unwrap())
+        .unwrap();
+    (std::sync::Arc::new(config).into(), certificate.pem())
+}
+
+#[tokio::test]
+async fn an_encrypted_document_is_read_where_its_authority_is_believed() {
+    let (acceptor, authority) = encryption();
+    let server = DocumentServer::start_with(Some(acceptor)).await.unwrap();
+    server.state.lock().unwrap().text = Some("{\"a\": 1}".into());
+    let address = format!("https://{}/conf", server.address);
+    let source = Http::new(&address).unwrap().authorities(authority);
+    let config = Config::builder().source(source).build().await.unwrap();
+    assert_eq!(config.get::<u8>("a").unwrap(), 1);
+
+    let (_, other) = encryption();
+    let error = Http::new(&address)
+        .unwrap()
+        .authorities(other)
+        .read()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.to_string().contains("certificate"), "{error}");
+}

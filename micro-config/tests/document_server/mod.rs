@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 /// A server with one document.
 pub(crate) struct DocumentServer {
@@ -29,11 +30,16 @@ pub(crate) struct State {
 
 impl DocumentServer {
     pub(crate) async fn start() -> std::io::Result<Self> {
+        Self::start_with(None).await
+    }
+
+    /// One that encrypts, where this is given.
+    pub(crate) async fn start_with(acceptor: Option<TlsAcceptor>) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let state = Arc::new(Mutex::new(State::default()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Arc::clone(&state)));
+        tasks.spawn(accept(listener, acceptor, Arc::clone(&state)));
         Ok(Self {
             address,
             state,
@@ -42,13 +48,23 @@ impl DocumentServer {
     }
 }
 
-async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, state: Arc<Mutex<State>>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 if let Ok((stream, _)) = accepted {
-                    connections.spawn(serve(stream, Arc::clone(&state)));
+                    let (acceptor, state) = (acceptor.clone(), Arc::clone(&state));
+                    connections.spawn(async move {
+                        match acceptor {
+                            None => serve(stream, state).await,
+                            Some(acceptor) => {
+                                if let Ok(stream) = acceptor.accept(stream).await {
+                                    serve(stream, state).await;
+                                }
+                            }
+                        }
+                    });
                 }
             }
             Some(_) = connections.join_next() => {}
@@ -56,8 +72,8 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
     }
 }
 
-async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) {
-    let (reader, mut writer) = stream.split();
+async fn serve(stream: impl AsyncRead + AsyncWrite, state: Arc<Mutex<State>>) {
+    let (reader, mut writer) = tokio::io::split(stream);
     let mut lines = BufReader::new(reader).lines();
     let mut head = String::new();
     while let Ok(Some(line)) = lines.next_line().await {
