@@ -1,5 +1,7 @@
 //! What a source gives.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::Format;
@@ -54,5 +56,27 @@ impl Document {
     pub fn at<I: IntoIterator<Item: Into<String>>>(mut self, path: I) -> Self {
         self.path = path.into_iter().map(Into::into).collect();
         self
+    }
+}
+
+/// Says where it is from and never what it says.
+impl fmt::Debug for Document {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Document")
+            .field("origin", &self.origin)
+            .field("path", &self.path)
+            .field("content", &self.content)
+            .finish()
+    }
+}
+
+/// Says how it is written and never what it says.
+impl fmt::Debug for Content {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text { format, text } => write!(formatter, "{} bytes of {format}", text.len()),
+            Self::Value(_) => formatter.write_str("a value"),
+        }
     }
 }

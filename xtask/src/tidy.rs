@@ -16,8 +16,9 @@ Check the house rules that neither rustfmt nor clippy knows
 Usage: cargo xtask tidy
 
 Rules:
-  - a crate under plugins/ depends, among ours, on micro-core alone (in tests also on micro-testkit and servers)
-  - micro-core and micro-codegen depend on none of ours (in tests on micro-testkit)
+  - a crate under plugins/ depends, among ours, on micro-core and micro-config alone (in tests also on micro-testkit
+    and servers)
+  - micro-core, micro-config and micro-codegen depend on none of ours (in tests on micro-testkit)
   - a published crate has a description, a licence and a README.md, depends on no unpublished crate of ours,
     and states a version beside the path of each of ours that it depends on
   - every crate takes its lints from the workspace

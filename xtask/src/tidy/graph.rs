@@ -3,6 +3,7 @@
 use super::workspace::{Kind, Package, Workspace};
 
 const CORE: &str = "micro-core";
+const CONFIG: &str = "micro-config";
 /// What tests may depend on: the suites, and real servers to run them against.
 const FOR_TESTS: &[&str] = &["micro-testkit", "servers"];
 
@@ -39,9 +40,9 @@ fn complaints_about(package: &Package) -> Vec<String> {
 /// The crates of ours that a package may depend on, or nothing where no rule applies.
 fn allowed(package: &Package) -> Option<&'static [&'static str]> {
     if package.directory.starts_with("plugins") {
-        return Some(&[CORE]);
+        return Some(&[CORE, CONFIG]);
     }
-    matches!(package.name.as_str(), CORE | "micro-codegen").then_some(&[])
+    matches!(package.name.as_str(), CORE | CONFIG | "micro-codegen").then_some(&[])
 }
 
 fn complaint(package: &Package, dependency: &str, allowed: &[&str]) -> String {

@@ -1,0 +1,154 @@
+//! Files and directories.
+
+mod following;
+mod stamp;
+mod text;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::{Document, Error, ErrorKind, Format, Result, Source};
+use following::Following;
+use stamp::Stamps;
+
+/// How long a file must have been left alone before it is read, so that one that is written in steps is read after the
+/// last.
+const SETTLED: Duration = Duration::from_millis(50);
+/// How often it is looked at again because somebody wrote meanwhile.
+const LOOKS: u32 = 40;
+
+/// A file, or all files of a directory.
+///
+/// Of a directory, the files whose extension tells a format are read in the order of their names, so that
+/// `20-mine.toml` wins over `10-base.yaml`; hidden ones and directories in it are left out.
+///
+/// It is seen when a file is written, replaced by another, removed and made again, and when one of the symbolic links
+/// on the way to it is turned elsewhere, as Kubernetes does with the files of a ConfigMap. The system tells of that,
+/// and once in a while the files are looked at besides, for file systems that tell nothing.
+///
+/// A file that was written less than 50 ms ago is not read before it is left alone for so long.
+pub struct File {
+    path: PathBuf,
+    format: Option<Format>,
+    poll: Duration,
+    largest: u64,
+    following: Following,
+    /// What the files were like when they were read last. None: they could not be.
+    seen: Option<Stamps>,
+}
+
+impl File {
+    /// A file or a directory. The extension tells the format: `json`, `yaml`, `yml` or `toml`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            format: None,
+            poll: Duration::from_secs(1),
+            largest: 16 * 1024 * 1024,
+            following: Following::default(),
+            seen: None,
+        }
+    }
+
+    /// The format, whatever the extension says. Of a directory, all files are read then.
+    #[must_use]
+    pub fn format(mut self, format: Format) -> Self {
+        self.format = Some(format);
+        self
+    }
+
+    /// How often to look whether it changed, besides being told by the system. Default: every second.
+    #[must_use]
+    pub fn poll(mut self, poll: Duration) -> Self {
+        self.poll = poll.max(Duration::from_millis(10));
+        self
+    }
+
+    /// How many bytes a file may have; a larger one is an error. Default: 16 MiB.
+    #[must_use]
+    pub fn largest(mut self, bytes: u64) -> Self {
+        self.largest = bytes;
+        self
+    }
+
+    async fn stamps(&self) -> Result<Stamps> {
+        let (path, format) = (self.path.clone(), self.format);
+        blocking(&self.path, move || stamp::stamps(&path, format)).await
+    }
+
+    async fn texts(&self, stamps: &Stamps) -> Result<Vec<Document>> {
+        let (stamps, largest) = (stamps.clone(), self.largest);
+        blocking(&self.path, move || text::documents(&stamps, largest)).await
+    }
+
+    async fn settled(&mut self) -> Result<Vec<Document>> {
+        let mut stamps = self.stamps().await?;
+        for _ in 0..LOOKS {
+            if stamps.are_younger_than(SETTLED) {
+                sleep(SETTLED).await;
+                let now = self.stamps().await?;
+                if now != stamps {
+                    stamps = now;
+                    continue;
+                }
+            }
+            let documents = self.texts(&stamps).await;
+            let now = self.stamps().await?;
+            if now == stamps {
+                let documents = documents?;
+                self.seen = Some(stamps);
+                return Ok(documents);
+            }
+            stamps = now;
+        }
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            format_args!("{}: somebody writes to it all the time", self.path.display()),
+        ))
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let done = spawn_blocking(work).await;
+    done.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            format_args!("{}: reading it was given up", path.display()),
+        ))
+    })
+}
+
+impl fmt::Display for File {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "file {}", self.path.display())
+    }
+}
+
+#[async_trait]
+impl Source for File {
+    async fn read(&mut self) -> Result<Vec<Document>> {
+        self.seen = None;
+        self.following.follow(&self.path).await;
+        self.settled().await
+    }
+
+    async fn changed(&mut self) -> Result<()> {
+        loop {
+            tokio::select! {
+                () = self.following.told() => return Ok(()),
+                () = sleep(self.poll) => {}
+            }
+            if self.stamps().await.ok() != self.seen {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What a server answers.
+
+use std::error::Error as StdError;
+
+use ::http::header::{CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED, LOCATION};
+use ::http::{Response, StatusCode, Uri};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+use crate::{Document, Error, ErrorKind, Format, Result};
+
+/// What an answer may be.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) format: Option<Format>,
+    pub(super) largest: usize,
+}
+
+/// What a server answers.
+pub(super) enum Answer {
+    /// What it answered before.
+    Same,
+    Document {
+        /// What to ask with whether it is the same.
+        validators: HeaderMap,
+        document: Document,
+    },
+}
+
+pub(super) async fn read(name: &str, limits: Limits, answer: Response<Incoming>) -> Result<Answer> {
+    let (head, body) = answer.into_parts();
+    match head.status {
+        StatusCode::OK => {}
+        StatusCode::NOT_MODIFIED => return Ok(Answer::Same),
+        status => return Err(refused(name, status, &head.headers)),
+    }
+    let Some(format) = limits
+        .format
+        .or_else(|| told(&head.headers))
+        .or_else(|| of_path(name))
+    else {
+        return Err(Error::new(
+            ErrorKind::Misused,
+            format_args!(
+                "{name}: neither its Content-Type nor its extension tells a format: say which it is"
+            ),
+        ));
+    };
+    let body = match Limited::new(body, limits.largest).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(problem) if problem.is::<LengthLimitError>() => {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format_args!(
+                    "{name}: it has more than {} bytes: make it smaller, or allow more",
+                    limits.largest
+                ),
+            ));
+        }
+        Err(problem) => {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format_args!("{name}: its answer broke off: {}", innermost(&*problem)),
+            ));
+        }
+    };
+    let text = str::from_utf8(&body);
+    let text = text.map_err(|_| Error::new(ErrorKind::Invalid, format_args!("{name}: it is not UTF-8")))?;
+    let mut validators = HeaderMap::new();
+    for validator in [ETAG, LAST_MODIFIED] {
+        if let Some(value) = head.headers.get(&validator) {
+            validators.insert(validator, value.clone());
+        }
+    }
+    let document = Document::text(name, format, text);
+    Ok(Answer::Document { validators, document })
+}
+
+fn refused(name: &str, status: StatusCode, headers: &HeaderMap) -> Error {
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Error::new(
+            ErrorKind::Missing,
+            format_args!("{name}: there is nothing ({})", status.as_u16()),
+        ),
+        status if status.is_redirection() => {
+            let to = headers
+                .get(LOCATION)
+                .and_then(|to| to.to_str().ok()?.parse::<Uri>().ok());
+            let to = to.map_or_else(|| "elsewhere".to_owned(), |to| shown(&to));
+            Error::new(
+                ErrorKind::Misused,
+                format_args!(
+                    "{name}: it redirects to {to} ({}), which is not followed",
+                    status.as_u16()
+                ),
+            )
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::new(
+            ErrorKind::Unavailable,
+            format_args!("{name}: it is not allowed ({}): check the token", status.as_u16()),
+        ),
+        status => Error::new(
+            ErrorKind::Unavailable,
+            format_args!("{name}: the server answers {status}"),
+        ),
+    }
+}
+
+/// An address without what may be secret in it.
+fn shown(address: &Uri) -> String {
+    let host = address.host().unwrap_or_default();
+    match (address.scheme_str(), address.port()) {
+        (Some(scheme), Some(port)) => format!("{scheme}://{host}:{port}{}", address.path()),
+        (Some(scheme), None) => format!("{scheme}://{host}{}", address.path()),
+        (None, _) => address.path().to_owned(),
+    }
+}
+
+fn told(headers: &HeaderMap) -> Option<Format> {
+    let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let kind = kind.split(';').next()?.trim().to_ascii_lowercase();
+    let name = kind.rsplit(['/', '+']).next()?;
+    Format::of_extension(name.strip_prefix("x-").unwrap_or(name))
+}
+
+fn of_path(name: &str) -> Option<Format> {
+    let (_, extension) = name.rsplit('/').next()?.rsplit_once('.')?;
+    Format::of_extension(extension)
+}
+
+/// The innermost reason, which says most: those around it say that a request failed.
+pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

@@ -1,0 +1,153 @@
+//! Cases about a source whose server goes away.
+
+use std::time::Duration;
+
+use micro_config::{Config, ErrorKind};
+use tokio::time::{Instant, sleep};
+
+use super::subject::SourceSubject;
+use crate::suite::{Ending, Outcome, ensure, ensure_eq, soon};
+
+/// How long a server that hangs up is left alone, to see how often it is asked.
+const WATCHED: Duration = Duration::from_secs(3);
+/// How many connections are right in that time for one source that comes back after growing pauses.
+const FEW: usize = 40;
+/// Connections that a client may keep for what it does next, after it is gone.
+const KEPT: usize = 6;
+
+pub(super) async fn reading_fails_in_time_while_the_server_is_away(subject: SourceSubject) -> Outcome {
+    subject.put_number(1).await?;
+    let mut source = subject.source().await?;
+    subject.reads_number(&mut *source, 1).await?;
+    subject.proxy().await?.cut().await;
+    fails(&subject, &mut *source).await?;
+    subject.mend().await?;
+    reads_within(&subject, &mut *source, 1).await?;
+    subject.proxy().await?.silence();
+    fails(&subject, &mut *source).await?;
+    subject.mend().await?;
+    reads_within(&subject, &mut *source, 1).await
+}
+
+async fn fails(subject: &SourceSubject, source: &mut dyn micro_config::Source) -> Outcome {
+    match subject.read(source).await? {
+        Ok(_) => Err(Ending::failed("it can be read although the server is away")),
+        Err(error) => {
+            ensure_eq!(error.kind(), ErrorKind::Unavailable, "the kind of {error}");
+            Ok(())
+        }
+    }
+}
+
+async fn reads_within(
+    subject: &SourceSubject,
+    source: &mut dyn micro_config::Source,
+    number: u32,
+) -> Outcome {
+    let until = Instant::now() + subject.traits().works_within;
+    while let Err(error) = subject.read(source).await? {
+        ensure!(Instant::now() < until, "it cannot be read again: {error}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    subject.reads_number(source, number).await
+}
+
+pub(super) async fn an_optional_source_may_be_away_at_the_beginning(subject: SourceSubject) -> Outcome {
+    subject.put_number(1).await?;
+    subject.proxy().await?.cut().await;
+    // A source that connects when it is made fails by then.
+    if let Ok(source) = subject.source().await {
+        let building = Config::builder().optional(source).build();
+        let config = soon(subject.traits().fails_within, "building", building).await??;
+        subject.mend().await?;
+        subject.says(&config, 1, subject.traits().works_within).await?;
+        config.close().await;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_change_during_an_outage_is_seen_after_it(subject: SourceSubject) -> Outcome {
+    subject.put_number(1).await?;
+    subject.needs_server()?;
+    let config = subject.config().await?;
+    for number in 2..4 {
+        subject.proxy().await?.cut().await;
+        subject.put_number(number).await?;
+        sleep(Duration::from_secs(1)).await;
+        ensure_eq!(config.get::<u32>("number")?, number - 1, "what was said last");
+        subject.mend().await?;
+        subject
+            .says(&config, number, subject.traits().works_within)
+            .await?;
+    }
+    config.close().await;
+    Ok(())
+}
+
+pub(super) async fn a_change_after_a_short_cut_is_seen(subject: SourceSubject) -> Outcome {
+    subject.put_number(1).await?;
+    subject.needs_server()?;
+    let config = subject.config().await?;
+    for number in 2..6 {
+        subject.proxy().await?.cut().await;
+        subject.mend().await?;
+        subject.put_number(number).await?;
+        subject
+            .says(&config, number, subject.traits().works_within)
+            .await?;
+    }
+    config.close().await;
+    Ok(())
+}
+
+pub(super) async fn a_connection_that_fell_silent_is_noticed(subject: SourceSubject) -> Outcome {
+    subject.put_number(1).await?;
+    subject.needs_server()?;
+    let config = subject.config().await?;
+    // It waits for changes by then.
+    sleep(Duration::from_millis(200)).await;
+    subject.proxy().await?.forget();
+    subject.put_number(2).await?;
+    subject.says(&config, 2, subject.traits().notices_within).await?;
+    config.close().await;
+    Ok(())
+}
+
+pub(super) async fn a_server_that_hangs_up_is_not_asked_without_pause(subject: SourceSubject) -> Outcome {
+    subject.put_number(1).await?;
+    subject.needs_server()?;
+    let config = subject.config().await?;
+    let hung_up = subject.proxy().await?.hang_up().await;
+    hung_up.map_err(|problem| Ending::failed(format!("the proxy cannot hang up: {problem}")))?;
+    let before = subject.proxy().await?.accepted();
+    sleep(WATCHED).await;
+    let asked = subject.proxy().await?.accepted() - before;
+    ensure!(asked <= FEW, "{asked} connections within {WATCHED:?}");
+    subject.mend().await?;
+    subject.put_number(2).await?;
+    subject.says(&config, 2, subject.traits().works_within).await?;
+    config.close().await;
+    Ok(())
+}
+
+pub(super) async fn a_closed_configuration_leaves_no_connections(subject: SourceSubject) -> Outcome {
+    subject.put_number(1).await?;
+    subject.needs_server()?;
+    let before = subject.proxy().await?.connections();
+    for _ in 0..2 * KEPT {
+        let config = subject.config().await?;
+        config.close().await;
+    }
+    let until = Instant::now() + subject.traits().works_within;
+    loop {
+        let open = subject.proxy().await?.connections();
+        if open <= before + KEPT {
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < until,
+            "{open} connections are open after all are closed"
+        );
+        sleep(Duration::from_millis(100)).await;
+    }
+}
