@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use micro_consul_connection::{Answer, ConsulClient, Path, is_askable};
 use micro_core::Result;
 use micro_core::registry::ServiceRecord;
 
-use crate::client::{Answer, Client};
 use crate::message::{CheckState, Entry, Names};
-use crate::path::{Path, is_askable};
 use crate::record;
 use crate::tags::{self, BUDGET};
 
@@ -19,7 +18,7 @@ const AT_ONCE: usize = 8;
 /// The services of one datacenter, as its servers know them.
 #[derive(Clone)]
 pub(crate) struct Catalog {
-    pub(crate) client: Arc<Client>,
+    pub(crate) client: Arc<ConsulClient>,
     connect: bool,
 }
 
@@ -31,7 +30,7 @@ pub(crate) type Critical = BTreeSet<CheckKey>;
 pub(crate) type Checks = BTreeMap<CheckKey, bool>;
 
 impl Catalog {
-    pub(crate) fn new(client: Arc<Client>, connect: bool) -> Self {
+    pub(crate) fn new(client: Arc<ConsulClient>, connect: bool) -> Self {
         Self { client, connect }
     }
 

@@ -8,10 +8,9 @@ mod record;
 mod tags;
 mod check;
 mod message;
-mod client;
-mod tls;
-mod path;
 mod error;
 
-pub use crate::config::{ConsulConfig, ConsulTls};
+pub use micro_consul_connection::ConsulTls;
+
+pub use crate::config::ConsulConfig;
 pub use crate::registry::ConsulRegistry;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use micro_consul_connection::is_askable;
 use micro_core::Result;
 use micro_core::registry::{Node, ServiceRecord};
 
 use crate::check::Check;
 use crate::error;
 use crate::message::{CheckState, Connect, Entry, Registration, Service};
-use crate::path::is_askable;
 use crate::tags;
 
 /// What Consul takes as metadata of a service. All of it is in the tags, too, and nobody reads it here.

@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use micro_consul_connection::{ConsulClient, Path, Role, is_askable, may_pass};
 use micro_core::registry::{Node, RegisterOptions, Registry, ServiceRecord, Watcher, service_not_found};
 use micro_core::{Error, ErrorKind, Result};
 
 use crate::catalog::Catalog;
 use crate::check::Check;
-use crate::client::{Client, may_pass};
 use crate::config::ConsulConfig;
 use crate::error;
 use crate::message::{Registration, Service};
-use crate::path::{Path, is_askable};
 use crate::record::{is_same, other_id, registration};
 use crate::watch::{watch_all, watch_one};
 
@@ -31,7 +30,7 @@ const ATTEMPTS: usize = 8;
 pub struct ConsulRegistry(Arc<Shared>);
 
 struct Shared {
-    client: Arc<Client>,
+    client: Arc<ConsulClient>,
     catalog: Catalog,
     tcp_check: Option<Duration>,
     connect: bool,
@@ -50,7 +49,8 @@ impl ConsulRegistry {
     ///
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn connect(config: ConsulConfig) -> Result<Self> {
-        let client = Arc::new(Client::new(&config)?);
+        config.check()?;
+        let client = Arc::new(ConsulClient::new(&config.connection(), Role::Registry)?);
         let catalog = Catalog::new(client.clone(), config.connect);
         // Consul's servers are always there, and few.
         let path = Path::new("/v1/health/service/consul").query("stale", "");

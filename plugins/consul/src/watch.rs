@@ -1,30 +1,19 @@
 //! Watching: requests that Consul answers when something is new.
 
-use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use micro_consul_connection::{Answer, Poll};
 use micro_core::Result;
 use micro_core::registry::{News, ServiceRecord, WatchSource, Watcher};
 use tokio::time::{Instant, sleep_until};
 
 use crate::catalog::{Catalog, Checks, Critical, critical_of};
-use crate::client::{Answer, Client};
-use crate::error;
 use crate::message::{CheckState, Names};
-use crate::path::Path;
 
-/// From one request to the next at least this long, since Consul may answer at once, again and again. It doubles up to
-/// the longest while answers come at once and have no new index.
-const PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// What takes a time to look up is left alone for this many times as long.
+/// What takes a time to look up is left alone for this many times as long, and for no longer than this.
 const REST: u32 = 3;
-/// Between two requests a Consul that was restarted goes unnoticed, and without its data it may have reached the index
-/// that was seen last with another state. No Consul is back faster than this.
-const UNREAD: Duration = Duration::from_millis(100);
-
+const LONGEST_REST: Duration = Duration::from_secs(5);
 /// Watches one service.
 pub(crate) async fn watch_one(catalog: Catalog, name: &str) -> Result<Watcher> {
     let what = format!("the watch of {name} at consul");
@@ -52,83 +41,6 @@ pub(crate) async fn watch_all(catalog: Catalog) -> Result<Watcher> {
     Watcher::follow("the watch of all services at consul", source).await
 }
 
-/// One request that is made again and again, and tells of what is new only.
-struct Poll {
-    client: Arc<Client>,
-    path: Path,
-    index: u64,
-    asked: Instant,
-    /// How often in a row it was answered at once with nothing new.
-    idle: u32,
-    waiting: Option<Waiting>,
-}
-
-type Waiting = Pin<Box<dyn Future<Output = Result<Answer>> + Send>>;
-
-impl Poll {
-    fn new(client: &Arc<Client>, path: Path) -> Self {
-        Self {
-            client: client.clone(),
-            path,
-            index: 0,
-            asked: Instant::now(),
-            idle: 0,
-            waiting: None,
-        }
-    }
-
-    /// Asks for what there is now.
-    async fn begin(&mut self) -> Result<Answer> {
-        self.waiting = None;
-        self.asked = Instant::now();
-        let answer = self.client.get(&self.path).await?;
-        self.index = self.index_of(&answer)?;
-        Ok(answer)
-    }
-
-    /// Waits for another index. May be cancelled; it goes on waiting then.
-    async fn next(&mut self) -> Result<Answer> {
-        loop {
-            let waiting = match &mut self.waiting {
-                Some(waiting) => waiting,
-                None => {
-                    sleep_until(self.asked + pause(self.idle)).await;
-                    self.asked = Instant::now();
-                    let (client, path, index) = (self.client.clone(), self.path.clone(), self.index);
-                    let asked = async move { client.wait(&path, index).await };
-                    self.waiting.insert(Box::pin(asked))
-                }
-            };
-            let answered = waiting.await;
-            self.waiting = None;
-            let answer = answered?;
-            let index = self.index_of(&answer)?;
-            if index == self.index {
-                let is_early = self.asked.elapsed() < PAUSE;
-                self.idle = if is_early { self.idle.saturating_add(1) } else { 0 };
-                continue;
-            }
-            self.idle = 0;
-            // An index that goes backwards, as after a restore, means nothing for the next wait.
-            self.index = if index < self.index { 0 } else { index };
-            return Ok(answer);
-        }
-    }
-
-    /// Waiting for more than 0 is answered at once.
-    fn index_of(&self, answer: &Answer) -> Result<u64> {
-        let index = answer.index.ok_or_else(|| {
-            let address = self.client.address(answer.agent);
-            error::unexpected(address, "told no index of its state")
-        })?;
-        Ok(index.max(1))
-    }
-}
-
-fn pause(idle: u32) -> Duration {
-    (PAUSE * 2_u32.pow(idle.min(10))).min(LONGEST_PAUSE)
-}
-
 struct One {
     catalog: Catalog,
     name: String,
@@ -147,7 +59,7 @@ impl WatchSource for One {
     }
 
     async fn next(&mut self) -> Result<News> {
-        if self.told.elapsed() > UNREAD && self.poll.waiting.is_none() {
+        if self.told.elapsed() > Poll::UNREAD && !self.poll.is_waiting() {
             return Ok(News::Listing(self.begin().await?));
         }
         let answer = self.poll.next().await?;
@@ -186,7 +98,7 @@ impl WatchSource for All {
     }
 
     async fn next(&mut self) -> Result<News> {
-        if self.told.elapsed() > UNREAD && self.services.waiting.is_none() {
+        if self.told.elapsed() > Poll::UNREAD && !self.services.is_waiting() {
             return Ok(News::Listing(self.begin().await?));
         }
         loop {
@@ -226,7 +138,7 @@ impl All {
         let began = Instant::now();
         let (found, checks) = self.catalog.look_up_all(self.names.iter().cloned()).await?;
         self.looked_up = checks;
-        self.rested = Instant::now() + (began.elapsed() * REST).clamp(PAUSE, LONGEST_PAUSE);
+        self.rested = Instant::now() + (began.elapsed() * REST).clamp(Poll::PAUSE, LONGEST_REST);
         self.told = Instant::now();
         Ok(found.into_values().flatten().collect())
     }
@@ -263,12 +175,5 @@ mod tests {
             let told = is_news(&looked_up, &critical(before), &critical(now));
             assert_eq!(told, expected, "{before:?} {now:?}");
         }
-    }
-
-    #[test]
-    fn pauses_grow_to_a_bound() {
-        assert_eq!(pause(0), PAUSE);
-        assert_eq!(pause(1), PAUSE * 2);
-        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
     }
 }

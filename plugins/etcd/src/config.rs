@@ -4,10 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use micro_core::Result;
-use micro_core::registry::server_uri;
-use micro_core::transport::http::Identity;
-
-use crate::error;
+use micro_etcd_connection::{EtcdServers, EtcdTls, Role};
 
 /// How to reach etcd. The default meets Go Micro's services at an etcd of this machine.
 #[derive(Clone)]
@@ -30,27 +27,17 @@ pub struct EtcdConfig {
     pub request_timeout: Duration,
 }
 
-/// How to speak TLS with etcd. All texts are PEM.
-#[derive(Clone, Default)]
-pub struct EtcdTls {
-    /// The authorities whose servers are believed.
-    pub authorities: Vec<u8>,
-    /// What this side shows, for an etcd with `--client-cert-auth`.
-    pub identity: Option<Identity>,
-    /// The name that the server must prove, when it is not the host of its address.
-    pub server_name: Option<String>,
-}
-
 impl Default for EtcdConfig {
     fn default() -> Self {
+        let connection = EtcdServers::default();
         Self {
-            endpoints: vec!["127.0.0.1:2379".to_owned()],
+            endpoints: connection.endpoints,
             prefix: "/micro/registry/".to_owned(),
             user: None,
             password: String::new(),
             tls: None,
-            connect_timeout: Duration::from_secs(2),
-            request_timeout: Duration::from_secs(5),
+            connect_timeout: connection.connect_timeout,
+            request_timeout: connection.request_timeout,
         }
     }
 }
@@ -62,49 +49,22 @@ impl EtcdConfig {
     ///
     /// When a text is no address.
     pub fn from_addresses(addresses: &[String]) -> Result<Self> {
-        let mut config = Self::default();
-        if !addresses.is_empty() {
-            config.endpoints = addresses.to_vec();
-        }
-        for address in &config.endpoints {
-            uri(address, false)?;
-        }
-        Ok(config)
+        let connection = EtcdServers::from_addresses(addresses, Role::Registry)?;
+        Ok(Self {
+            endpoints: connection.endpoints,
+            ..Self::default()
+        })
     }
 
-    /// The addresses of all endpoints, whole: `http://127.0.0.1:2379`.
-    ///
-    /// # Errors
-    ///
-    /// When the configuration makes no sense.
-    pub(crate) fn uris(&self) -> Result<Vec<String>> {
-        if self.endpoints.is_empty() {
-            return Err(error::misconfigured(
-                "there is no endpoint; name one such as 127.0.0.1:2379",
-            ));
+    pub(crate) fn connection(&self) -> EtcdServers {
+        EtcdServers {
+            endpoints: self.endpoints.clone(),
+            user: self.user.clone(),
+            password: self.password.clone(),
+            tls: self.tls.clone(),
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
         }
-        if self.connect_timeout.is_zero() || self.request_timeout.is_zero() {
-            return Err(error::misconfigured(
-                "a timeout of zero lets nothing happen; give at least a millisecond",
-            ));
-        }
-        let uris = self
-            .endpoints
-            .iter()
-            .map(|address| uri(address, self.tls.is_some()));
-        let uris = uris.collect::<Result<Vec<String>>>()?;
-        let encrypted = uris.iter().find(|uri| uri.starts_with("https"));
-        if let (Some(uri), None) = (encrypted, &self.tls) {
-            return Err(error::misconfigured(format!(
-                "{uri} wants TLS, but no authority to believe is configured; set `tls`, or ETCD_CACERT to a PEM file"
-            )));
-        }
-        if let (Some(uri), Some(_)) = (uris.iter().find(|uri| uri.starts_with("http:")), &self.tls) {
-            return Err(error::misconfigured(format!(
-                "{uri} is not encrypted though TLS is configured; write https:// or leave out `tls`"
-            )));
-        }
-        Ok(uris)
     }
 
     /// The prefix with the slash that ends it.
@@ -131,78 +91,9 @@ impl fmt::Debug for EtcdConfig {
     }
 }
 
-impl fmt::Debug for EtcdTls {
-    // The key is left out.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("EtcdTls")
-            .field("server_name", &self.server_name)
-            .field("shows_certificate", &self.identity.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-fn uri(address: &str, is_encrypted: bool) -> Result<String> {
-    server_uri(address, 2379, is_encrypted).map_err(error::misconfigured)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_may_leave_out_what_is_usual() {
-        let rows = [
-            ("127.0.0.1", "http://127.0.0.1:2379"),
-            ("etcd.example:12379", "http://etcd.example:12379"),
-            (" http://etcd/ ", "http://etcd:2379"),
-            ("https://etcd:1", "https://etcd:1"),
-            ("[::1]:99", "http://[::1]:99"),
-            ("::1", "http://[::1]:2379"),
-            (":99", "http://127.0.0.1:99"),
-        ];
-        for (address, expected) in rows {
-            assert_eq!(uri(address, false).unwrap(), expected);
-        }
-        assert_eq!(uri("etcd", true).unwrap(), "https://etcd:2379");
-        for address in [
-            "",
-            "ftp://etcd",
-            "etcd:x",
-            "etcd:0",
-            "etcd:99999",
-            "a b",
-            "me@etcd",
-            "etcd/path",
-        ] {
-            let error = EtcdConfig::from_addresses(&[address.to_owned()]).unwrap_err();
-            assert!(
-                error.detail().contains(&format!("{:?}", address.trim())),
-                "{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_encrypted_endpoint_needs_an_authority_and_a_plain_one_none() {
-        let with = |endpoint: &str, tls| EtcdConfig {
-            endpoints: vec![endpoint.to_owned()],
-            tls,
-            ..EtcdConfig::default()
-        };
-        assert!(
-            with("https://etcd", None)
-                .uris()
-                .unwrap_err()
-                .detail()
-                .contains("ETCD_CACERT")
-        );
-        assert!(with("http://etcd", Some(EtcdTls::default())).uris().is_err());
-        assert_eq!(
-            with("etcd", Some(EtcdTls::default())).uris().unwrap(),
-            ["https://etcd:2379"]
-        );
-    }
 
     #[test]
     fn a_prefix_ends_with_a_slash_and_the_password_stays_unseen() {

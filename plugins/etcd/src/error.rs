@@ -1,175 +1,24 @@
-//! The errors of this registry.
+//! The errors of this registry, beside those of the connection.
+
+use std::fmt::Display;
 
 use micro_core::Error;
-use tonic::{Code, Status};
-
-/// Where the errors say they come from.
-const ID: &str = "go.micro.registry";
+use micro_etcd_connection::Role;
 
 /// A configuration that makes no sense.
-pub(crate) fn misconfigured(why: impl std::fmt::Display) -> Error {
-    Error::bad_request(ID, format!("etcd: {why}"))
+pub(crate) fn misconfigured(why: impl Display) -> Error {
+    Error::bad_request(Role::Registry.id(), format!("etcd: {why}"))
 }
 
 /// The key belongs to something else.
-pub(crate) fn taken(why: impl std::fmt::Display) -> Error {
-    Error::conflict(ID, format!("etcd: {why}"))
+pub(crate) fn taken(why: impl Display) -> Error {
+    Error::conflict(Role::Registry.id(), format!("etcd: {why}"))
 }
 
-/// The answer did not come in time.
-pub(crate) fn late(address: &str, timeout: std::time::Duration) -> Error {
-    Error::timeout(
-        ID,
-        format!(
-            "etcd at {address} did not answer within {timeout:?}; is it overloaded or cut off? \
-             The option `request_timeout` allows for more"
-        ),
-    )
-}
-
-/// What etcd did is not what etcd does.
-pub(crate) fn unexpected(address: &str, what: impl std::fmt::Display) -> Error {
+/// A watch is read that does not run.
+pub(crate) fn not_begun(prefix: &str) -> Error {
     Error::unavailable(
-        ID,
-        format!("etcd at {address} {what}; is it an etcd of version 3.4 or later?"),
+        Role::Registry.id(),
+        format!("etcd: the watch of {prefix} has not begun; it is begun anew"),
     )
-}
-
-/// A watch that etcd ended, with its reason.
-pub(crate) fn cancelled(address: &str, reason: &str) -> Error {
-    if reason.contains("permission denied") {
-        return failed(address, &Status::permission_denied(reason));
-    }
-    let reason = if reason.is_empty() {
-        "no reason given"
-    } else {
-        reason
-    };
-    Error::unavailable(
-        ID,
-        format!("etcd at {address} ended the watch ({reason}); it is begun anew"),
-    )
-}
-
-/// A request that failed.
-pub(crate) fn failed(address: &str, status: &Status) -> Error {
-    let said = said(status);
-    let told = |advice: &str| format!("etcd at {address}: {said}; {advice}");
-    match status.code() {
-        Code::Unauthenticated => Error::unauthorized(ID, told(LOGIN)),
-        Code::InvalidArgument if is_about_the_user(status) => Error::unauthorized(ID, told(LOGIN)),
-        Code::PermissionDenied => Error::forbidden(
-            ID,
-            told(
-                "grant the user's role `readwrite` on the prefix of the keys, as etcdctl role grant-permission does",
-            ),
-        ),
-        Code::InvalidArgument if said.contains("too large") => Error::too_large(
-            ID,
-            told("make the record smaller, or raise etcd's --max-request-bytes"),
-        ),
-        Code::OutOfRange | Code::ResourceExhausted if said.contains("message") => Error::too_large(
-            ID,
-            told("make the records smaller, or keep fewer of them under one prefix"),
-        ),
-        Code::ResourceExhausted => Error::unavailable(
-            ID,
-            told("its storage is full: compact and defragment it, then disarm the alarm"),
-        ),
-        Code::DeadlineExceeded => Error::timeout(ID, told("is it overloaded, or without a leader?")),
-        Code::NotFound => Error::not_found(ID, told("register again")),
-        Code::Unimplemented => Error::unavailable(ID, told("is it an etcd of version 3.4 or later?")),
-        _ => Error::unavailable(
-            ID,
-            told("is it running and reachable, and does it speak TLS as configured?"),
-        ),
-    }
-}
-
-const LOGIN: &str = "check the user and the password (ETCD_USERNAME, ETCD_PASSWORD)";
-
-/// Whether etcd wants to know who is calling, or no longer knows it.
-pub(crate) fn wants_login(status: &Status) -> bool {
-    status.code() == Code::Unauthenticated || is_about_the_user(status)
-}
-
-fn is_about_the_user(status: &Status) -> bool {
-    let message = status.message();
-    let reasons = [
-        "user name is empty",
-        "invalid auth token",
-        "revision of auth store is old",
-        "authentication failed",
-    ];
-    reasons.iter().any(|reason| message.contains(reason))
-}
-
-/// The message, with its deepest cause: `tcp connect error: Connection refused`.
-fn said(status: &Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut cause = std::error::Error::source(status);
-    let mut deepest = None;
-    while let Some(next) = cause {
-        deepest = Some(next.to_string());
-        cause = next.source();
-    }
-    if let Some(deepest) = deepest.filter(|deepest| !text.contains(deepest.as_str())) {
-        text = format!("{text}: {deepest}");
-    }
-    if text.is_empty() {
-        text = format!("failed with {}", status.code());
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use micro_core::ErrorKind;
-
-    use super::*;
-
-    #[test]
-    fn what_etcd_says_becomes_a_kind_and_an_advice() {
-        let of = |status: Status| failed("http://127.0.0.1:2379", &status);
-        let rows = [
-            (
-                Status::unauthenticated("etcdserver: invalid auth token"),
-                ErrorKind::Unauthorized,
-                "ETCD_PASSWORD",
-            ),
-            (
-                Status::invalid_argument("etcdserver: user name is empty"),
-                ErrorKind::Unauthorized,
-                "ETCD_USERNAME",
-            ),
-            (
-                Status::permission_denied("etcdserver: permission denied"),
-                ErrorKind::Forbidden,
-                "readwrite",
-            ),
-            (
-                Status::invalid_argument("etcdserver: request is too large"),
-                ErrorKind::TooLarge,
-                "--max-request-bytes",
-            ),
-            (
-                Status::resource_exhausted("etcdserver: mvcc: database space exceeded"),
-                ErrorKind::Unavailable,
-                "defragment",
-            ),
-            (
-                Status::unavailable("tcp connect error"),
-                ErrorKind::Unavailable,
-                "running and reachable",
-            ),
-        ];
-        for (status, kind, advice) in rows {
-            let error = of(status);
-            assert_eq!(error.kind(), kind, "{error}");
-            assert!(
-                error.detail().contains(advice) && error.detail().contains("127.0.0.1:2379"),
-                "{error}"
-            );
-        }
-    }
 }

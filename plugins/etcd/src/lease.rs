@@ -5,9 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use micro_core::{ErrorKind, Result};
-
-use crate::client::Client;
-use crate::proto::{
+use micro_etcd_connection::EtcdClient;
+use micro_etcd_connection::proto::{
     LEASE_GRANT, LEASE_KEEP_ALIVE, LEASE_REVOKE, LeaseGrantRequest, LeaseGrantResponse,
     LeaseKeepAliveResponse, LeaseRequest, LeaseRevokeResponse,
 };
@@ -67,7 +66,7 @@ pub(crate) fn seconds(ttl: Duration) -> i64 {
     i64::try_from(whole.clamp(1, 9_000_000_000)).unwrap_or(1)
 }
 
-pub(crate) async fn grant(client: &Client, seconds: i64) -> Result<Lease> {
+pub(crate) async fn grant(client: &EtcdClient, seconds: i64) -> Result<Lease> {
     let granted: LeaseGrantResponse = client
         .call(LEASE_GRANT, LeaseGrantRequest { ttl: seconds })
         .await?;
@@ -78,7 +77,7 @@ pub(crate) async fn grant(client: &Client, seconds: i64) -> Result<Lease> {
 }
 
 /// Renews a lease. False when etcd does not know it.
-pub(crate) async fn keep_alive(client: &Client, lease: Lease) -> Result<bool> {
+pub(crate) async fn keep_alive(client: &EtcdClient, lease: Lease) -> Result<bool> {
     let renewed: Result<LeaseKeepAliveResponse> =
         client.call(LEASE_KEEP_ALIVE, LeaseRequest { id: lease.id }).await;
     match renewed {
@@ -89,7 +88,7 @@ pub(crate) async fn keep_alive(client: &Client, lease: Lease) -> Result<bool> {
 }
 
 /// Gives a lease back. One that cannot be given back lapses by itself.
-pub(crate) async fn revoke(client: &Client, lease: Lease) {
+pub(crate) async fn revoke(client: &EtcdClient, lease: Lease) {
     let revoked: Result<LeaseRevokeResponse> = client.call(LEASE_REVOKE, LeaseRequest { id: lease.id }).await;
     match revoked {
         Err(error) if error.kind() != ErrorKind::NotFound => {

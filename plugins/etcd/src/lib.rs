@@ -6,9 +6,9 @@ mod lease;
 mod watch;
 mod seen;
 mod record;
-mod client;
-mod proto;
 mod error;
 
-pub use crate::config::{EtcdConfig, EtcdTls};
+pub use micro_etcd_connection::EtcdTls;
+
+pub use crate::config::EtcdConfig;
 pub use crate::registry::EtcdRegistry;

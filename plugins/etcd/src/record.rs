@@ -29,19 +29,6 @@ fn part(text: &str) -> String {
     text.replace('/', "-")
 }
 
-/// The first key behind all that begin with a prefix.
-pub(crate) fn end_of(prefix: &str) -> Vec<u8> {
-    let mut end = prefix.as_bytes().to_vec();
-    while let Some(last) = end.pop() {
-        if last < u8::MAX {
-            end.push(last + 1);
-            return end;
-        }
-    }
-    // Everything from the prefix on.
-    vec![0]
-}
-
 /// The value that is kept of one node: the record with just this node, as JSON.
 pub(crate) fn write(service: &ServiceRecord, node: &Node) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&service.with_nodes(vec![node.clone()]))
@@ -86,12 +73,6 @@ mod tests {
         let record = read(b"k", captured).unwrap();
         assert!(is_of(&record, "interop.greeter", "interop.greeter-node-1"));
         assert_eq!(write(&record, &record.nodes[0]).unwrap(), captured);
-    }
-
-    #[test]
-    fn a_range_ends_behind_its_prefix() {
-        assert_eq!(end_of("/a/"), b"/a0");
-        assert_eq!(end_of(""), [0]);
     }
 
     #[test]

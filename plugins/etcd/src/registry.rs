@@ -7,16 +7,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use micro_core::registry::{Node, RegisterOptions, Registry, ServiceRecord, Watcher, service_not_found};
 use micro_core::{Error, ErrorKind, Result};
-
-use crate::client::Client;
-use crate::config::EtcdConfig;
-use crate::error;
-use crate::lease::{self, Lease, Leases};
-use crate::proto::{
+use micro_etcd_connection::proto::{
     Compare, DeleteRangeRequest, KeyValue, MOD, PutRequest, RANGE, RangeRequest, RangeResponse, RequestOp,
     TXN, TxnRequest, TxnResponse,
 };
-use crate::record::{Keys, end_of, is_of, read, write};
+use micro_etcd_connection::{EtcdClient, KeyRange, Role};
+
+use crate::config::EtcdConfig;
+use crate::error;
+use crate::lease::{self, Lease, Leases};
+use crate::record::{Keys, is_of, read, write};
 use crate::watch::watch;
 
 /// How often to try to change a key that others change at the same time.
@@ -30,7 +30,7 @@ const ATTEMPTS: usize = 64;
 pub struct EtcdRegistry(Arc<Shared>);
 
 struct Shared {
-    client: Arc<Client>,
+    client: Arc<EtcdClient>,
     keys: Keys,
     leases: Leases,
 }
@@ -46,14 +46,12 @@ impl EtcdRegistry {
     ///
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn connect(config: EtcdConfig) -> Result<Self> {
-        let client = Client::new(&config)?;
+        let client = EtcdClient::new(&config.connection(), Role::Registry)?;
         let keys = Keys::new(config.key_prefix());
-        let prefix = keys.prefix(None);
         let count = RangeRequest {
-            key: prefix.as_bytes().to_vec(),
-            range_end: end_of(&prefix),
             serializable: true,
             count_only: true,
+            ..KeyRange::prefixed(&keys.prefix(None)).request()
         };
         let counted: Result<RangeResponse> = client.call(RANGE, count).await;
         counted.map_err(|error| {
@@ -113,7 +111,7 @@ impl Registry for EtcdRegistry {
 
     async fn get_service(&self, name: &str) -> Result<Vec<ServiceRecord>> {
         let prefix = self.0.keys.prefix(Some(name));
-        let listed = self.0.client.list(&prefix, false).await;
+        let listed = self.0.client.list(&KeyRange::prefixed(&prefix), false).await;
         let (listed, _) = listed.map_err(|error| {
             error.context(format_args!(
                 "cannot look up service {name} under the key {prefix}"
@@ -129,7 +127,7 @@ impl Registry for EtcdRegistry {
 
     async fn list_services(&self) -> Result<Vec<ServiceRecord>> {
         let prefix = self.0.keys.prefix(None);
-        let listed = self.0.client.list(&prefix, false).await;
+        let listed = self.0.client.list(&KeyRange::prefixed(&prefix), false).await;
         let (listed, _) = listed.map_err(|error| {
             error.context(format_args!("cannot list the services under the key {prefix}"))
         })?;

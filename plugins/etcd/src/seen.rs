@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use micro_core::registry::{Action, Change, Node, ServiceRecord};
+use micro_etcd_connection::proto::{DELETED, Event, KeyValue};
 
-use crate::proto::{DELETED, Event, KeyValue};
 use crate::record::read;
 
 /// Which key tells of which node, of one service or of all.

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use micro_core::Result;
 use micro_core::registry::{News, ServiceRecord, WatchSource, Watcher};
-use micro_core::{Error, Result};
+use micro_etcd_connection::{EtcdClient, KeyRange, WatchStream};
 
-use crate::client::{Client, WatchStream};
 use crate::error;
 use crate::seen::Seen;
 
 /// Begins to watch what is under a prefix. Everything that is there already counts as known.
-pub(crate) async fn watch(client: &Arc<Client>, prefix: String, service: Option<&str>) -> Result<Watcher> {
+pub(crate) async fn watch(
+    client: &Arc<EtcdClient>,
+    prefix: String,
+    service: Option<&str>,
+) -> Result<Watcher> {
     let what = format!("the watch of {prefix}");
     let source = Source {
         client: client.clone(),
@@ -23,7 +27,7 @@ pub(crate) async fn watch(client: &Arc<Client>, prefix: String, service: Option<
 }
 
 struct Source {
-    client: Arc<Client>,
+    client: Arc<EtcdClient>,
     prefix: String,
     seen: Seen,
     stream: Option<WatchStream>,
@@ -36,14 +40,15 @@ impl WatchSource for Source {
     /// in its answers tells.
     async fn begin(&mut self) -> Result<Vec<ServiceRecord>> {
         self.stream = None;
-        let (listing, revision) = self.client.list(&self.prefix, true).await?;
-        self.stream = Some(self.client.watch(&self.prefix, revision + 1).await?);
+        let range = KeyRange::prefixed(&self.prefix);
+        let (listing, revision) = self.client.list(&range, true).await?;
+        self.stream = Some(self.client.watch(&range, revision + 1).await?);
         Ok(self.seen.replace(listing))
     }
 
     async fn next(&mut self) -> Result<News> {
         let Some(stream) = &mut self.stream else {
-            return Err(not_begun(&self.prefix));
+            return Err(error::not_begun(&self.prefix));
         };
         let response = self.client.next(stream).await?;
         let events = response.events.into_iter();
@@ -51,8 +56,4 @@ impl WatchSource for Source {
             events.flat_map(|event| self.seen.apply(event)).collect(),
         ))
     }
-}
-
-fn not_begun(prefix: &str) -> Error {
-    error::cancelled(prefix, "it has not begun")
 }

@@ -11,6 +11,10 @@ const FOR_TESTS: &[&str] = &["micro-testkit", "servers"];
 ///
 /// Each needs its reason in ARCHITECTURE.md.
 const EXCEPTIONS: &[(&str, &str)] = &[
+    ("micro-consul", "micro-consul-connection"),
+    ("micro-consul-config", "micro-consul-connection"),
+    ("micro-etcd", "micro-etcd-connection"),
+    ("micro-etcd-config", "micro-etcd-connection"),
     ("micro-nats", "micro-nats-connection"),
     ("micro-nats-registry", "micro-nats-connection"),
     ("micro-nats-transport", "micro-nats-connection"),

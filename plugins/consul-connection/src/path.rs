@@ -4,14 +4,14 @@ use std::fmt::Write;
 
 /// A path of segments and a query of pairs.
 #[derive(Debug, Clone)]
-pub(crate) struct Path {
+pub struct Path {
     text: String,
     has_query: bool,
 }
 
 impl Path {
     /// A path that is whole already, such as `/v1/catalog/services`.
-    pub(crate) fn new(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         Self {
             text: text.to_owned(),
             has_query: false,
@@ -19,7 +19,8 @@ impl Path {
     }
 
     /// Adds a name of any kind at the end.
-    pub(crate) fn name(mut self, name: &str) -> Self {
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
         // A segment of dots alone would mean another folder.
         let is_dots = matches!(name, "." | "..");
         for byte in name.bytes() {
@@ -31,8 +32,21 @@ impl Path {
         self
     }
 
+    /// Adds a name whose slashes are those of folders: `micro/config`.
+    #[must_use]
+    pub fn names(mut self, names: &str) -> Self {
+        for (index, name) in names.split('/').enumerate() {
+            if index > 0 {
+                self.text.push('/');
+            }
+            self = self.name(name);
+        }
+        self
+    }
+
     /// Adds a pair to the query.
-    pub(crate) fn query(mut self, key: &str, value: &str) -> Self {
+    #[must_use]
+    pub fn query(mut self, key: &str, value: &str) -> Self {
         self.text.push(if self.has_query { '&' } else { '?' });
         self.has_query = true;
         self.text.push_str(key);
@@ -43,7 +57,8 @@ impl Path {
         self
     }
 
-    pub(crate) fn as_str(&self) -> &str {
+    /// The path with its query, as it is asked for.
+    pub fn as_str(&self) -> &str {
         &self.text
     }
 }
@@ -58,7 +73,7 @@ fn escape(text: &mut String, byte: u8) {
 }
 
 /// Whether Consul can be asked for a name: it takes no path with characters that cannot be printed.
-pub(crate) fn is_askable(name: &str) -> bool {
+pub fn is_askable(name: &str) -> bool {
     !name.is_empty() && name.chars().all(is_printable)
 }
 
@@ -87,6 +102,10 @@ mod tests {
         for (name, expected) in rows {
             assert_eq!(Path::new("/v1/x/").name(name).as_str(), expected);
         }
+        assert_eq!(
+            Path::new("/v1/kv/").names("a/../ü?").as_str(),
+            "/v1/kv/a/%2E%2E/%C3%BC%3F"
+        );
         let path = Path::new("/v1/x").query("index", "7").query("wait", "20s&");
         assert_eq!(path.as_str(), "/v1/x?index=7&wait=20s%26");
     }

@@ -1,5 +1,6 @@
 //! The connection to etcd's members: one is used until it fails, then the next.
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,13 +17,13 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use crate::config::{EtcdConfig, EtcdTls};
-use crate::error;
+use crate::config::{EtcdServers, EtcdTls};
+use crate::error::{self, Role};
+use crate::keys::KeyRange;
 use crate::proto::{
     AUTHENTICATE, AuthenticateRequest, AuthenticateResponse, KeyValue, RANGE, RangeRequest, RangeResponse,
     WATCH, WatchCreateRequest, WatchRequest, WatchResponse,
 };
-use crate::record::end_of;
 
 /// How many bytes one answer may have, such as the listing of all services.
 const LARGEST_ANSWER: usize = 256 * 1024 * 1024;
@@ -36,7 +37,11 @@ const WATCH_WINDOW: u32 = 64 * 1024;
 /// … and all of them together. Beyond it they wait for each other; other requests have a connection of their own.
 const WATCHES_WINDOW: u32 = 64 * 1024 * 1024;
 
-pub(crate) struct Client {
+/// A client of etcd's members, of which one is used until it fails, then the next. It connects when something is asked for.
+///
+/// All requests may be made several times, and dropping the future of one ends it.
+pub struct EtcdClient {
+    role: Role,
     members: Vec<Member>,
     current: AtomicUsize,
     login: Option<AuthenticateRequest>,
@@ -58,40 +63,49 @@ enum Token {
     Given(AsciiMetadataValue),
 }
 
-/// A watch that has begun.
-pub(crate) struct WatchStream {
+/// A watch that has begun. Dropping it ends it.
+pub struct WatchStream {
     responses: Streaming<WatchResponse>,
     member: usize,
     /// Ends the stream of requests when it is dropped.
     _open: oneshot::Sender<()>,
 }
 
-impl Client {
-    /// Connects when something is asked for.
+impl EtcdClient {
+    /// A client that has not connected yet.
     ///
     /// # Errors
     ///
     /// When the configuration makes no sense.
-    pub(crate) fn new(config: &EtcdConfig) -> Result<Self> {
-        let members = config
-            .uris()?
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O and time enabled.
+    pub fn new(servers: &EtcdServers, role: Role) -> Result<Self> {
+        let members = servers
+            .uris(role)?
             .into_iter()
-            .map(|address| Member::new(address, config));
+            .map(|address| Member::new(address, servers, role));
         Ok(Self {
+            role,
             members: members.collect::<Result<_>>()?,
             current: AtomicUsize::new(0),
-            login: config.user.as_ref().map(|user| AuthenticateRequest {
+            login: servers.user.as_ref().map(|user| AuthenticateRequest {
                 name: user.clone(),
-                password: config.password.clone(),
+                password: servers.password.clone(),
             }),
             token: Mutex::new(Token::Unknown),
-            timeout: config.request_timeout.min(LONGEST_TIMEOUT),
+            timeout: servers.request_timeout.min(LONGEST_TIMEOUT),
         })
     }
 
     /// Asks, and asks the next member where one is away. One more attempt than there are members is made,
     /// because a connection that broke while idle is noticed only then; every request here may be repeated.
-    pub(crate) async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A>
+    ///
+    /// # Errors
+    ///
+    /// When no member answers in time, or one refuses.
+    pub async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A>
     where
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
@@ -107,7 +121,7 @@ impl Client {
                 Ok(Err(status)) => status,
                 Err(_) => {
                     self.leave(index);
-                    return Err(error::late(&member.address, self.timeout));
+                    return Err(error::late(self.role, &member.address, self.timeout));
                 }
             };
             if self.login.is_some() && !logged_in && error::wants_login(&status) {
@@ -117,35 +131,41 @@ impl Client {
             }
             attempts -= 1;
             if !may_pass(&status) || attempts == 0 {
-                return Err(error::failed(&member.address, &status));
+                return Err(error::failed(self.role, &member.address, &status));
             }
             self.leave(index);
         }
     }
 
-    /// Everything under a prefix, and the revision at which it was so. `fresh`: what the cluster agrees on now,
-    /// else what one member knows, which works without a leader, too.
-    pub(crate) async fn list(&self, prefix: &str, fresh: bool) -> Result<(Vec<KeyValue>, i64)> {
+    /// All keys of a range, and the revision at which it was so. `fresh`: what the cluster agrees on now, else what one
+    /// member knows, which works without a leader, too.
+    ///
+    /// # Errors
+    ///
+    /// When no member answers in time, or one refuses.
+    pub async fn list(&self, range: &KeyRange, fresh: bool) -> Result<(Vec<KeyValue>, i64)> {
         let request = RangeRequest {
-            key: prefix.as_bytes().to_vec(),
-            range_end: end_of(prefix),
             serializable: !fresh,
-            count_only: false,
+            ..range.request()
         };
         let answer: RangeResponse = self.call(RANGE, request).await?;
         let revision = answer.header.map(|header| header.revision);
-        let revision =
-            revision.ok_or_else(|| error::unexpected(&self.member().1.address, "told no revision"))?;
+        let revision = revision
+            .ok_or_else(|| error::unexpected(self.role, &self.member().1.address, "told no revision"))?;
         Ok((answer.kvs, revision))
     }
 
-    /// Watches everything under a prefix from a revision on. The watch has begun when this returns.
-    pub(crate) async fn watch(&self, prefix: &str, start_revision: i64) -> Result<WatchStream> {
+    /// Watches all keys of a range from a revision on. The watch has begun when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the member does not answer in time, refuses, or has not come as far as just before that revision.
+    pub async fn watch(&self, range: &KeyRange, start_revision: i64) -> Result<WatchStream> {
         let (index, member) = self.member();
-        let began = self.begin(index, member, prefix, start_revision);
+        let began = self.begin(index, member, range, start_revision);
         let began = match timeout_at(Instant::now() + self.timeout, began).await {
             Ok(began) => began,
-            Err(_) => Err(error::late(&member.address, self.timeout)),
+            Err(_) => Err(error::late(self.role, &member.address, self.timeout)),
         };
         if began.is_err() {
             self.leave(index);
@@ -153,11 +173,17 @@ impl Client {
         began
     }
 
-    async fn begin(&self, index: usize, member: &Member, prefix: &str, revision: i64) -> Result<WatchStream> {
-        let failed = |status: Status| error::failed(&member.address, &status);
+    async fn begin(
+        &self,
+        index: usize,
+        member: &Member,
+        range: &KeyRange,
+        revision: i64,
+    ) -> Result<WatchStream> {
+        let failed = |status: Status| error::failed(self.role, &member.address, &status);
         let create = WatchCreateRequest {
-            key: prefix.as_bytes().to_vec(),
-            range_end: end_of(prefix),
+            key: range.start.clone(),
+            range_end: range.end.clone(),
             start_revision: revision,
         };
         // The stream of requests stays open as long as the watch. If it did not end then, it would keep the HTTP/2 stream,
@@ -177,17 +203,21 @@ impl Client {
             .await;
         let mut responses = answer.map_err(failed)?.into_inner();
         let Some(created) = responses.message().await.map_err(failed)? else {
-            return Err(error::cancelled(&member.address, ""));
+            return Err(error::cancelled(self.role, &member.address, ""));
         };
         if created.canceled || !created.created {
-            return Err(error::cancelled(&member.address, &created.cancel_reason));
+            return Err(error::cancelled(
+                self.role,
+                &member.address,
+                &created.cancel_reason,
+            ));
         }
         if created.header.is_none_or(|header| header.revision < revision - 1) {
             let what = format!(
                 "is behind revision {}, as after a restart without its data",
                 revision - 1
             );
-            return Err(error::cancelled(&member.address, &what));
+            return Err(error::cancelled(self.role, &member.address, &what));
         }
         Ok(WatchStream {
             responses,
@@ -196,18 +226,27 @@ impl Client {
         })
     }
 
-    /// The next response of a watch, or why there is none.
-    pub(crate) async fn next(&self, watch: &mut WatchStream) -> Result<WatchResponse> {
+    /// The next response of a watch. Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the watch has ended: the connection was lost, the member is cut off from the others, or the revisions were
+    /// compacted. What happened since is to be listed then.
+    pub async fn next(&self, watch: &mut WatchStream) -> Result<WatchResponse> {
         let address = &self.members[watch.member].address;
         let failed = match watch.responses.message().await {
             Ok(Some(response)) if !response.canceled => return Ok(response),
             Ok(Some(response)) if response.compact_revision != 0 => {
                 // Nothing is wrong with the member.
-                return Err(error::cancelled(address, "its revisions were compacted"));
+                return Err(error::cancelled(
+                    self.role,
+                    address,
+                    "its revisions were compacted",
+                ));
             }
-            Ok(Some(response)) => error::cancelled(address, &response.cancel_reason),
-            Ok(None) => error::cancelled(address, ""),
-            Err(status) => error::failed(address, &status),
+            Ok(Some(response)) => error::cancelled(self.role, address, &response.cancel_reason),
+            Ok(None) => error::cancelled(self.role, address, ""),
+            Err(status) => error::failed(self.role, address, &status),
         };
         self.leave(watch.member);
         Err(failed)
@@ -260,7 +299,7 @@ impl Client {
     }
 
     /// The addresses of all members, for errors.
-    pub(crate) fn addresses(&self) -> String {
+    pub fn addresses(&self) -> String {
         let addresses: Vec<&str> = self
             .members
             .iter()
@@ -271,23 +310,24 @@ impl Client {
 }
 
 impl Member {
-    fn new(address: String, config: &EtcdConfig) -> Result<Self> {
+    fn new(address: String, servers: &EtcdServers, role: Role) -> Result<Self> {
         let wrong = |problem: tonic::transport::Error| {
             let cause = std::error::Error::source(&problem).map(ToString::to_string);
             let cause = cause.unwrap_or_else(|| problem.to_string());
-            error::misconfigured(format!(
-                "cannot use the endpoint {address}: {cause}; check its address and the TLS files"
-            ))
+            error::misconfigured(
+                role,
+                format!("cannot use the endpoint {address}: {cause}; check its address and the TLS files"),
+            )
         };
         let mut endpoint = Endpoint::from_shared(address.clone())
             .map_err(wrong)?
-            .connect_timeout(config.connect_timeout)
+            .connect_timeout(servers.connect_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PONG_WITHIN)
             // etcd hangs up on who pings without a request or a watch under way.
             .keep_alive_while_idle(false);
-        if let Some(tls) = &config.tls {
+        if let Some(tls) = &servers.tls {
             endpoint = endpoint.tls_config(tls_config(tls)).map_err(wrong)?;
         }
         let watches = endpoint
@@ -351,5 +391,20 @@ async fn ready(channel: &Channel) -> Result<Grpc<Channel>, Status> {
     match grpc.ready().await {
         Ok(()) => Ok(grpc),
         Err(problem) => Err(Status::from_error(Box::new(problem))),
+    }
+}
+
+impl fmt::Debug for EtcdClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("EtcdClient")
+            .field("endpoints", &self.addresses())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WatchStream {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("WatchStream").finish_non_exhaustive()
     }
 }

@@ -5,23 +5,25 @@ use std::sync::Arc;
 
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use micro_core::{Error, Result};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::config::{ConsulConfig, ConsulTls};
-use crate::error;
+use crate::config::{ConsulAgents, ConsulTls};
 
 /// Makes connections, encrypted or not, as the address of each agent says.
-pub(crate) fn connector(config: &ConsulConfig) -> Result<HttpsConnector<HttpConnector>> {
+///
+/// # Errors
+///
+/// Says what cannot be used.
+pub(crate) fn connector(agents: &ConsulAgents) -> Result<HttpsConnector<HttpConnector>, String> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
-    http.set_connect_timeout(Some(config.connect_timeout));
+    http.set_connect_timeout(Some(agents.connect_timeout));
     http.set_nodelay(true);
     let none = ConsulTls::default();
-    let tls = config.tls.as_ref().unwrap_or(&none);
+    let tls = agents.tls.as_ref().unwrap_or(&none);
     let builder = HttpsConnectorBuilder::new()
         .with_tls_config(client_config(tls)?)
         .https_or_http();
@@ -36,7 +38,7 @@ pub(crate) fn connector(config: &ConsulConfig) -> Result<HttpsConnector<HttpConn
     Ok(builder.enable_http1().wrap_connector(http))
 }
 
-fn client_config(tls: &ConsulTls) -> Result<ClientConfig> {
+fn client_config(tls: &ConsulTls) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     // Without authorities nobody is believed.
     if !tls.authorities.is_empty() {
@@ -59,7 +61,7 @@ fn client_config(tls: &ConsulTls) -> Result<ClientConfig> {
         .map_err(|problem| wrong("the certificate", problem))
 }
 
-fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>> {
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|problem| wrong(what, problem))?;
@@ -69,6 +71,6 @@ fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>> 
     Ok(found)
 }
 
-fn wrong(what: &str, problem: impl Display) -> Error {
-    error::misconfigured(format!("TLS: {what} cannot be used: {problem}"))
+fn wrong(what: &str, problem: impl Display) -> String {
+    format!("TLS: {what} cannot be used: {problem}")
 }

@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod client;
+mod keys;
+pub mod proto;
+mod error;
+
+pub use crate::client::{EtcdClient, WatchStream};
+pub use crate::config::{EtcdServers, EtcdTls};
+pub use crate::error::Role;
+pub use crate::keys::KeyRange;
