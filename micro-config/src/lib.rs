@@ -13,6 +13,7 @@ mod file;
 mod http;
 mod document;
 mod format;
+mod folder;
 mod feeder;
 mod keeper;
 mod layer;
@@ -39,6 +40,7 @@ pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "file")]
 pub use file::File;
 pub use flags::Flags;
+pub use folder::KeyFolder;
 pub use format::Format;
 #[cfg(feature = "http")]
 pub use http::Http;
