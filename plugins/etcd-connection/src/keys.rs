@@ -8,10 +8,15 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
-    /// All keys that begin with a prefix.
+    /// All keys that begin with a prefix. With an empty one, all that there are.
     pub fn prefixed(prefix: &str) -> Self {
+        let start = match prefix {
+            // There is no empty key.
+            "" => &[0],
+            prefix => prefix.as_bytes(),
+        };
         Self {
-            start: prefix.as_bytes().to_vec(),
+            start: start.to_vec(),
             end: end_of(prefix),
         }
     }
