@@ -1,8 +1,12 @@
 //! Folders of keys, in stores such as Consul and etcd.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use serde_json::Value;
 
-use crate::{Document, Error, ErrorKind, Format, Result};
+use crate::tree::{DocumentName, Place};
+use crate::{Content, Document, Error, ErrorKind, Format, Result, format};
 
 /// Which keys of a store are read, and how they become documents. For sources over stores whose keys have slashes, such
 /// as Consul and etcd: what a key says stands at the path of its name.
@@ -110,7 +114,9 @@ impl KeyFolder {
     /// What keys say, in the order of their names, which is that of the store. None: no key is in the folder. `origin` is
     /// how messages call a key.
     ///
-    /// An empty value says nothing but that there is a folder.
+    /// An empty value says nothing but that there is a folder. What a key says takes the place of what a key above it says
+    /// of the same path, as in Go Micro: with `database` being `{"pool": {"size": 4}}` and `database/pool` being
+    /// `{"idle": 1}`, the pool has no size.
     ///
     /// # Errors
     ///
@@ -120,23 +126,23 @@ impl KeyFolder {
         entries: impl IntoIterator<Item = (&'a str, &'a [u8])>,
         origin: impl Fn(&str) -> String,
     ) -> Result<Option<Vec<Document>>> {
-        let (mut folders, mut values, mut is_found) = (Vec::new(), Vec::new(), false);
+        let (mut folders, mut values, mut is_found) = (Vec::new(), Values::default(), false);
         for (key, value) in entries {
             let Some(below) = self.below(key) else {
                 continue;
             };
             is_found = true;
             let path = self.path(key, below);
-            match path.split_last() {
-                Some((_, folder)) if value.is_empty() => {
-                    let empty = Document::value(origin(key), Value::Object(serde_json::Map::new()));
-                    folders.push(empty.at(folder.iter().copied()));
-                }
-                _ => values.push(self.document(value, key, below, origin(key))?.at(path)),
+            if value.is_empty() {
+                let empty = Document::value(origin(key), Value::Object(serde_json::Map::new()));
+                let folder = &path[..path.len().saturating_sub(1)];
+                folders.push(empty.at(folder.iter().copied()));
+            } else {
+                values.push(self.document(value, key, below, origin(key))?.at(path));
             }
         }
         // What has a value is no folder, whatever else says so.
-        folders.append(&mut values);
+        folders.extend(values.documents);
         Ok(is_found.then_some(folders))
     }
 
@@ -165,6 +171,57 @@ impl KeyFolder {
             return Ok(Document::text(origin, Format::Json, text));
         }
         Ok(Document::value(origin, scalar(text)))
+    }
+}
+
+/// What keys say, in their order.
+#[derive(Default)]
+struct Values {
+    documents: Vec<Document>,
+    /// Which document is at a path.
+    places: HashMap<Vec<String>, usize>,
+}
+
+impl Values {
+    fn push(&mut self, document: Document) {
+        for length in 0..document.path.len() {
+            let (above, below) = document.path.split_at(length);
+            if let Some(place) = self.places.get(above) {
+                leave_out(&mut self.documents[*place].content, below);
+            }
+        }
+        self.places.insert(document.path.clone(), self.documents.len());
+        self.documents.push(document);
+    }
+}
+
+/// Takes a table out of what another key says. Anything else than a table is replaced in merging. What cannot be parsed
+/// stays as it is, for whoever tells of it.
+fn leave_out(content: &mut Content, path: &[String]) {
+    let parsed = match content {
+        Content::Text { format, text } => {
+            let nowhere = DocumentName {
+                source: String::new(),
+                origin: String::new(),
+            };
+            let tree = format::parse(*format, text, &Place::whole(Arc::new(nowhere)));
+            tree.ok().map(|tree| tree.to_value())
+        }
+        Content::Value(value) => Some(std::mem::take(value)),
+    };
+    let (Some(mut value), Some((last, tables))) = (parsed, path.split_last()) else {
+        return;
+    };
+    let table = tables
+        .iter()
+        .try_fold(&mut value, |value, name| value.get_mut(name));
+    let table = table.and_then(Value::as_object_mut);
+    let taken = match table {
+        Some(table) if table.get(last).is_some_and(Value::is_object) => table.remove(last).is_some(),
+        _ => false,
+    };
+    if taken || matches!(content, Content::Value(_)) {
+        *content = Content::Value(value);
     }
 }
 
@@ -199,7 +256,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Content;
 
     fn folder(prefix: &str) -> KeyFolder {
         KeyFolder {
@@ -302,6 +358,35 @@ mod tests {
             "{:?}",
             told.iter().map(|(path, _)| path).collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn a_key_takes_the_place_of_what_a_key_above_it_says_of_its_path() {
+        let entries = [
+            (
+                "/shop/a",
+                r#"{"pool": {"size": 4}, "list": [1], "x": {"y": {"z": 1, "w": 2}}}"#,
+            ),
+            ("/shop/a/pool", r#"{"idle": 1}"#),
+            ("/shop/a/x/y/z", r#"{"deep": true}"#),
+            ("/shop/b", "{"),
+            ("/shop/b/c", "{}"),
+            ("/shop/d", r#"{"e": 1}"#),
+            ("/shop/d/f", r#"{"g": 1}"#),
+        ];
+        let told = documents(&folder("/shop/"), &entries);
+        let content = |path: &str| {
+            told.iter()
+                .find(|(told, _)| told == path)
+                .map(|(_, content)| content)
+        };
+        let expected = json!({"list": [1], "x": {"y": {"z": 1, "w": 2}}});
+        assert!(content("a") == Some(&Content::Value(expected)));
+        assert!(
+            content("b") == Some(&text(Format::Json, "{")),
+            "left for whoever tells of it"
+        );
+        assert!(content("d") == Some(&text(Format::Json, r#"{"e": 1}"#)));
     }
 
     #[test]
