@@ -1,19 +1,13 @@
 //! Where the API server is, who asks it, and what is asked.
 
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use micro_core::Result;
-use micro_core::transport::http::Identity;
+use micro_kubernetes_connection::{KubernetesServer, KubernetesTls, Token, check_name};
 
-use crate::error;
-use crate::kubeconfig::Kubeconfig;
-use crate::token::Token;
-
-/// Where Kubernetes puts what a pod needs to call the API server.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+use crate::error::ROLE;
 
 /// How to reach the API server, and which records to keep there.
 #[derive(Clone)]
@@ -44,17 +38,6 @@ pub struct KubernetesConfig {
     pub request_timeout: Duration,
 }
 
-/// How to speak TLS with the API server. All texts are PEM.
-#[derive(Clone, Default)]
-pub struct KubernetesTls {
-    /// The authorities whose servers are believed.
-    pub authorities: Vec<u8>,
-    /// What this side shows, where a certificate says who is calling.
-    pub identity: Option<Identity>,
-    /// The name that the server must prove, when it is not the host of its address.
-    pub server_name: Option<String>,
-}
-
 /// Which endpoints of Kubernetes' own services are nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EndpointSlices {
@@ -65,17 +48,21 @@ pub struct EndpointSlices {
 impl KubernetesConfig {
     /// The server at an address, with neither token nor certificates.
     pub fn new(server: impl Into<String>) -> Self {
+        Self::at(KubernetesServer::new(server))
+    }
+
+    fn at(server: KubernetesServer) -> Self {
         Self {
-            server: server.into(),
-            token: Token::None,
-            tls: None,
-            namespace: "default".to_owned(),
+            server: server.address,
+            token: server.token,
+            tls: server.tls,
+            namespace: server.namespace,
             pod: String::new(),
             expire: true,
             ready_only: false,
             endpoint_slices: None,
-            connect_timeout: Duration::from_secs(2),
-            request_timeout: Duration::from_secs(5),
+            connect_timeout: server.connect_timeout,
+            request_timeout: server.request_timeout,
         }
     }
 
@@ -90,31 +77,10 @@ impl KubernetesConfig {
     ///
     /// When there is more than one address, a file cannot be read, or nothing says where the server is.
     pub fn from_addresses(addresses: &[String], variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let in_cluster = variable("KUBERNETES_SERVICE_HOST");
-        let mut config = match (addresses, in_cluster) {
-            ([], Some(host)) => Self::in_cluster(&host, variable("KUBERNETES_SERVICE_PORT").as_deref())?,
-            ([], None) => Self::kubeconfig(&kubeconfigs(&variable)?, None)?,
-            ([address], _) => Self::new(whole(address)),
-            (several, _) => {
-                return Err(error::misconfigured(format!(
-                    "there is one API server, not {}; check --registry_address",
-                    several.join(",")
-                )));
-            }
-        };
-        if let Some(path) = variable("KUBERNETES_CACERT") {
-            config.tls.get_or_insert_default().authorities = read(Path::new(&path))?;
-        }
-        if let Some(token) = variable("KUBERNETES_TOKEN") {
-            config.token = Token::Text(token);
-        }
-        if let Some(namespace) = variable("KUBERNETES_NAMESPACE") {
-            config.namespace = namespace;
-        }
+        let mut config = Self::at(KubernetesServer::from_addresses(addresses, &variable, ROLE)?);
         // Outside of a cluster it is the name of a machine, which need not be one of a pod.
-        let pod = variable("HOSTNAME").filter(|name| check("pod", name).is_ok());
+        let pod = variable("HOSTNAME").filter(|name| check_name("pod", name, ROLE).is_ok());
         config.pod = pod.unwrap_or_default();
-        config.server()?;
         Ok(config)
     }
 
@@ -125,23 +91,7 @@ impl KubernetesConfig {
     ///
     /// When there are no such files.
     pub fn in_cluster(host: &str, port: Option<&str>) -> Result<Self> {
-        Self::in_cluster_at(Path::new(SERVICE_ACCOUNT), host, port)
-    }
-
-    fn in_cluster_at(folder: &Path, host: &str, port: Option<&str>) -> Result<Self> {
-        let host = match host.contains(':') {
-            true => format!("[{host}]"),
-            false => host.to_owned(),
-        };
-        let mut config = Self::new(format!("https://{host}:{}", port.unwrap_or("443")));
-        config.token = Token::File(folder.join("token"));
-        config.tls = Some(KubernetesTls {
-            authorities: read(&folder.join("ca.crt"))?,
-            ..KubernetesTls::default()
-        });
-        let namespace = read(&folder.join("namespace"))?;
-        config.namespace = String::from_utf8_lossy(&namespace).trim().to_owned();
-        Ok(config)
+        KubernetesServer::in_cluster(host, port, ROLE).map(Self::at)
     }
 
     /// What files of `kubectl` say of a context; with `None`, of the current one. Where several files say something of
@@ -152,32 +102,22 @@ impl KubernetesConfig {
     /// When a file cannot be read or is none of kubectl's, the context is unknown, or it has what is not supported
     /// here: credentials by another program, or a server that is not verified.
     pub fn kubeconfig(files: &[PathBuf], context: Option<&str>) -> Result<Self> {
-        Kubeconfig::read(files)?.config(context)
+        KubernetesServer::kubeconfig(files, context, ROLE).map(Self::at)
     }
 
-    /// The server's parts, all of the configuration checked.
-    pub(crate) fn server(&self) -> Result<Server> {
-        let server = Server::parse(&self.server)?;
-        if self.connect_timeout.is_zero() || self.request_timeout.is_zero() {
-            return Err(error::misconfigured(
-                "a timeout of zero lets nothing happen; give at least a millisecond",
-            ));
-        }
-        if server.is_encrypted && self.tls.as_ref().is_none_or(|tls| tls.authorities.is_empty()) {
-            return Err(error::misconfigured(format!(
-                "{server} wants TLS, but no authority to believe is configured; set `tls`, or KUBERNETES_CACERT to a \
-                 PEM file"
-            )));
-        }
-        if !server.is_encrypted && (self.tls.is_some() || self.token != Token::None) {
-            return Err(error::misconfigured(format!(
-                "{server} is not encrypted, so that anybody could read the token; write https://, or leave out the \
-                 token and `tls`"
-            )));
-        }
-        check("namespace", &self.namespace)?;
+    /// How to reach the server, all of the configuration checked.
+    pub(crate) fn connection(&self) -> Result<KubernetesServer> {
+        let server = KubernetesServer {
+            address: self.server.clone(),
+            token: self.token.clone(),
+            tls: self.tls.clone(),
+            namespace: self.namespace.clone(),
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+        };
+        server.check(ROLE)?;
         if !self.pod.is_empty() {
-            check("pod", &self.pod)?;
+            check_name("pod", &self.pod, ROLE)?;
         }
         Ok(server)
     }
@@ -201,227 +141,36 @@ impl fmt::Debug for KubernetesConfig {
     }
 }
 
-impl fmt::Debug for KubernetesTls {
-    // The key is left out.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("KubernetesTls")
-            .field("server_name", &self.server_name)
-            .field("shows_certificate", &self.identity.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-/// Where the server is.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Server {
-    pub(crate) is_encrypted: bool,
-    /// Without the brackets of IPv6.
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.is_encrypted { "https" } else { "http" };
-        match self.host.contains(':') {
-            true => write!(formatter, "{scheme}://[{}]:{}", self.host, self.port),
-            false => write!(formatter, "{scheme}://{}:{}", self.host, self.port),
-        }
-    }
-}
-
-impl Server {
-    fn parse(address: &str) -> Result<Self> {
-        let wrong = |why: &str| {
-            error::misconfigured(format!(
-                "server {address:?}: {why}; write https://host:port, such as https://127.0.0.1:6443"
-            ))
-        };
-        let uri: http::Uri = address.trim().parse().map_err(|_| wrong("it is no address"))?;
-        let is_encrypted = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(wrong("the scheme is neither http nor https")),
-        };
-        if uri.path() != "/" || uri.query().is_some() {
-            return Err(wrong("a path is not supported"));
-        }
-        let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() || authority.as_str().contains('@') {
-            return Err(wrong("it is no host"));
-        }
-        let port = match authority.as_str().len() - authority.host().len() {
-            0 if is_encrypted => 443,
-            0 => 80,
-            _ => authority
-                .port_u16()
-                .filter(|port| *port != 0)
-                .ok_or_else(|| wrong("the port is none"))?,
-        };
-        Ok(Self {
-            is_encrypted,
-            host: host.to_owned(),
-            port,
-        })
-    }
-}
-
-/// An address with its scheme.
-fn whole(address: &str) -> String {
-    let address = address.trim();
-    match address.contains("://") {
-        true => address.to_owned(),
-        false => format!("https://{address}"),
-    }
-}
-
-/// The names of Kubernetes: they stand in paths as they are.
-fn check(what: &str, name: &str) -> Result<()> {
-    let is_fine =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    let ends_well = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
-    let mut bytes = name.bytes();
-    if name.len() <= 253
-        && name.bytes().all(is_fine)
-        && ends_well(bytes.next())
-        && ends_well(name.bytes().last())
-    {
-        return Ok(());
-    }
-    Err(error::misconfigured(format!(
-        "{name:?} is no name of a {what}: lower-case letters, digits, dashes and dots"
-    )))
-}
-
-/// The files of kubectl, where nobody names one.
-fn kubeconfigs(variable: &impl Fn(&str) -> Option<String>) -> Result<Vec<PathBuf>> {
-    if let Some(named) = variable("KUBECONFIG") {
-        return Ok(std::env::split_paths(&named).collect());
-    }
-    let usual = variable("HOME").map(|home| Path::new(&home).join(".kube/config"));
-    match usual.filter(|path| path.is_file()) {
-        Some(path) => Ok(vec![path]),
-        None => Err(error::misconfigured(
-            "nothing says where the API server is: this is no pod (KUBERNETES_SERVICE_HOST is not set), and there is \
-             no kubeconfig (KUBECONFIG, ~/.kube/config); give --registry_address",
-        )),
-    }
-}
-
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|problem| {
-        error::misconfigured(format!("the file {} cannot be read: {problem}", path.display()))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn encrypted(server: &str) -> KubernetesConfig {
-        KubernetesConfig {
-            tls: Some(KubernetesTls {
-                authorities: b"pem".to_vec(),
-                ..KubernetesTls::default()
-            }),
-            ..KubernetesConfig::new(server)
-        }
-    }
-
-    #[test]
-    fn a_server_has_a_scheme_a_host_and_perhaps_a_port() {
-        let rows = [
-            ("https://10.96.0.1", "https://10.96.0.1:443"),
-            (
-                "https://kubernetes.default.svc:6443/",
-                "https://kubernetes.default.svc:6443",
-            ),
-            ("https://[::1]:99", "https://[::1]:99"),
-        ];
-        for (server, expected) in rows {
-            assert_eq!(encrypted(server).server().unwrap().to_string(), expected);
-        }
-        assert_eq!(
-            KubernetesConfig::new("http://127.0.0.1:8001")
-                .server()
-                .unwrap()
-                .port,
-            8001
-        );
-        for wrong in [
-            "",
-            "ftp://a",
-            "https://",
-            "https://a:0",
-            "https://a:x",
-            "https://a/b",
-            "https://me@a",
-            "a b",
-        ] {
-            let error = encrypted(wrong).server().unwrap_err();
-            assert!(error.detail().contains(&format!("{wrong:?}")), "{error}");
-        }
-        assert_eq!(whole(" 127.0.0.1:6443"), "https://127.0.0.1:6443");
-    }
-
     #[test]
     fn what_makes_no_sense_is_refused_with_the_reason() {
-        let error = KubernetesConfig::new("https://a").server().unwrap_err();
+        let error = KubernetesConfig::new("https://a").connection().unwrap_err();
         assert!(error.detail().contains("KUBERNETES_CACERT"), "{error}");
         let mut config = KubernetesConfig::new("http://a");
-        config.token = Token::Text("secret".into());
-        let error = config.server().unwrap_err();
-        assert!(
-            error.detail().contains("not encrypted") && !error.detail().contains("secret"),
-            "{error}"
-        );
-        for name in ["", "Upper", "a/b", "-a", "a.", "a b"] {
-            let mut config = encrypted("https://a");
-            config.namespace = name.to_owned();
-            assert!(
-                config.server().unwrap_err().detail().contains("namespace"),
-                "{name}"
-            );
-        }
-        let mut config = encrypted("https://a");
+        config.connection().unwrap();
         config.pod = "../nodes".to_owned();
-        assert!(config.server().unwrap_err().detail().contains("pod"));
-        config.pod.clear();
-        config.request_timeout = Duration::ZERO;
-        assert!(config.server().is_err());
+        assert!(config.connection().unwrap_err().detail().contains("pod"));
     }
 
     #[test]
-    fn a_pod_finds_what_kubernetes_put_into_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = KubernetesConfig::in_cluster_at(folder.path(), "10.96.0.1", None).unwrap_err();
-        assert!(error.detail().contains("ca.crt"), "{error}");
-        fs::write(folder.path().join("ca.crt"), "authority").unwrap();
-        fs::write(folder.path().join("namespace"), "shop\n").unwrap();
-        let config = KubernetesConfig::in_cluster_at(folder.path(), "fd00::1", Some("6443")).unwrap();
-        assert_eq!(config.server().unwrap().to_string(), "https://[fd00::1]:6443");
-        assert_eq!(config.namespace, "shop");
-        assert_eq!(config.token, Token::File(folder.path().join("token")));
-        assert_eq!(config.tls.unwrap().authorities, b"authority");
-    }
-
-    #[test]
-    fn variables_say_what_no_flag_says() {
+    fn the_machines_name_is_the_pods_where_it_can_be() {
         let authority = tempfile::NamedTempFile::new().unwrap();
-        fs::write(&authority, "pem").unwrap();
+        std::fs::write(&authority, "pem").unwrap();
         let path = authority.path().display().to_string();
-        let variables = |name: &str| {
-            Some(match name {
-                "KUBERNETES_CACERT" => path.clone(),
-                "KUBERNETES_TOKEN" => "secret".into(),
-                "KUBERNETES_NAMESPACE" => "shop".into(),
-                "HOSTNAME" => "greeter-7d9f".into(),
-                _ => return None,
-            })
+        let connected = |host: &str| {
+            let variables = |name: &str| match name {
+                "KUBERNETES_CACERT" => Some(path.clone()),
+                "KUBERNETES_TOKEN" => Some("secret".to_owned()),
+                "KUBERNETES_NAMESPACE" => Some("shop".to_owned()),
+                "HOSTNAME" => Some(host.to_owned()),
+                _ => None,
+            };
+            KubernetesConfig::from_addresses(&["127.0.0.1:6443".into()], variables).unwrap()
         };
-        let config = KubernetesConfig::from_addresses(&["127.0.0.1:6443".into()], variables).unwrap();
+        let config = connected("greeter-7d9f");
         assert_eq!(config.server, "https://127.0.0.1:6443");
         assert_eq!(
             (config.namespace.as_str(), config.pod.as_str()),
@@ -429,17 +178,6 @@ mod tests {
         );
         assert_eq!(config.token, Token::Text("secret".into()));
         assert!(!format!("{config:?}").contains("secret"));
-
-        let on_a_laptop = |name: &str| match name {
-            "HOSTNAME" => Some("My_Laptop".into()),
-            name => variables(name),
-        };
-        let config = KubernetesConfig::from_addresses(&["127.0.0.1:6443".into()], on_a_laptop).unwrap();
-        assert_eq!(config.pod, "");
-
-        let error = KubernetesConfig::from_addresses(&[], |_| None).unwrap_err();
-        assert!(error.detail().contains("KUBECONFIG"), "{error}");
-        let two = ["https://a".to_owned(), "https://b".to_owned()];
-        assert!(KubernetesConfig::from_addresses(&two, |_| None).is_err());
+        assert_eq!(connected("My_Laptop").pod, "");
     }
 }

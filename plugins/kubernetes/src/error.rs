@@ -1,134 +1,17 @@
 //! The errors of this registry.
 
-use std::time::Duration;
-
 use micro_core::Error;
-use micro_core::error::first_cause;
+use micro_kubernetes_connection::Role;
 
 /// Where the errors say they come from.
-const ID: &str = "go.micro.registry";
+pub(crate) const ROLE: Role = Role::Registry;
 
 /// A configuration that makes no sense.
 pub(crate) fn misconfigured(why: impl std::fmt::Display) -> Error {
-    Error::bad_request(ID, format!("kubernetes: {why}"))
+    Error::bad_request(ROLE.id(), format!("kubernetes: {why}"))
 }
 
 /// The labels or annotations belong to something else.
 pub(crate) fn taken(why: impl std::fmt::Display) -> Error {
-    Error::conflict(ID, format!("kubernetes: {why}"))
-}
-
-/// The answer did not come in time.
-pub(crate) fn late(address: &str, timeout: Duration) -> Error {
-    Error::timeout(
-        ID,
-        format!(
-            "kubernetes at {address} did not answer within {timeout:?}; is it overloaded or cut off? \
-             The option `request_timeout` allows for more"
-        ),
-    )
-}
-
-/// The connection failed.
-pub(crate) fn away(address: &str, problem: &(dyn std::error::Error + 'static)) -> Error {
-    Error::unavailable(
-        ID,
-        format!(
-            "kubernetes at {address}: {}; is it reachable, and are its certificate and the authority as configured?",
-            first_cause(problem)
-        ),
-    )
-}
-
-/// The watch ended in a way in which it should not.
-pub(crate) fn ended(address: &str, why: impl std::fmt::Display) -> Error {
-    Error::unavailable(ID, format!("kubernetes at {address} ended the watch: {why}"))
-}
-
-/// What the server did is not what an API server does.
-pub(crate) fn unexpected(address: &str, what: impl std::fmt::Display) -> Error {
-    Error::unavailable(
-        ID,
-        format!("kubernetes at {address} {what}; is it an API server of Kubernetes?"),
-    )
-}
-
-/// A request that was answered with a failure.
-pub(crate) fn refused(address: &str, code: u16, message: &str, grant: &str) -> Error {
-    let message = match message.trim() {
-        "" => "no reason given",
-        message => message,
-    };
-    let told = |advice: &str| format!("kubernetes at {address}: {message}; {advice}");
-    match code {
-        401 => Error::unauthorized(
-            ID,
-            told(
-                "check the token or the client's certificate (KUBERNETES_TOKEN, the kubeconfig, or the pod's service account)",
-            ),
-        ),
-        403 => Error::forbidden(
-            ID,
-            told(&format!(
-                "grant it: a Role with {grant}, and a RoleBinding to the service account"
-            )),
-        ),
-        404 => Error::not_found(ID, told("check the namespace and the name of the pod")),
-        409 => Error::conflict(ID, told("somebody else changed it meanwhile; try again")),
-        410 => Error::new(ID, 410, told("list again")),
-        413 => Error::too_large(ID, told("make the record smaller")),
-        422 if message.contains("Too long") => Error::too_large(
-            ID,
-            told("the annotations of a pod have at most 256 KiB together; make the record smaller"),
-        ),
-        400 | 415 | 422 => Error::bad_request(ID, told("this is not to be tried again")),
-        429 => Error::too_many_requests(ID, told("it is overloaded; try again later")),
-        504 => Error::timeout(ID, told("is it overloaded?")),
-        _ => Error::unavailable(ID, told(&format!("it answered with status {code}"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use micro_core::ErrorKind;
-
-    use super::*;
-
-    #[test]
-    fn what_the_server_says_becomes_a_kind_and_an_advice() {
-        let rows = [
-            (401, "Unauthorized", ErrorKind::Unauthorized, "KUBERNETES_TOKEN"),
-            (
-                403,
-                "pods is forbidden",
-                ErrorKind::Forbidden,
-                "a Role with list pods",
-            ),
-            (404, "pods \"x\" not found", ErrorKind::NotFound, "namespace"),
-            (409, "", ErrorKind::Conflict, "no reason given"),
-            (
-                422,
-                "metadata.annotations: Too long",
-                ErrorKind::TooLarge,
-                "256 KiB",
-            ),
-            (
-                422,
-                "metadata.labels: Invalid value",
-                ErrorKind::BadRequest,
-                "Invalid value",
-            ),
-            (429, "busy", ErrorKind::TooManyRequests, "later"),
-            (500, "etcd", ErrorKind::Unavailable, "status 500"),
-        ];
-        for (code, message, kind, advice) in rows {
-            let error = refused("https://127.0.0.1:6443", code, message, "list pods");
-            assert_eq!(error.kind(), kind, "{error}");
-            let detail = error.detail();
-            assert!(
-                detail.contains(advice) && detail.contains("127.0.0.1:6443"),
-                "{error}"
-            );
-        }
-    }
+    Error::conflict(ROLE.id(), format!("kubernetes: {why}"))
 }

@@ -2,21 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use micro_kubernetes_connection::{Metadata, Object};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
-/// What every object has.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(crate) struct Metadata {
-    pub(crate) name: String,
-    pub(crate) resource_version: String,
-    pub(crate) labels: Option<BTreeMap<String, String>>,
-    pub(crate) annotations: Option<BTreeMap<String, String>>,
-    /// Set while the object is being taken down.
-    pub(crate) deletion_timestamp: Option<String>,
-}
 
 /// A pod, or the metadata of one: without a status where only metadata were asked for.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -81,11 +69,6 @@ pub(crate) struct Port {
     pub(crate) port: Option<i64>,
 }
 
-/// An object that can be listed and watched.
-pub(crate) trait Object: for<'a> Deserialize<'a> + Send {
-    fn metadata(&self) -> &Metadata;
-}
-
 impl Object for Pod {
     fn metadata(&self) -> &Metadata {
         &self.metadata
@@ -96,41 +79,6 @@ impl Object for EndpointSlice {
     fn metadata(&self) -> &Metadata {
         &self.metadata
     }
-}
-
-/// A listing, as of its version.
-#[derive(Debug, Deserialize)]
-pub(crate) struct List<T> {
-    #[serde(default)]
-    pub(crate) metadata: Metadata,
-    pub(crate) items: Option<Vec<T>>,
-}
-
-/// One line of a watch.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Event<'a> {
-    #[serde(rename = "type")]
-    pub(crate) kind: EventKind,
-    #[serde(borrow)]
-    pub(crate) object: &'a RawValue,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub(crate) enum EventKind {
-    Added,
-    Modified,
-    Deleted,
-    Bookmark,
-    Error,
-}
-
-/// What the server says of a request that failed.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Status {
-    pub(crate) message: String,
-    pub(crate) code: u16,
 }
 
 /// What nobody reads of a listing.

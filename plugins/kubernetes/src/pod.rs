@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use micro_core::registry::{RegisterOptions, ServiceRecord};
 use micro_core::{ErrorKind, Result};
+use micro_kubernetes_connection::{Client, METADATA, Metadata};
 use tokio::sync::Semaphore;
 
-use crate::client::{Client, METADATA};
 use crate::error;
-use crate::objects::{Metadata, Pod};
+use crate::objects::Pod;
 use crate::record::{DOMAIN, Keys, NodeKey, Told, now, since_1970};
 
 /// How often to try to change a pod that others change at the same time.

@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use micro_core::Result;
 use micro_core::registry::ServiceRecord;
+use micro_kubernetes_connection::Metadata;
 
 use crate::error;
-use crate::objects::{Metadata, Patch};
+use crate::objects::Patch;
 
 /// What our labels and annotations begin with.
 pub(crate) const DOMAIN: &str = "micro.mu/";

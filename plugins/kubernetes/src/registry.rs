@@ -7,11 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use micro_core::Result;
 use micro_core::registry::{RegisterOptions, Registry, ServiceRecord, Watcher, service_not_found};
+use micro_kubernetes_connection::{Client, List, METADATA, METADATA_LIST, OBJECT, Query};
 
-use crate::client::{Client, METADATA, METADATA_LIST, OBJECT};
 use crate::config::{EndpointSlices, KubernetesConfig};
-use crate::feed::Query;
-use crate::objects::{EndpointSlice, List, Nothing, Pod};
+use crate::error::ROLE;
+use crate::objects::{EndpointSlice, Nothing, Pod};
 use crate::pod::OwnPod;
 use crate::record::{Keys, Told, all_services, now, unique};
 use crate::slices;
@@ -42,7 +42,7 @@ impl KubernetesRegistry {
     ///
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn connect(config: KubernetesConfig) -> Result<Self> {
-        let client = Arc::new(Client::new(&config)?);
+        let client = Arc::new(Client::new(&config.connection()?, ROLE)?);
         let shared = Shared {
             pod: OwnPod::new(client.clone(), config.pod, config.expire),
             client,
@@ -55,7 +55,7 @@ impl KubernetesRegistry {
         let path = shared
             .client
             .path(one.group, one.resource, &format!("?{}", one.selectors));
-        let listed: Result<Nothing> = shared.client.get(path, METADATA_LIST, one.grant).await;
+        let listed: Result<Nothing> = shared.client.get(path, METADATA_LIST, &one.grant).await;
         listed.map_err(|error| {
             error.context(format_args!(
                 "cannot connect to kubernetes ({}, namespace {})",
@@ -189,7 +189,7 @@ impl Shared {
                 true => (OBJECT, OBJECT),
                 false => (METADATA_LIST, METADATA),
             },
-            grant: "get, list, watch and patch on pods",
+            grant: "get, list, watch and patch on pods".into(),
         }
     }
 
@@ -204,7 +204,7 @@ impl Shared {
             resource: "endpointslices",
             selectors: format!("labelSelector={}", slices::selector(service)),
             accept: (OBJECT, OBJECT),
-            grant: "list and watch on endpointslices.discovery.k8s.io",
+            grant: "list and watch on endpointslices.discovery.k8s.io".into(),
         };
         Some((query, wanted))
     }

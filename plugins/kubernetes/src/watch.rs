@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use micro_core::Result;
 use micro_core::registry::{News, ServiceRecord, WatchSource};
+use micro_kubernetes_connection::Feed;
 use tokio::time::sleep;
 
 use crate::config::EndpointSlices;
-use crate::feed::Feed;
 use crate::objects::{EndpointSlice, Pod};
 use crate::record::{Told, now, unique};
 use crate::registry::Shared;

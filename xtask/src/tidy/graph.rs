@@ -15,6 +15,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("micro-consul-config", "micro-consul-connection"),
     ("micro-etcd", "micro-etcd-connection"),
     ("micro-etcd-config", "micro-etcd-connection"),
+    ("micro-kubernetes", "micro-kubernetes-connection"),
     ("micro-nats", "micro-nats-connection"),
     ("micro-nats-registry", "micro-nats-connection"),
     ("micro-nats-transport", "micro-nats-connection"),

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use crate::config::KubernetesTls;
-use crate::error;
+use crate::error::{self, Role};
 
 /// Connects to one server.
 #[derive(Clone)]
@@ -36,15 +36,21 @@ impl Connector {
     /// # Errors
     ///
     /// When what is to encrypt cannot be used.
-    pub(crate) fn new(host: &str, port: u16, tls: Option<&KubernetesTls>, timeout: Duration) -> Result<Self> {
+    pub(crate) fn new(
+        host: &str,
+        port: u16,
+        tls: Option<&KubernetesTls>,
+        timeout: Duration,
+        role: Role,
+    ) -> Result<Self> {
         let tls = match tls {
             None => None,
             Some(tls) => {
                 let name = tls.server_name.as_deref().unwrap_or(host);
                 let name = ServerName::try_from(name.to_owned()).map_err(|_| {
-                    error::misconfigured(format!("{name:?} is no name that a certificate can prove"))
+                    error::misconfigured(role, format!("{name:?} is no name that a certificate can prove"))
                 })?;
-                Some((TlsConnector::from(Arc::new(encryption(tls)?)), name))
+                Some((TlsConnector::from(Arc::new(encryption(tls, role)?)), name))
             }
         };
         let host = match host.contains(':') {
@@ -97,9 +103,9 @@ impl Service<Uri> for Connector {
 }
 
 /// Believes the given authorities and nobody else.
-fn encryption(tls: &KubernetesTls) -> Result<ClientConfig> {
+fn encryption(tls: &KubernetesTls, role: Role) -> Result<ClientConfig> {
     let wrong = |what: &str, problem: &dyn std::fmt::Display| {
-        error::misconfigured(format!("{what} cannot be used: {problem}"))
+        error::misconfigured(role, format!("{what} cannot be used: {problem}"))
     };
     let certificates = |pem: &[u8], what: &str| -> Result<Vec<CertificateDer<'static>>> {
         let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();

@@ -9,13 +9,15 @@ use micro_core::transport::http::Identity;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::config::{KubernetesConfig, KubernetesTls, read};
-use crate::error;
+use crate::config::{KubernetesServer, KubernetesTls, read};
+use crate::error::{self, Role};
 use crate::token::Token;
 
 /// One or more files, as if they were one: what comes first counts.
-#[derive(Default)]
-pub(crate) struct Kubeconfig(Vec<(PathBuf, File)>);
+pub(crate) struct Kubeconfig {
+    files: Vec<(PathBuf, File)>,
+    role: Role,
+}
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
@@ -79,17 +81,17 @@ struct Context {
 }
 
 impl Kubeconfig {
-    pub(crate) fn read(paths: &[PathBuf]) -> Result<Self> {
+    pub(crate) fn read(paths: &[PathBuf], role: Role) -> Result<Self> {
         let mut files = Vec::new();
         for path in paths.iter().filter(|path| !path.as_os_str().is_empty()) {
-            files.push((path.clone(), parse(&read(path)?, path)?));
+            files.push((path.clone(), parse(&read(path, role)?, path, role)?));
         }
-        Ok(Self(files))
+        Ok(Self { files, role })
     }
 
-    pub(crate) fn config(&self, context: Option<&str>) -> Result<KubernetesConfig> {
+    pub(crate) fn server(&self, context: Option<&str>) -> Result<KubernetesServer> {
         let mut currents = self
-            .0
+            .files
             .iter()
             .filter_map(|(_, file)| file.current_context.as_deref());
         let Some(name) = context.or_else(|| currents.find(|name| !name.is_empty())) else {
@@ -119,24 +121,24 @@ impl Kubeconfig {
                 .map(|named| &named.user)
                 .next()
         });
-        let mut config = KubernetesConfig::new(&cluster.server);
-        config.tls = cluster.tls(path, name)?;
+        let mut server = KubernetesServer::new(&cluster.server);
+        server.tls = cluster.tls(path, name, self.role)?;
         if let Some(namespace) = context.namespace.as_ref().filter(|name| !name.is_empty()) {
-            config.namespace.clone_from(namespace);
+            server.namespace.clone_from(namespace);
         }
         match user {
-            Some((path, Some(user))) => user.apply(path, &context.user, &mut config)?,
+            Some((path, Some(user))) => user.apply(path, &context.user, &mut server, self.role)?,
             Some((_, None)) => {}
             None if context.user.is_empty() => {}
             None => return Err(self.wrong(&format!("there is no user {:?}", context.user))),
         }
-        Ok(config)
+        Ok(server)
     }
 
     /// The first of something, and the file that has it.
     fn find<'a, T>(&'a self, of: impl Fn(&'a File) -> Option<T>) -> Option<(&'a Path, T)> {
         let mut found = self
-            .0
+            .files
             .iter()
             .filter_map(|(path, file)| Some((path.as_path(), of(file)?)));
         found.next()
@@ -144,21 +146,24 @@ impl Kubeconfig {
 
     fn wrong(&self, why: &str) -> micro_core::Error {
         let paths: Vec<String> = self
-            .0
+            .files
             .iter()
             .map(|(path, _)| path.display().to_string())
             .collect();
-        error::misconfigured(format!("kubeconfig {}: {why}", paths.join(", ")))
+        error::misconfigured(self.role, format!("kubeconfig {}: {why}", paths.join(", ")))
     }
 }
 
 impl Cluster {
-    fn tls(&self, path: &Path, context: &str) -> Result<Option<KubernetesTls>> {
+    fn tls(&self, path: &Path, context: &str, role: Role) -> Result<Option<KubernetesTls>> {
         let unsupported = |what: &str| {
-            error::misconfigured(format!(
-                "kubeconfig {}: the cluster of context {context:?} has {what}, which is not supported here",
-                path.display()
-            ))
+            error::misconfigured(
+                role,
+                format!(
+                    "kubeconfig {}: the cluster of context {context:?} has {what}, which is not supported here",
+                    path.display()
+                ),
+            )
         };
         if self.proxy_url.is_some() {
             return Err(unsupported("a `proxy-url`"));
@@ -173,6 +178,7 @@ impl Cluster {
             &self.certificate_authority,
             path,
             "certificate-authority-data",
+            role,
         )?;
         Ok(authorities.map(|authorities| KubernetesTls {
             authorities,
@@ -183,32 +189,39 @@ impl Cluster {
 }
 
 impl User {
-    fn apply(&self, path: &Path, name: &str, config: &mut KubernetesConfig) -> Result<()> {
+    fn apply(&self, path: &Path, name: &str, server: &mut KubernetesServer, role: Role) -> Result<()> {
         let certificates = content(
             &self.client_certificate_data,
             &self.client_certificate,
             path,
             "client-certificate-data",
+            role,
         )?;
-        let key = content(&self.client_key_data, &self.client_key, path, "client-key-data")?;
+        let key = content(
+            &self.client_key_data,
+            &self.client_key,
+            path,
+            "client-key-data",
+            role,
+        )?;
         let wrong = |why: &str| {
-            Err(error::misconfigured(format!(
-                "kubeconfig {}: the user {name:?} {why}",
-                path.display()
-            )))
+            Err(error::misconfigured(
+                role,
+                format!("kubeconfig {}: the user {name:?} {why}", path.display()),
+            ))
         };
-        match (certificates, key, &mut config.tls) {
+        match (certificates, key, &mut server.tls) {
             (Some(certificates), Some(key), Some(tls)) => tls.identity = Some(Identity { certificates, key }),
             (Some(_), Some(_), None) | (None, None, _) => {}
             _ => return wrong("has a certificate without a key, or a key without a certificate"),
         }
-        config.token = match (&self.token, &self.token_file) {
+        server.token = match (&self.token, &self.token_file) {
             (_, Some(file)) => Token::File(beside(path, file)),
             (Some(token), None) => Token::Text(token.clone()),
             (None, None) => Token::None,
         };
         let says_who =
-            config.token != Token::None || config.tls.as_ref().is_some_and(|tls| tls.identity.is_some());
+            server.token != Token::None || server.tls.as_ref().is_some_and(|tls| tls.identity.is_some());
         if !says_who && (self.exec.is_some() || self.auth_provider.is_some()) {
             return wrong(
                 "has credentials that another program gives (`exec`), which is not supported here; give a token, as \
@@ -228,18 +241,21 @@ fn content(
     file: &Option<PathBuf>,
     path: &Path,
     what: &str,
+    role: Role,
 ) -> Result<Option<Vec<u8>>> {
     if let Some(data) = data {
         let data: String = data.split_ascii_whitespace().collect();
         let decoded = BASE64_STANDARD.decode(data).map_err(|problem| {
-            error::misconfigured(format!(
-                "kubeconfig {}: {what} is no base64: {problem}",
-                path.display()
-            ))
+            error::misconfigured(
+                role,
+                format!("kubeconfig {}: {what} is no base64: {problem}", path.display()),
+            )
         });
         return decoded.map(Some);
     }
-    file.as_ref().map(|file| read(&beside(path, file))).transpose()
+    file.as_ref()
+        .map(|file| read(&beside(path, file), role))
+        .transpose()
 }
 
 /// Files are named from where the kubeconfig is.
@@ -248,13 +264,13 @@ fn beside(path: &Path, file: &Path) -> PathBuf {
         .map_or_else(|| file.to_owned(), |folder| folder.join(file))
 }
 
-fn parse(bytes: &[u8], path: &Path) -> Result<File> {
+fn parse(bytes: &[u8], path: &Path, role: Role) -> Result<File> {
     // The reason may quote what stands there, such as a token.
     serde_saphyr::from_slice(bytes).map_err(|problem| {
         let place = problem.location().map_or_else(String::new, |place| {
             format!(" at line {}, column {}", place.line(), place.column())
         });
-        error::misconfigured(format!(
+        error::misconfigured(role, format!(
             "kubeconfig {}: it is no kubeconfig; see{place}, or what `kubectl --kubeconfig … config view` says",
             path.display()
         ))
@@ -300,6 +316,10 @@ contexts:
   context: {cluster: nowhere, user: me}
 ";
 
+    fn kubeconfig(files: &[PathBuf], context: Option<&str>) -> Result<KubernetesServer> {
+        KubernetesServer::kubeconfig(files, context, Role::Registry)
+    }
+
     fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config");
@@ -311,24 +331,24 @@ contexts:
     #[test]
     fn the_current_context_says_where_and_who() {
         let (folder, path) = written(WHOLE);
-        let config = KubernetesConfig::kubeconfig(std::slice::from_ref(&path), None).unwrap();
-        assert_eq!(config.server, "https://127.0.0.1:6443");
-        assert_eq!(config.namespace, "shop");
-        assert_eq!(config.token, Token::File(folder.path().join("token")));
-        let tls = config.tls.unwrap();
+        let server = kubeconfig(std::slice::from_ref(&path), None).unwrap();
+        assert_eq!(server.address, "https://127.0.0.1:6443");
+        assert_eq!(server.namespace, "shop");
+        assert_eq!(server.token, Token::File(folder.path().join("token")));
+        let tls = server.tls.unwrap();
         assert_eq!(
             (tls.authorities.as_slice(), tls.server_name.as_deref()),
             (&b"authority"[..], Some("kubernetes"))
         );
 
-        let config = KubernetesConfig::kubeconfig(&[path], Some("certified")).unwrap();
-        let identity = config.tls.unwrap().identity.unwrap();
+        let server = kubeconfig(&[path], Some("certified")).unwrap();
+        let identity = server.tls.unwrap().identity.unwrap();
         assert_eq!(
             (identity.certificates, identity.key),
             (b"cert".to_vec(), b"key".to_vec())
         );
         assert_eq!(
-            (config.namespace.as_str(), config.token),
+            (server.namespace.as_str(), server.token),
             ("default", Token::None)
         );
     }
@@ -338,8 +358,8 @@ contexts:
         let (_one, first) =
             written("{\"contexts\": [{\"name\": \"at-home\", \"context\": {\"cluster\": \"away\"}}]}");
         let (_two, second) = written(WHOLE);
-        let config = KubernetesConfig::kubeconfig(&[first, second], None).unwrap();
-        assert_eq!(config.server, "https://192.0.2.1");
+        let server = kubeconfig(&[first, second], None).unwrap();
+        assert_eq!(server.address, "https://192.0.2.1");
     }
 
     #[test]
@@ -350,22 +370,22 @@ contexts:
             ("lost", "nowhere"),
             ("none", "\"none\""),
         ] {
-            let error = KubernetesConfig::kubeconfig(std::slice::from_ref(&path), Some(context)).unwrap_err();
+            let error = kubeconfig(std::slice::from_ref(&path), Some(context)).unwrap_err();
             assert!(
                 error.detail().contains(said) && error.detail().contains("config"),
                 "{error}"
             );
         }
         let (_folder, path) = written("clusters: secret");
-        let error = KubernetesConfig::kubeconfig(&[path], None).unwrap_err();
+        let error = kubeconfig(&[path], None).unwrap_err();
         assert!(
             error.detail().contains("line 1") && !error.detail().contains("secret"),
             "{error}"
         );
         let (_folder, path) = written("a: *b");
-        assert!(KubernetesConfig::kubeconfig(&[path], None).is_err());
+        assert!(kubeconfig(&[path], None).is_err());
         let (_folder, path) = written("");
-        assert!(KubernetesConfig::kubeconfig(&[path], None).is_err());
-        assert!(KubernetesConfig::kubeconfig(&["/nonexistent/config".into()], None).is_err());
+        assert!(kubeconfig(&[path], None).is_err());
+        assert!(kubeconfig(&["/nonexistent/config".into()], None).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Requests to the API server: the few kinds that a registry makes.
+//! Requests to the API server: the few kinds that plugins make.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,21 +11,21 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use micro_core::Result;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::KubernetesConfig;
+use crate::config::KubernetesServer;
 use crate::connect::Connector;
-use crate::error;
-use crate::objects::{Patch, Status};
+use crate::error::{self, Role};
+use crate::objects::Status;
 use crate::token::Credentials;
 
 /// Whole objects.
-pub(crate) const OBJECT: &str = "application/json";
+pub const OBJECT: &str = "application/json";
 /// Metadata only, without specifications and statuses, which are most of a pod.
-pub(crate) const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 /// The same of a listing.
-pub(crate) const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+pub const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("micro-kubernetes/", env!("CARGO_PKG_VERSION")));
 /// How many bytes one answer may have, such as the listing of all services.
@@ -46,8 +46,10 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Http = legacy::Client<Connector, Full<Bytes>>;
 
-/// Speaks with one API server, over HTTP/2 where it is encrypted.
-pub(crate) struct Client {
+/// Speaks with one API server, over HTTP/2 where it is encrypted. It connects when something is asked for, and again
+/// after a connection was lost; it has no task of its own but those of its connections, which end with it.
+pub struct Client {
+    role: Role,
     address: String,
     namespace: String,
     connector: Connector,
@@ -60,13 +62,13 @@ pub(crate) struct Client {
 
 /// What is asked, and what the answer should be like.
 #[derive(Clone)]
-struct Ask {
+struct Ask<'a> {
     method: Method,
     path: String,
     accept: &'static str,
     body: Option<(&'static str, Bytes)>,
     /// The rights that it needs, for who lacks them.
-    grant: &'static str,
+    grant: &'a str,
 }
 
 /// The body of a watch that has begun.
@@ -82,13 +84,14 @@ impl Client {
     /// # Errors
     ///
     /// When the configuration makes no sense.
-    pub(crate) fn new(config: &KubernetesConfig) -> Result<Self> {
-        let server = config.server()?;
+    pub fn new(config: &KubernetesServer, role: Role) -> Result<Self> {
+        let server = config.parsed(role)?;
         let tls = config.tls.as_ref().filter(|_| server.is_encrypted);
-        let connector = Connector::new(&server.host, server.port, tls, config.connect_timeout)?;
-        let credentials = Credentials::new(config.token.clone());
+        let connector = Connector::new(&server.host, server.port, tls, config.connect_timeout, role)?;
+        let credentials = Credentials::new(config.token.clone(), role);
         credentials.header()?;
         Ok(Self {
+            role,
             address: server.to_string(),
             namespace: config.namespace.clone(),
             calls: Mutex::new(for_calls(&connector)),
@@ -99,17 +102,29 @@ impl Client {
         })
     }
 
-    pub(crate) fn address(&self) -> &str {
+    /// The server's address, for errors.
+    pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// The path of one kind of objects, with a query.
-    pub(crate) fn path(&self, group: &str, resource: &str, query: &str) -> String {
+    /// What it is asked for, for errors.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The path of one kind of objects of the namespace, with a query: `api/v1`, `pods`, `?limit=1`.
+    pub fn path(&self, group: &str, resource: &str, query: &str) -> String {
         let namespace = &self.namespace;
         format!("/{group}/namespaces/{namespace}/{resource}{query}")
     }
 
-    pub(crate) async fn get<T>(&self, path: String, accept: &'static str, grant: &'static str) -> Result<T>
+    /// Asks for an object or a listing. May be cancelled.
+    ///
+    /// # Errors
+    ///
+    /// When the server does not answer within the request's timeout, refuses, or answers with something else. To who
+    /// lacks the rights the error names those of `grant`.
+    pub async fn get<T>(&self, path: String, accept: &'static str, grant: &str) -> Result<T>
     where
         T: for<'a> Deserialize<'a>,
     {
@@ -123,13 +138,21 @@ impl Client {
         self.call(ask).await
     }
 
-    /// Changes an object, and returns its metadata.
-    pub(crate) async fn patch<T>(&self, path: String, patch: &Patch, grant: &'static str) -> Result<T>
-    where
-        T: for<'a> Deserialize<'a>,
-    {
-        let body = serde_json::to_vec(patch)
-            .map_err(|problem| error::misconfigured("the record is no JSON").with_source(problem))?;
+    /// Changes an object by a strategic merge patch, and returns its metadata. A patch may be sent twice, so it should
+    /// name the version that it was made for.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get), and of the kind `Conflict` where the object has another version by now.
+    pub async fn patch<T: for<'a> Deserialize<'a>>(
+        &self,
+        path: String,
+        patch: &(impl Serialize + Sync),
+        grant: &str,
+    ) -> Result<T> {
+        let body = serde_json::to_vec(patch).map_err(|problem| {
+            error::misconfigured(self.role, "the record is no JSON").with_source(problem)
+        })?;
         let ask = Ask {
             method: Method::PATCH,
             path,
@@ -141,12 +164,7 @@ impl Client {
     }
 
     /// Begins a watch: returns when the server has agreed.
-    pub(crate) async fn watch(
-        &self,
-        path: String,
-        accept: &'static str,
-        grant: &'static str,
-    ) -> Result<WatchBody> {
+    pub(crate) async fn watch(&self, path: String, accept: &'static str, grant: &str) -> Result<WatchBody> {
         let ask = Ask {
             method: Method::GET,
             path,
@@ -165,28 +183,29 @@ impl Client {
                 // A connection that is silent is not for the next watch.
                 self.lock_watches()
                     .retain(|known| !Arc::ptr_eq(known, &connection));
-                Err(error::late(&self.address, self.timeout))
+                Err(error::late(self.role, &self.address, self.timeout))
             }
         }
     }
 
-    async fn call<T: for<'a> Deserialize<'a>>(&self, ask: Ask) -> Result<T> {
+    async fn call<T: for<'a> Deserialize<'a>>(&self, ask: Ask<'_>) -> Result<T> {
         let deadline = Instant::now() + self.timeout;
         let http = self.lock_calls().clone();
         let answering = async {
             let answer = self.send(&http, &ask).await?;
             match Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await {
                 Ok(body) => Ok(body.to_bytes()),
-                Err(problem) => Err(error::away(&self.address, &*problem)),
+                Err(problem) => Err(error::away(self.role, &self.address, &*problem)),
             }
         };
         let Ok(answer) = timeout_at(deadline, answering).await else {
             // Nothing would tell a connection that is cut off from one that is slow; so it is not used again.
             *self.lock_calls() = for_calls(&self.connector);
-            return Err(error::late(&self.address, self.timeout));
+            return Err(error::late(self.role, &self.address, self.timeout));
         };
         serde_json::from_slice(&answer?).map_err(|problem| {
             error::unexpected(
+                self.role,
                 &self.address,
                 format_args!("answered with what is no object: {problem}"),
             )
@@ -196,7 +215,7 @@ impl Client {
     /// Sends a request, and sends it again where a connection that broke while it was idle is noticed only now, or the
     /// token has become another. Every request here may be repeated: a patch that took effect changes the version that
     /// it names, so that a second one is refused.
-    async fn send(&self, http: &Http, ask: &Ask) -> Result<Response<Incoming>> {
+    async fn send(&self, http: &Http, ask: &Ask<'_>) -> Result<Response<Incoming>> {
         let mut again = true;
         loop {
             let may_repeat = std::mem::replace(&mut again, false);
@@ -206,7 +225,7 @@ impl Client {
                     tracing::debug!("kubernetes at {}: asked again after {problem}", self.address);
                     continue;
                 }
-                Err(problem) => return Err(error::away(&self.address, &problem)),
+                Err(problem) => return Err(error::away(self.role, &self.address, &problem)),
             };
             let status = answer.status();
             if status.is_success() {
@@ -220,7 +239,7 @@ impl Client {
         }
     }
 
-    fn request(&self, ask: &Ask) -> Result<Request<Full<Bytes>>> {
+    fn request(&self, ask: &Ask<'_>) -> Result<Request<Full<Bytes>>> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
         headers.insert(USER_AGENT, AGENT);
@@ -238,7 +257,7 @@ impl Client {
             .uri(uri)
             .body(Full::new(body));
         let mut request =
-            request.map_err(|problem| error::misconfigured(format!("{}: {problem}", ask.path)))?;
+            request.map_err(|problem| error::misconfigured(self.role, format!("{}: {problem}", ask.path)))?;
         *request.headers_mut() = headers;
         Ok(request)
     }
@@ -248,7 +267,7 @@ impl Client {
         let body = Limited::new(answer.into_body(), LARGEST_FAILURE).collect().await;
         let body = body.map_or_else(|_| Bytes::new(), |body| body.to_bytes());
         let said = serde_json::from_slice::<Status>(&body).unwrap_or_default();
-        error::refused(&self.address, status, &said.message, grant)
+        error::refused(self.role, &self.address, status, &said.message, grant)
     }
 
     /// A connection for one more watch.

@@ -10,7 +10,7 @@ use http::HeaderValue;
 use micro_core::Result;
 use tokio::time::Instant;
 
-use crate::error;
+use crate::error::{self, Role};
 
 /// How long what was read of a file is believed. Kubernetes changes the file of a pod's token long before the old
 /// token lapses.
@@ -42,13 +42,15 @@ impl fmt::Debug for Token {
 /// The header of requests.
 pub(crate) struct Credentials {
     token: Token,
+    role: Role,
     read: Mutex<Option<(Instant, HeaderValue)>>,
 }
 
 impl Credentials {
-    pub(crate) fn new(token: Token) -> Self {
+    pub(crate) fn new(token: Token, role: Role) -> Self {
         Self {
             token,
+            role,
             read: Mutex::default(),
         }
     }
@@ -61,7 +63,7 @@ impl Credentials {
     pub(crate) fn header(&self) -> Result<Option<HeaderValue>> {
         let path = match &self.token {
             Token::None => return Ok(None),
-            Token::Text(token) => return bearer(token).map(Some),
+            Token::Text(token) => return bearer(token, self.role).map(Some),
             Token::File(path) => path,
         };
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,12 +73,12 @@ impl Credentials {
             return Ok(Some(header.clone()));
         }
         let text = fs::read_to_string(path).map_err(|problem| {
-            error::misconfigured(format!(
-                "the token's file {} cannot be read: {problem}",
-                path.display()
-            ))
+            error::misconfigured(
+                self.role,
+                format!("the token's file {} cannot be read: {problem}", path.display()),
+            )
         })?;
-        let header = bearer(&text)?;
+        let header = bearer(&text, self.role)?;
         *read = Some((Instant::now(), header.clone()));
         Ok(Some(header))
     }
@@ -88,11 +90,12 @@ impl Credentials {
     }
 }
 
-fn bearer(token: &str) -> Result<HeaderValue> {
+fn bearer(token: &str, role: Role) -> Result<HeaderValue> {
     let token = token.trim();
     let header = (!token.is_empty()).then(|| HeaderValue::try_from(format!("Bearer {token}")));
     let Some(Ok(mut header)) = header else {
         return Err(error::misconfigured(
+            role,
             "the token is empty or has characters that no token has",
         ));
     };
@@ -107,7 +110,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_tokens_file_is_read_again_when_time_has_passed_or_it_was_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let credentials = Credentials::new(Token::File(file.path().to_owned()));
+        let credentials = Credentials::new(Token::File(file.path().to_owned()), Role::Registry);
         let said = || {
             credentials
                 .header()
@@ -130,12 +133,15 @@ mod tests {
 
     #[test]
     fn a_token_is_said_but_not_shown() {
-        let credentials = Credentials::new(Token::Text("secret".into()));
+        let credentials = Credentials::new(Token::Text("secret".into()), Role::Registry);
         let header = credentials.header().unwrap().unwrap();
         assert_eq!(header, "Bearer secret");
         assert!(!format!("{header:?} {:?}", credentials.token).contains("secret"));
         assert!(!credentials.renew());
-        assert_eq!(Credentials::new(Token::None).header().unwrap(), None);
+        assert_eq!(
+            Credentials::new(Token::None, Role::Registry).header().unwrap(),
+            None
+        );
     }
 
     #[test]
@@ -145,7 +151,7 @@ mod tests {
             Token::Text("a\nb".into()),
             Token::File("/nonexistent/token".into()),
         ] {
-            let error = Credentials::new(token).header().unwrap_err();
+            let error = Credentials::new(token, Role::Registry).header().unwrap_err();
             assert!(error.detail().contains("token"), "{error}");
         }
     }

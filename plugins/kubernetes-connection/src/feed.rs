@@ -1,5 +1,6 @@
 //! Objects of one kind, listed and then watched.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::{Client, WatchBody};
-use crate::error;
+use crate::error::{self, Role};
 use crate::objects::{Event, EventKind, List, Metadata, Object, Status};
 
 /// The longest line of a watch. etcd keeps no object of more than 1.5 MiB.
@@ -23,29 +24,34 @@ const GRACE: Duration = Duration::from_secs(30);
 /// A watch that ends sooner has gone wrong, whatever it told: going on with another at once could go on for ever.
 const SOON: Duration = Duration::from_secs(1);
 
-/// What is watched.
-#[derive(Clone)]
-pub(crate) struct Query {
+/// Which objects are listed and watched.
+#[derive(Debug, Clone)]
+pub struct Query {
     /// `api/v1`.
-    pub(crate) group: &'static str,
+    pub group: &'static str,
     /// `pods`.
-    pub(crate) resource: &'static str,
+    pub resource: &'static str,
     /// The selectors, as they stand in a query.
-    pub(crate) selectors: String,
+    pub selectors: String,
     /// What a listing is to be like, and what the objects of a watch are to be like.
-    pub(crate) accept: (&'static str, &'static str),
-    /// The rights that it needs.
-    pub(crate) grant: &'static str,
+    pub accept: (&'static str, &'static str),
+    /// The rights that it needs, for who lacks them: `list and watch on pods`.
+    pub grant: Cow<'static, str>,
 }
 
 impl Query {
-    pub(crate) async fn list<T: Object>(&self, client: &Client) -> Result<List<T>> {
+    /// Lists them. May be cancelled.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`].
+    pub async fn list<T: Object>(&self, client: &Client) -> Result<List<T>> {
         let query = format!("?{}", self.selectors);
         client
             .get(
                 client.path(self.group, self.resource, &query),
                 self.accept.0,
-                self.grant,
+                &self.grant,
             )
             .await
     }
@@ -59,7 +65,7 @@ impl Query {
         let path = client.path(self.group, self.resource, &query);
         let begun = Instant::now();
         Ok(Lines {
-            body: client.watch(path, self.accept.1, self.grant).await?,
+            body: client.watch(path, self.accept.1, &self.grant).await?,
             buffer: BytesMut::new(),
             begun,
             until: begun + Duration::from_secs(seconds) + GRACE,
@@ -73,8 +79,9 @@ type Make<T, K> = Box<dyn Fn(&T) -> Option<K> + Send + Sync>;
 /// Whether what is made of an object now, behind what was made of it before, is nothing to tell of.
 type IsSame<K> = fn(&K, &K) -> bool;
 
-/// What is there now of one kind of objects.
-pub(crate) struct Feed<T, K> {
+/// What is there now of one kind of objects: what is made of each, of those of which something is made. Nothing happens
+/// but while one of its futures is awaited.
+pub struct Feed<T, K> {
     client: Arc<Client>,
     query: Query,
     make: Make<T, K>,
@@ -86,7 +93,9 @@ pub(crate) struct Feed<T, K> {
 }
 
 impl<T: Object, K> Feed<T, K> {
-    pub(crate) fn new(
+    /// Keeps what `make` makes of each object. `is_same` says of what was made of an object before and now whether it is
+    /// nothing to tell of.
+    pub fn new(
         client: Arc<Client>,
         query: Query,
         make: impl Fn(&T) -> Option<K> + Send + Sync + 'static,
@@ -104,12 +113,16 @@ impl<T: Object, K> Feed<T, K> {
     }
 
     /// What was made of all objects, in the order of their names.
-    pub(crate) fn kept(&self) -> impl Iterator<Item = &K> {
+    pub fn kept(&self) -> impl Iterator<Item = &K> {
         self.kept.values()
     }
 
     /// Lists, and watches from the listing's version on.
-    pub(crate) async fn begin(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`].
+    pub async fn begin(&mut self) -> Result<()> {
         self.lines = None;
         let listed: List<T> = self.query.list(&self.client).await?;
         self.kept.clear();
@@ -126,7 +139,7 @@ impl<T: Object, K> Feed<T, K> {
     /// # Errors
     ///
     /// When only beginning again helps.
-    pub(crate) async fn next(&mut self) -> Result<()> {
+    pub async fn next(&mut self) -> Result<()> {
         loop {
             let lines = match &mut self.lines {
                 Some(lines) => lines,
@@ -134,15 +147,15 @@ impl<T: Object, K> Feed<T, K> {
                     .lines
                     .insert(self.query.watch(&self.client, &self.version).await?),
             };
-            let address = self.client.address();
-            match lines.next(address).await? {
+            let (role, address) = (self.client.role(), self.client.address());
+            match lines.next(role, address).await? {
                 Some(line) => {
                     if self.apply(&line)? {
                         return Ok(());
                     }
                 }
                 None if lines.begun.elapsed() < SOON => {
-                    return Err(error::ended(address, "it lasted for less than a second"));
+                    return Err(error::ended(role, address, "it lasted for less than a second"));
                 }
                 None => self.lines = None,
             }
@@ -151,16 +164,21 @@ impl<T: Object, K> Feed<T, K> {
 
     /// Takes one event. Returns whether something is another now.
     fn apply(&mut self, line: &[u8]) -> Result<bool> {
-        let address = self.client.address();
-        let wrong =
-            |problem| error::unexpected(address, format_args!("told a watch what is no event: {problem}"));
+        let (role, address) = (self.client.role(), self.client.address());
+        let wrong = |problem| {
+            error::unexpected(
+                role,
+                address,
+                format_args!("told a watch what is no event: {problem}"),
+            )
+        };
         let event: Event<'_> = serde_json::from_slice(line).map_err(wrong)?;
         let object = event.object.get();
         match event.kind {
             EventKind::Error => {
                 let status: Status = serde_json::from_str(object).map_err(wrong)?;
                 let (code, message) = (status.code, status.message);
-                Err(error::refused(address, code, &message, self.query.grant))
+                Err(error::refused(role, address, code, &message, &self.query.grant))
             }
             EventKind::Bookmark => {
                 let bookmark: Bookmark = serde_json::from_str(object).map_err(wrong)?;
@@ -209,7 +227,7 @@ struct Lines {
 
 impl Lines {
     /// The next line; None at the end. May be cancelled.
-    async fn next(&mut self, address: &str) -> Result<Option<BytesMut>> {
+    async fn next(&mut self, role: Role, address: &str) -> Result<Option<BytesMut>> {
         // What was searched already is not searched again.
         let mut searched = 0;
         loop {
@@ -221,6 +239,7 @@ impl Lines {
             searched = self.buffer.len();
             if searched > LONGEST_LINE {
                 return Err(error::unexpected(
+                    role,
                     address,
                     format_args!("told a watch an event of more than {LONGEST_LINE} bytes"),
                 ));
@@ -230,9 +249,9 @@ impl Lines {
                     let data = frame.data_ref().map_or(&[][..], |data| data);
                     self.buffer.extend_from_slice(data);
                 }
-                Ok(Some(Err(problem))) => return Err(error::away(address, &problem)),
+                Ok(Some(Err(problem))) => return Err(error::away(role, address, &problem)),
                 Ok(None) => return Ok(None),
-                Err(_) => return Err(error::ended(address, "it was silent for too long")),
+                Err(_) => return Err(error::ended(role, address, "it was silent for too long")),
             }
         }
     }
