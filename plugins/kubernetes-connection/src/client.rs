@@ -207,7 +207,7 @@ impl Client {
             error::unexpected(
                 self.role,
                 &self.address,
-                format_args!("answered with what is no object: {problem}"),
+                format_args!("answered with what is no object, {}", error::place(&problem)),
             )
         })
     }

@@ -83,6 +83,11 @@ pub(crate) fn unexpected(role: Role, address: &str, what: impl std::fmt::Display
     )
 }
 
+/// Where something is not as it should be. What the parser says of it may repeat what stands there, such as a password.
+pub(crate) fn place(problem: &serde_json::Error) -> String {
+    format!("see line {}, column {}", problem.line(), problem.column())
+}
+
 /// A request that was answered with a failure.
 pub(crate) fn refused(role: Role, address: &str, code: u16, message: &str, grant: &str) -> Error {
     let id = role.id();

@@ -166,10 +166,11 @@ impl<T: Object, K> Feed<T, K> {
     fn apply(&mut self, line: &[u8]) -> Result<bool> {
         let (role, address) = (self.client.role(), self.client.address());
         let wrong = |problem| {
+            let place = error::place(&problem);
             error::unexpected(
                 role,
                 address,
-                format_args!("told a watch what is no event: {problem}"),
+                format_args!("told a watch what is no event, {place}"),
             )
         };
         let event: Event<'_> = serde_json::from_slice(line).map_err(wrong)?;
