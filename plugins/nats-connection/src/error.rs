@@ -12,6 +12,8 @@ pub enum Role {
     Registry,
     /// A transport's: `go.micro.transport`.
     Transport,
+    /// Configuration's: `go.micro.config`.
+    Config,
 }
 
 impl Role {
@@ -21,6 +23,7 @@ impl Role {
             Self::Broker => "go.micro.broker",
             Self::Registry => "go.micro.registry",
             Self::Transport => "go.micro.transport",
+            Self::Config => "go.micro.config",
         }
     }
 
@@ -29,6 +32,7 @@ impl Role {
             Self::Broker => "micro broker",
             Self::Registry => "micro registry",
             Self::Transport => "micro transport",
+            Self::Config => "micro config",
         }
     }
 }

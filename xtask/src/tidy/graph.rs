@@ -17,6 +17,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("micro-etcd-config", "micro-etcd-connection"),
     ("micro-kubernetes", "micro-kubernetes-connection"),
     ("micro-nats", "micro-nats-connection"),
+    ("micro-nats-config", "micro-nats-connection"),
     ("micro-nats-registry", "micro-nats-connection"),
     ("micro-nats-transport", "micro-nats-connection"),
     ("micro-rabbitmq", "micro-rabbitmq-connection"),
