@@ -16,6 +16,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("micro-etcd", "micro-etcd-connection"),
     ("micro-etcd-config", "micro-etcd-connection"),
     ("micro-kubernetes", "micro-kubernetes-connection"),
+    ("micro-kubernetes-config", "micro-kubernetes-connection"),
     ("micro-nats", "micro-nats-connection"),
     ("micro-nats-config", "micro-nats-connection"),
     ("micro-nats-registry", "micro-nats-connection"),
