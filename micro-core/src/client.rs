@@ -3,12 +3,15 @@
 mod budget;
 mod call;
 mod options;
+mod live;
 mod publish;
 mod scope;
 mod typed;
 
 use std::fmt;
 use std::sync::Arc;
+
+use http::Extensions;
 
 use crate::broker::{Broker, HttpBroker};
 use crate::codec::{Codec, Codecs};
@@ -21,6 +24,7 @@ use self::call::Calls;
 use self::publish::Publisher;
 use self::scope::Scope;
 
+pub use self::live::LiveOptions;
 pub use self::options::{CallOptions, ClientOptions, RetryOptions};
 pub use self::typed::{ClientStream, Method};
 
@@ -39,6 +43,8 @@ struct Stack {
     publisher: Arc<dyn Handler>,
     codecs: Codecs,
     selector: Arc<dyn Selector>,
+    options: LiveOptions,
+    extensions: Extensions,
 }
 
 impl Client {
@@ -59,7 +65,8 @@ impl Client {
             call_wrappers: Vec::new(),
             attempt_wrappers: Vec::new(),
             publish_wrappers: Vec::new(),
-            options: ClientOptions::default(),
+            options: ClientOptions::default().into(),
+            extensions: Extensions::new(),
         }
     }
 
@@ -108,6 +115,16 @@ impl Client {
     pub fn selector(&self) -> &Arc<dyn Selector> {
         &self.stack.selector
     }
+
+    /// Time-outs and retries of all calls, which may be changed.
+    pub fn options(&self) -> &LiveOptions {
+        &self.stack.options
+    }
+
+    /// What [`ClientBuilder::extension`] was given.
+    pub fn extensions(&self) -> &Extensions {
+        &self.stack.extensions
+    }
 }
 
 impl fmt::Debug for Client {
@@ -130,7 +147,8 @@ pub struct ClientBuilder {
     call_wrappers: Vec<Arc<dyn Wrapper>>,
     attempt_wrappers: Vec<Arc<dyn Wrapper>>,
     publish_wrappers: Vec<Arc<dyn Wrapper>>,
-    options: ClientOptions,
+    options: LiveOptions,
+    extensions: Extensions,
 }
 
 impl ClientBuilder {
@@ -184,10 +202,28 @@ impl ClientBuilder {
         self
     }
 
-    /// Time-outs and retries of all calls.
+    /// Time-outs and retries of all calls: [`ClientOptions`], or [`LiveOptions`] that several clients share.
     #[must_use]
-    pub fn options(mut self, options: ClientOptions) -> Self {
-        self.options = options;
+    pub fn options(mut self, options: impl Into<LiveOptions>) -> Self {
+        self.options = options.into();
+        self
+    }
+
+    /// Keeps something of the program's with the client, one of each type, until the last clone of the client is
+    /// dropped.
+    #[must_use]
+    pub fn extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    /// What [`extension`](Self::extension) was given.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    pub(crate) fn all_extensions(mut self, extensions: Extensions) -> Self {
+        self.extensions = extensions;
         self
     }
 
@@ -211,7 +247,13 @@ impl ClientBuilder {
                 SelectorOptions::default(),
             ))
         });
-        let calls = Calls::new(selector.clone(), transport, self.attempt_wrappers, self.options);
+        let options = self.options;
+        let calls = Calls::new(
+            selector.clone(),
+            transport,
+            self.attempt_wrappers,
+            options.clone(),
+        );
         let handler = wrap_all(&self.call_wrappers, Arc::new(calls));
         Client {
             stack: Arc::new(Stack {
@@ -219,6 +261,8 @@ impl ClientBuilder {
                 publisher,
                 codecs: self.codecs,
                 selector,
+                options,
+                extensions: self.extensions,
             }),
             scope: None,
         }

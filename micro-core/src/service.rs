@@ -12,6 +12,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Extensions;
+
 use crate::debug::Diagnostics;
 use crate::registry::{Node, ServiceRecord};
 use crate::server::Server;
@@ -119,6 +121,11 @@ impl Service {
     /// Who the service is and how it lives.
     pub fn options(&self) -> &ServiceOptions {
         &self.options
+    }
+
+    /// What [`ServiceBuilder::extension`] was given.
+    pub fn extensions(&self) -> &Extensions {
+        self.client.extensions()
     }
 
     /// What the service knows about itself.

@@ -161,6 +161,24 @@ async fn a_time_out_beyond_measure_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn options_that_change_count_for_the_calls_that_follow() {
+    let transport = wire(handler_fn(|_| std::future::pending()));
+    let client = client(transport, &Notes::of(1));
+    let waited = async || {
+        let began = Instant::now();
+        let error = client.request(Request::new("a", "A.B", "")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        began.elapsed().as_secs()
+    };
+    assert_eq!(waited().await, 30);
+    client.clone().options().set(ClientOptions {
+        request_timeout: Duration::from_secs(2),
+        ..client.options().get()
+    });
+    assert_eq!(waited().await, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn dialling_ends_with_the_deadline_of_the_call() {
     let client = client(Arc::new(Wire(None)), &Notes::of(1)).with_options(CallOptions {
         timeout: Some(Duration::from_secs(2)),
@@ -357,4 +375,18 @@ async fn a_service_takes_a_selector() {
         .await
         .unwrap();
     assert_eq!(notes.marks().len(), 1);
+}
+
+#[test]
+fn what_a_program_keeps_with_a_service_is_dropped_with_its_client() {
+    let kept = Arc::new(());
+    let builder = Service::builder("a").extension(kept.clone());
+    assert!(builder.extensions().get::<Arc<()>>().is_some());
+    let service = builder.build().unwrap();
+    let client = service.client().clone();
+    assert!(service.extensions().get::<Arc<()>>().is_some());
+    drop(service);
+    assert!(client.extensions().get::<Arc<()>>().is_some());
+    drop(client);
+    assert_eq!(Arc::strong_count(&kept), 1);
 }

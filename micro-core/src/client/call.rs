@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use super::budget::Budget;
 use super::scope::Route;
-use super::{ClientOptions, RetryOptions};
+use super::{LiveOptions, RetryOptions};
 use crate::error::CLIENT;
 use crate::handler::{BoxFuture, CallKind, Deadline, Lot, Lots, Trace, wrap_all};
 use crate::registry::Node;
@@ -29,7 +29,7 @@ pub(super) struct Calls {
     selector: Arc<dyn Selector>,
     transport: Arc<dyn Transport>,
     wrappers: Vec<Arc<dyn Wrapper>>,
-    options: ClientOptions,
+    options: LiveOptions,
     /// What every node must meet: that this transport reaches it.
     criteria: Criteria,
     budget: Budget,
@@ -44,7 +44,7 @@ impl Calls {
         selector: Arc<dyn Selector>,
         transport: Arc<dyn Transport>,
         wrappers: Vec<Arc<dyn Wrapper>>,
-        options: ClientOptions,
+        options: LiveOptions,
     ) -> Self {
         static OWNERS: AtomicU64 = AtomicU64::new(0);
         let reachable = Filters::none().and(Filter::transport(transport.protocol(), transport.name()));
@@ -53,12 +53,12 @@ impl Calls {
             selector,
             transport,
             wrappers,
+            budget: Budget::new(options.retry().budget),
             options,
             criteria: Criteria {
                 filters: reachable,
                 key: None,
             },
-            budget: Budget::new(options.retry.budget),
             fixed: Mutex::default(),
         }
     }
@@ -68,7 +68,7 @@ impl Calls {
         let limited = request.deadline.is_some();
         if request.kind == CallKind::Unary && !limited {
             // A time that the clock cannot count is no limit.
-            request.deadline = started.checked_add(self.options.request_timeout);
+            request.deadline = started.checked_add(self.options.request_timeout());
         }
         self.budget.earn();
         let deadline = request.deadline;
@@ -89,7 +89,7 @@ impl Calls {
         let retries = route
             .as_ref()
             .and_then(|route| route.retries)
-            .unwrap_or(self.options.retry.retries);
+            .unwrap_or_else(|| self.options.retries());
         if is_past(deadline, started) {
             return Err(past(&request.service, &request.endpoint));
         }
@@ -121,7 +121,7 @@ impl Calls {
             if !may_repeat {
                 return Err(error);
             }
-            let pause = self.options.retry.pause(attempt + 1, candidates.len() > 1);
+            let pause = self.options.retry().pause(attempt + 1, candidates.len() > 1);
             let again = Instant::now().checked_add(pause);
             if deadline.is_some_and(|deadline| again.is_none_or(|again| again >= deadline)) {
                 return Err(error);

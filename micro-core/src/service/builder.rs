@@ -5,9 +5,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use http::Extensions;
+
 use super::{RegistrationOptions, Service, ServiceOptions};
 use crate::broker::HttpBroker;
-use crate::client::ClientOptions;
+use crate::client::{ClientOptions, LiveOptions};
 use crate::codec::Codec;
 use crate::debug::{Check, Diagnostics};
 use crate::error::SERVER;
@@ -46,7 +48,8 @@ pub struct ServiceBuilder {
     broker: Option<Arc<dyn Broker>>,
     strategy: Arc<dyn Strategy>,
     selector: Option<Arc<dyn Selector>>,
-    client_options: ClientOptions,
+    client_options: LiveOptions,
+    extensions: Extensions,
     call_wrappers: Vec<Arc<dyn Wrapper>>,
     attempt_wrappers: Vec<Arc<dyn Wrapper>>,
     publish_wrappers: Vec<Arc<dyn Wrapper>>,
@@ -67,7 +70,8 @@ impl ServiceBuilder {
             broker: None,
             strategy: Arc::new(Random),
             selector: None,
-            client_options: ClientOptions::default(),
+            client_options: ClientOptions::default().into(),
+            extensions: Extensions::new(),
             call_wrappers: Vec::new(),
             attempt_wrappers: Vec::new(),
             publish_wrappers: Vec::new(),
@@ -129,11 +133,23 @@ impl ServiceBuilder {
         self
     }
 
-    /// Time-outs and retries of the client.
+    /// Time-outs and retries of the client: [`ClientOptions`], or [`LiveOptions`] that change while it calls.
     #[must_use]
-    pub fn client_options(mut self, options: ClientOptions) -> Self {
-        self.client_options = options;
+    pub fn client_options(mut self, options: impl Into<LiveOptions>) -> Self {
+        self.client_options = options.into();
         self
+    }
+
+    /// Keeps something of the program's with the service and its client, one of each type, until both are dropped.
+    #[must_use]
+    pub fn extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
+        self
+    }
+
+    /// What [`extension`](Self::extension) was given.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
     }
 
     /// One more codec for both server and client, or another for a content type that is known.
@@ -322,7 +338,8 @@ impl ServiceBuilder {
         let mut client = Client::builder(registry.clone(), transport.clone())
             .broker(broker.clone())
             .strategy(self.strategy)
-            .options(self.client_options);
+            .options(self.client_options)
+            .all_extensions(self.extensions);
         if let Some(selector) = self.selector {
             client = client.selector(selector);
         }

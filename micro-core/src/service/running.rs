@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Extensions;
 use tokio::time::Instant;
 
 use super::builder::{Hooks, run_hooks};
@@ -102,6 +103,11 @@ impl RunningService {
     /// The service's client.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What [`ServiceBuilder::extension`](crate::ServiceBuilder::extension) was given.
+    pub fn extensions(&self) -> &Extensions {
+        self.client.extensions()
     }
 
     /// Where the service is registered.
