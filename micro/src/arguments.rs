@@ -6,8 +6,11 @@ mod duration;
 mod exit;
 mod settings;
 mod table;
+mod section;
 mod values;
-#[cfg(all(test, feature = "mdns", feature = "log"))]
+#[cfg(feature = "config")]
+mod followed;
+#[cfg(all(test, feature = "mdns", feature = "log", feature = "config"))]
 mod documented;
 
 use std::ffi::OsString;
@@ -15,7 +18,12 @@ use std::path::Path;
 
 use crate::Plugins;
 
-use self::values::Values;
+use self::section::Section;
+use self::values::{Given, Values};
+
+/// The flag that names the sources of configuration.
+#[cfg(feature = "config")]
+const CONFIG: &str = "config";
 
 pub use self::argument::Argument;
 pub use self::exit::Exit;
@@ -23,8 +31,8 @@ pub use self::settings::{PluginChoice, Settings, TlsFiles};
 
 /// What a program accepts: the framework's flags and variables, and its own arguments.
 ///
-/// A flag wins over its variable, that over the chosen profile, that over the program's [default](Self::default_value),
-/// and that over the framework's. Empty values count as not given. Variables that no flag has are ignored.
+/// A flag wins over its variable, that over the configuration (with the feature `config`), that over the chosen profile,
+/// that over the program's [default](Self::default_value), and that over the framework's. Empty values count as not given. Variables that no flag has are ignored.
 ///
 /// ```
 /// use micro::{Argument, Arguments};
@@ -48,6 +56,10 @@ pub struct Arguments {
     plugins: Plugins,
     program: Option<String>,
     width: Option<usize>,
+    #[cfg(feature = "config")]
+    shape_config: Option<followed::Shape>,
+    #[cfg(feature = "config")]
+    reads_config: bool,
 }
 
 impl Arguments {
@@ -62,6 +74,10 @@ impl Arguments {
             plugins: Plugins::builtin(),
             program: None,
             width: None,
+            #[cfg(feature = "config")]
+            shape_config: None,
+            #[cfg(feature = "config")]
+            reads_config: true,
         }
     }
 
@@ -98,6 +114,45 @@ impl Arguments {
     #[must_use]
     pub fn plugins(mut self, plugins: Plugins) -> Self {
         self.plugins = plugins;
+        self
+    }
+
+    /// What the program adds to its configuration before the sources of `--config`, which win over its own: sources, a
+    /// validation, a provider for encrypted values. Called again, it adds to what was added before.
+    ///
+    /// With it, a program has a configuration also where `--config` names none.
+    ///
+    /// ```
+    /// use micro::Arguments;
+    /// use micro::config::{Env, File};
+    ///
+    /// let arguments = Arguments::new("shop").configure(|config| {
+    ///     config
+    ///         .optional(File::new("shop.toml"))
+    ///         .source(Env::stripped("SHOP"))
+    ///         .validate(|view| match view.get_or("prices.vat", 0.2) {
+    ///             Ok(vat) if (0.0..1.0).contains(&vat) => Ok(()),
+    ///             Ok(vat) => Err(format!("prices.vat is {vat}; write a part of 1")),
+    ///             Err(problem) => Err(problem.to_string()),
+    ///         })
+    /// });
+    /// ```
+    #[cfg(feature = "config")]
+    #[must_use]
+    pub fn configure<F>(mut self, shape: F) -> Self
+    where
+        F: Fn(micro_config::Builder) -> micro_config::Builder + Send + Sync + 'static,
+    {
+        self.shape_config = Some(followed::Shape::after(self.shape_config.take(), shape));
+        self
+    }
+
+    /// Leaves the sources of `--config` unread: for tools that look at the configuration of others. They make it with
+    /// [`Settings::config_builder`].
+    #[cfg(feature = "config")]
+    #[must_use]
+    pub fn leave_config(mut self) -> Self {
+        self.reads_config = false;
         self
     }
 
@@ -156,9 +211,18 @@ impl Arguments {
         let environment = environment
             .into_iter()
             .map(|(name, value)| (name.into(), value.into()));
-        Values::read(self, matches, environment.collect())
-            .and_then(|values| Settings::read(self, values))
+        let given = Given::new(self, matches, environment.collect());
+        self.settings_of(given)
             .map_err(|problem| Exit::wrong(&mut self.command(), problem))
+    }
+
+    fn settings_of(&self, given: Given) -> Result<Settings, String> {
+        #[cfg(feature = "config")]
+        if self.reads_config {
+            return followed::settings(given);
+        }
+        let values = Values::read(&given, &Section::default())?;
+        Settings::read(&given, values)
     }
 
     /// The arguments of the framework, then the program's own.

@@ -2,6 +2,8 @@
 
 pub mod prelude;
 mod from_args;
+#[cfg(feature = "config")]
+mod configured;
 pub mod arguments;
 pub mod plugins;
 pub mod log;
@@ -9,10 +11,17 @@ pub mod protobuf;
 #[doc(hidden)]
 pub mod codegen;
 
+/// Configuration from many sources as one live view: the crate `micro-config`.
+#[cfg(feature = "config")]
+pub use micro_config as config;
 pub use micro_core::*;
 
 pub use crate::arguments::{Argument, Arguments, Settings};
+#[cfg(feature = "config")]
+pub use crate::configured::Configured;
 pub use crate::from_args::FromArgs;
+#[cfg(feature = "config")]
+pub use crate::plugins::SourceArguments;
 pub use crate::plugins::{PluginArguments, Plugins};
 
 /// Includes the code that `micro-codegen` generated for a package in the build script, where it stands.

@@ -3,6 +3,8 @@
 #[cfg(feature = "log")]
 mod layer;
 
+use std::sync::{Arc, OnceLock};
+
 use micro_core::debug::RecentLog;
 
 #[cfg(feature = "log")]
@@ -20,28 +22,56 @@ pub(crate) fn check(_: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// What is logged, to be changed while the process runs. Clones change the same.
+#[derive(Clone, Default)]
+pub(crate) struct LiveLevel(Arc<OnceLock<Change>>);
+
+type Change = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+impl LiveLevel {
+    /// Logs what this level says from now on. What it cannot understand changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the level cannot be understood, or the process does not log by [`start`].
+    #[cfg(feature = "config")]
+    pub(crate) fn set(&self, level: &str) -> Result<(), String> {
+        match self.0.get() {
+            Some(change) => change(level),
+            None => Err("this process does not leave its logging to the framework".to_owned()),
+        }
+    }
+}
+
 /// Logs to standard error and keeps the last lines, unless the process logs already.
 #[cfg(feature = "log")]
-pub(crate) fn start(level: &str, recent: &RecentLog) {
+pub(crate) fn start(level: &str, recent: &RecentLog, live: &LiveLevel) {
     use std::io::IsTerminal;
 
     use tracing_subscriber::layer::SubscriberExt;
 
-    let Ok(filter) = filter(level) else { return };
+    let Ok(first) = filter(level) else { return };
     let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let subscriber = tracing_subscriber::fmt()
         .compact()
         .with_writer(std::io::stderr)
         .with_ansi(!is_plain && std::io::stderr().is_terminal())
-        .with_env_filter(filter)
-        .finish()
-        .with(RecentLogLayer::new(recent.clone()));
+        .with_env_filter(first)
+        .with_filter_reloading();
+    let reload = subscriber.reload_handle();
+    let subscriber = subscriber.finish().with(RecentLogLayer::new(recent.clone()));
     // An error means that the process logs already, which is for it to decide.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        let change = move |level: &str| {
+            let filter = filter(level)?;
+            reload.reload(filter).map_err(|problem| problem.to_string())
+        };
+        let _ = live.0.set(Box::new(change));
+    }
 }
 
 #[cfg(not(feature = "log"))]
-pub(crate) fn start(_: &str, _: &RecentLog) {}
+pub(crate) fn start(_: &str, _: &RecentLog, _: &LiveLevel) {}
 
 #[cfg(feature = "log")]
 fn filter(level: &str) -> Result<tracing_subscriber::EnvFilter, String> {

@@ -2,6 +2,8 @@
 
 mod builtin;
 pub(crate) mod several;
+#[cfg(feature = "config")]
+pub(crate) mod sources;
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -17,6 +19,13 @@ use micro_core::selector::Strategy;
 use micro_core::transport::http::{Route, Tls};
 use micro_core::{Broker, Error, Registry, Result, Transport};
 
+#[cfg(feature = "config")]
+pub use self::sources::SourceArguments;
+
+#[cfg(feature = "config")]
+type MakingSource = Pin<Box<dyn Future<Output = micro_config::Result<Box<dyn micro_config::Source>>> + Send>>;
+#[cfg(feature = "config")]
+type SourceFactory = Arc<dyn Fn(SourceArguments) -> MakingSource + Send + Sync>;
 type Making<T> = Pin<Box<dyn Future<Output = Result<Arc<T>>> + Send>>;
 type Factory<T> = Arc<dyn Fn(PluginArguments) -> Making<T> + Send + Sync>;
 
@@ -40,6 +49,8 @@ pub struct Plugins {
     brokers: BTreeMap<String, Factory<dyn Broker>>,
     strategies: BTreeMap<String, Arc<dyn Strategy>>,
     profiles: BTreeMap<String, Vec<(String, String)>>,
+    #[cfg(feature = "config")]
+    sources: BTreeMap<String, SourceFactory>,
 }
 
 /// What a plugin is made from: its share of the flags and variables.
@@ -156,6 +167,26 @@ impl Plugins {
         self
     }
 
+    /// Knows one more kind of source of configuration, or another one by a name that is known: with `vault`,
+    /// `--config=vault:secret/shop` is made by it. Names are of letters, digits and dashes.
+    #[cfg(feature = "config")]
+    #[must_use]
+    pub fn source<F, Fut>(mut self, kind: impl Into<String>, factory: F) -> Self
+    where
+        F: Fn(SourceArguments) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = micro_config::Result<Box<dyn micro_config::Source>>> + Send + 'static,
+    {
+        let factory: SourceFactory = Arc::new(move |arguments| Box::pin(factory(arguments)));
+        self.sources.insert(kind.into(), factory);
+        self
+    }
+
+    /// The kinds of sources of configuration, sorted.
+    #[cfg(feature = "config")]
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        self.sources.keys().map(String::as_str)
+    }
+
     /// The names of the registries, sorted.
     pub fn registries(&self) -> impl Iterator<Item = &str> {
         self.registries.keys().map(String::as_str)
@@ -185,6 +216,12 @@ impl Plugins {
     #[cfg(test)]
     pub(crate) fn keep_registries(&mut self, names: &[&str]) {
         self.registries.retain(|name, _| names.contains(&name.as_str()));
+    }
+
+    /// Forgets other kinds of sources than these.
+    #[cfg(all(test, feature = "config"))]
+    pub(crate) fn keep_sources(&mut self, kinds: &[&str]) {
+        self.sources.retain(|kind, _| kinds.contains(&kind.as_str()));
     }
 
     /// Forgets other transports than these.
@@ -289,6 +326,21 @@ impl Plugins {
         };
         let connected = factory(arguments).await;
         connected.map_err(|error| error.context(format_args!("cannot connect to the broker {name}")))
+    }
+
+    /// Makes a source of configuration.
+    #[cfg(feature = "config")]
+    pub(crate) async fn make_source(
+        &self,
+        arguments: SourceArguments,
+    ) -> micro_config::Result<Box<dyn micro_config::Source>> {
+        let Some(factory) = self.sources.get(&arguments.kind) else {
+            return Err(micro_config::Error::new(
+                micro_config::ErrorKind::Misused,
+                unknown("source", &arguments.kind, self.sources()),
+            ));
+        };
+        factory(arguments).await
     }
 
     pub(crate) fn strategy_named(&self, name: &str) -> Option<Arc<dyn Strategy>> {

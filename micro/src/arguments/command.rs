@@ -126,6 +126,8 @@ impl Arguments {
             "broker" => self.plugins.brokers().collect(),
             "selector" => self.plugins.strategies().collect(),
             "profile" => self.plugins.profiles().collect(),
+            #[cfg(feature = "config")]
+            super::CONFIG => self.plugins.sources().collect(),
             _ => Vec::new(),
         };
         if !names.is_empty() {
@@ -170,6 +172,8 @@ fn examples(program: &str) -> StyledStr {
             "--tls_cert=node.pem --tls_key=node.key --tls_ca=ca.pem",
         ),
         ("see every call", "--log_level=info,micro_core=debug"),
+        #[cfg(feature = "config")]
+        ("follow a file", "--config=conf.toml"),
     ];
     let mut text = StyledStr::new();
     let _ = writeln!(

@@ -13,12 +13,15 @@ use micro_core::service::{RegistrationOptions, ServiceOptions};
 use micro_core::transport::http::{ClientCertificates, Identity, Tls};
 use micro_core::{Broker, Client, ErrorKind, Registry, Result, Service, ServiceBuilder, Transport};
 
-use super::Arguments;
 use super::duration::{parse_duration, parse_seconds};
 use super::table::{GRPC, RPC};
-use super::values::Values;
+use super::values::{Given, Values};
+use crate::log::{self, LiveLevel};
 use crate::plugins::{several, unknown, wrong};
-use crate::{PluginArguments, Plugins, log};
+use crate::{PluginArguments, Plugins};
+
+#[cfg(feature = "config")]
+use super::followed::Followed;
 
 type Read<T> = std::result::Result<T, String>;
 
@@ -51,8 +54,11 @@ pub struct Settings {
     pub recent_log: RecentLog,
     /// What was accepted but has no effect, and what to do about it. Logged when a service or client is made.
     pub warnings: Vec<String>,
-    values: Values,
-    plugins: Plugins,
+    pub(super) values: Values,
+    pub(super) plugins: Plugins,
+    live_level: LiveLevel,
+    #[cfg(feature = "config")]
+    pub(super) followed: Followed,
 }
 
 /// A plugin by its name, and where its server is. Several registries have their names separated by commas, and these
@@ -81,7 +87,8 @@ pub struct TlsFiles {
 }
 
 impl Settings {
-    pub(super) fn read(arguments: &Arguments, values: Values) -> Read<Self> {
+    pub(super) fn read(given: &Given, values: Values) -> Read<Self> {
+        let arguments = &given.arguments;
         let plugins = arguments.plugins.clone();
         let mut warnings = Vec::new();
         let registry = registry(&values, &plugins)?;
@@ -113,6 +120,9 @@ impl Settings {
             warnings,
             values,
             plugins,
+            live_level: given.live_level.clone(),
+            #[cfg(feature = "config")]
+            followed: Followed::default(),
         })
     }
 
@@ -138,7 +148,7 @@ impl Settings {
     /// Logs to standard error from now on, as `log_level` says, unless the process logs already. Does nothing without
     /// the feature `log`.
     pub fn start_log(&self) {
-        log::start(&self.log_level, &self.recent_log);
+        log::start(&self.log_level, &self.recent_log, &self.live_level);
     }
 
     /// Connects to the registry that was chosen; several are one then, as [`Plugins::connect_registry`] says.
@@ -237,6 +247,8 @@ impl Settings {
             .strategy(self.strategy.clone())
             .client_options(self.client);
         *builder.options_mut() = self.service.clone();
+        #[cfg(feature = "config")]
+        let builder = self.follow().into_service(builder);
         Ok(builder)
     }
 
@@ -250,10 +262,13 @@ impl Settings {
         let transport = self.connect_transport().await?;
         let registry = self.connect_registry().await?;
         let broker = self.connect_broker(registry.clone()).await?;
-        Ok(Client::builder(registry, transport)
+        let builder = Client::builder(registry, transport)
             .broker(broker)
             .strategy(self.strategy.clone())
-            .options(self.client))
+            .options(self.client);
+        #[cfg(feature = "config")]
+        let builder = self.follow().into_client(builder);
+        Ok(builder)
     }
 
     fn warn(&self) {

@@ -235,6 +235,15 @@ pub(super) const FLAGS: &[Argument] = &[
         "Where the broker is; for http where to listen for events, 127.0.0.1:0 unless given",
     )
     .group(BROKER),
+    #[cfg(feature = "config")]
+    list(
+        super::CONFIG,
+        "MICRO_CONFIG",
+        "SOURCE",
+        "Where configuration is read from and followed, the later over the earlier, each as KIND:WHAT, a file also as its \
+         path; `optional:` before one that may be missing",
+    )
+    .group(PROCESS),
     flag(
         "profile",
         "MICRO_PROFILE",

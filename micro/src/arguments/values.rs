@@ -10,6 +10,8 @@ use clap::ArgMatches;
 
 use super::Arguments;
 use super::argument::{Argument, Kind};
+use super::section::Section;
+use crate::log::LiveLevel;
 use crate::plugins::unknown;
 
 /// The values of all arguments, and where each came from. Arguments without a value are absent.
@@ -30,6 +32,9 @@ enum Source {
     /// How the argument is written.
     Argument(String),
     Variable(&'static str),
+    /// The path in the configuration, and the place that says it.
+    #[cfg(feature = "config")]
+    Config(String),
     /// The flag's name and the profile's.
     Profile(&'static str, String),
     Default(&'static str),
@@ -40,6 +45,8 @@ impl fmt::Display for Source {
         match self {
             Self::Argument(argument) => formatter.write_str(argument),
             Self::Variable(variable) => write!(formatter, "the variable {variable}"),
+            #[cfg(feature = "config")]
+            Self::Config(place) => formatter.write_str(place),
             Self::Profile(flag, profile) => write!(formatter, "--{flag} of the profile {profile}"),
             Self::Default(flag) => write!(formatter, "the default of --{flag}"),
         }
@@ -47,18 +54,15 @@ impl fmt::Display for Source {
 }
 
 impl Values {
-    pub(super) fn read(
-        arguments: &Arguments,
-        matches: &ArgMatches,
-        environment: HashMap<OsString, OsString>,
-    ) -> Result<Self, String> {
+    pub(super) fn read(given: &Given, section: &Section) -> Result<Self, String> {
+        let arguments = &given.arguments;
         let mut values = Self::default();
         // First, because the others depend on it.
         let mut all: Vec<_> = arguments.all().collect();
         all.sort_by_key(|argument| argument.name != "profile");
         let mut profile = None;
         for argument in all {
-            if let Some(value) = value(arguments, matches, &environment, profile.as_ref(), argument)? {
+            if let Some(value) = value(given, section, profile.as_ref(), argument)? {
                 values.values.insert(argument.name, value);
             } else if argument.is_required {
                 let variable = argument.variable.map(|name| format!(" or the variable {name}"));
@@ -69,10 +73,30 @@ impl Values {
                 profile = values.profile(arguments)?;
             }
         }
-        let readable =
-            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        values.environment = Arc::new(environment.into_iter().filter_map(readable).collect());
+        values.environment = given.readable.clone();
         Ok(values)
+    }
+
+    /// What the user says for an argument, and nobody else.
+    #[cfg(feature = "config")]
+    pub(super) fn of_user(given: &Given, name: &str) -> Result<Vec<String>, String> {
+        let Some(argument) = given.arguments.all().find(|argument| argument.name == name) else {
+            return Ok(Vec::new());
+        };
+        let value = value(given, &Section::default(), None, argument)?;
+        Ok(value.map(|value| value.texts).unwrap_or_default())
+    }
+
+    /// The arguments that others have another value for.
+    #[cfg(feature = "config")]
+    pub(super) fn differing<'a>(&'a self, others: &'a Self) -> impl Iterator<Item = &'static str> + 'a {
+        let names = self.values.keys().chain(
+            others
+                .values
+                .keys()
+                .filter(|name| !self.values.contains_key(*name)),
+        );
+        names.copied().filter(|name| self.list(name) != others.list(name))
     }
 
     fn profile<'a>(&self, arguments: &'a Arguments) -> Result<Option<Profile<'a>>, String> {
@@ -101,7 +125,12 @@ impl Values {
     /// Whether the user gave it, and not a profile or default.
     pub(super) fn is_given(&self, name: &str) -> bool {
         let source = self.values.get(name).map(|value| &value.source);
-        matches!(source, Some(Source::Argument(_) | Source::Variable(_)))
+        match source {
+            Some(Source::Argument(_) | Source::Variable(_)) => true,
+            #[cfg(feature = "config")]
+            Some(Source::Config(_)) => true,
+            _ => false,
+        }
     }
 
     pub(super) fn is_on(&self, name: &str) -> Result<bool, String> {
@@ -139,15 +168,44 @@ impl Values {
     }
 }
 
+/// What a program was given to read, and what it accepts.
+pub(super) struct Given {
+    pub(super) arguments: Arguments,
+    matches: ArgMatches,
+    environment: HashMap<OsString, OsString>,
+    /// The part of the environment that is text.
+    pub(super) readable: Arc<HashMap<String, String>>,
+    pub(super) live_level: LiveLevel,
+}
+
+impl Given {
+    pub(super) fn new(
+        arguments: &Arguments,
+        matches: &ArgMatches,
+        environment: HashMap<OsString, OsString>,
+    ) -> Self {
+        let readable = environment
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
+            .collect();
+        Self {
+            arguments: arguments.clone(),
+            matches: matches.clone(),
+            environment,
+            readable: Arc::new(readable),
+            live_level: LiveLevel::default(),
+        }
+    }
+}
+
 struct Profile<'a> {
     name: String,
     values: &'a [(String, String)],
 }
 
 fn value(
-    arguments: &Arguments,
-    matches: &ArgMatches,
-    environment: &HashMap<OsString, OsString>,
+    given: &Given,
+    section: &Section,
     profile: Option<&Profile<'_>>,
     argument: &Argument,
 ) -> Result<Option<Value>, String> {
@@ -156,12 +214,12 @@ fn value(
         let texts = split(argument, texts);
         (!texts.is_empty()).then_some(Value { texts, source })
     };
-    let given = matches.get_many::<String>(name).unwrap_or_default();
-    if let Some(value) = found(given.cloned().collect(), Source::Argument(argument.shown())) {
+    let words = given.matches.get_many::<String>(name).unwrap_or_default();
+    if let Some(value) = found(words.cloned().collect(), Source::Argument(argument.shown())) {
         return Ok(Some(value));
     }
     if let Some(variable) = argument.variable
-        && let Some(text) = environment.get(OsStr::new(variable))
+        && let Some(text) = given.environment.get(OsStr::new(variable))
     {
         let text = text
             .to_str()
@@ -170,6 +228,14 @@ fn value(
             return Ok(Some(value));
         }
     }
+    #[cfg(feature = "config")]
+    if let Some(said) = section.get(name)
+        && let Some(value) = found(said.texts.clone(), Source::Config(said.place.clone()))
+    {
+        return Ok(Some(value));
+    }
+    #[cfg(not(feature = "config"))]
+    let _ = section;
     if let Some(profile) = profile
         && let Some((_, text)) = profile.values.iter().find(|(flag, _)| flag == name)
     {
@@ -178,12 +244,20 @@ fn value(
             Source::Profile(name, profile.name.clone()),
         ));
     }
-    let default = arguments.default_of(argument).map(str::to_owned);
+    let default = given.arguments.default_of(argument).map(str::to_owned);
     Ok(found(default.into_iter().collect(), Source::Default(name)))
 }
 
 /// The parts of a list; without empty texts, which count as not given.
 fn split(argument: &Argument, texts: Vec<String>) -> Vec<String> {
+    #[cfg(feature = "config")]
+    if argument.name == super::CONFIG {
+        return texts
+            .iter()
+            .flat_map(|text| crate::plugins::sources::split(text))
+            .filter(|name| !name.is_empty())
+            .collect();
+    }
     let texts: Vec<String> = if argument.kind == Kind::List {
         let parts = texts.iter().flat_map(|text| text.split(','));
         parts.map(|part| part.trim().to_owned()).collect()

@@ -13,6 +13,8 @@ mod registries;
     reason = "a program may link none of them"
 )]
 mod rabbitmq;
+#[cfg(feature = "config")]
+mod sources;
 #[allow(dead_code, unused_imports, reason = "a program may link none of them")]
 mod transports;
 #[allow(dead_code, reason = "a program may link nothing that asks")]
@@ -43,6 +45,10 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("transport", "nats", "nats-transport"),
     ("profile", "nats", "nats-profile"),
     ("registry", "zookeeper", "zookeeper"),
+    ("source", "consul", "consul-config"),
+    ("source", "etcd", "etcd-config"),
+    ("source", "nats", "nats-config"),
+    ("source", "kubernetes", "kubernetes-config"),
     ("transport", "grpc", "grpc"),
     ("broker", "kafka", "kafka"),
     ("broker", "nsq", "nsq"),
@@ -83,6 +89,8 @@ pub(super) fn plugins() -> Plugins {
         .strategy(Arc::new(RoundRobin))
         .strategy(Arc::new(PowerOfTwoChoices))
         .strategy(Arc::new(ConsistentHash));
+    #[cfg(feature = "config")]
+    let plugins = sources::all(plugins);
     #[cfg(feature = "mdns")]
     let plugins = plugins.registry("mdns", registries::mdns).profile(
         "local",

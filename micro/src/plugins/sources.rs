@@ -1,0 +1,208 @@
+//! How sources of configuration are named: `file:conf.toml`, `optional:etcd://10.0.0.5:2379/shop`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::PluginArguments;
+
+/// Before a source that may be missing.
+const OPTIONAL: &str = "optional:";
+/// What a name without a kind is.
+const FILE: &str = "file";
+
+/// What a source of configuration is made from: what its name says, and the environment.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct SourceArguments {
+    /// What kind of source it is: `etcd`.
+    pub kind: String,
+    /// What follows the kind and its colon, as it is written: `//10.0.0.5:2379/shop`.
+    pub text: String,
+    /// The servers that are named, between `//` and the next `/`. Empty: the plugin's default.
+    pub addresses: Vec<String>,
+    /// What follows the servers, without a slash before it: `shop`. Without servers, all that follows the colon.
+    pub path: String,
+    environment: Arc<HashMap<String, String>>,
+}
+
+impl SourceArguments {
+    /// A variable of the environment, such as `ETCD_USERNAME`, for what the name does not say. Empty ones count as unset.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let value = self.environment.get(name).map(String::as_str);
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// All variables that are text.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The same for what is made of flags.
+    #[allow(dead_code, reason = "a program may link no source with a server")]
+    pub(super) fn as_plugin(&self) -> PluginArguments {
+        PluginArguments {
+            addresses: self.addresses.clone(),
+            environment: self.environment.clone(),
+            ..PluginArguments::default()
+        }
+    }
+}
+
+impl fmt::Debug for SourceArguments {
+    // The environment is left out: it holds secrets. The text may be a URL with a password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("SourceArguments")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One source as it is named.
+#[derive(Debug, Clone)]
+pub(crate) struct Named {
+    pub(crate) is_optional: bool,
+    pub(crate) arguments: SourceArguments,
+}
+
+impl Named {
+    /// Reads a name; `is_known` tells kinds from the beginnings of paths.
+    pub(crate) fn read(
+        name: &str,
+        environment: &Arc<HashMap<String, String>>,
+        is_known: impl Fn(&str) -> bool,
+    ) -> Self {
+        let (is_optional, name) = match name.strip_prefix(OPTIONAL) {
+            Some(name) => (true, name),
+            None => (false, name),
+        };
+        let (kind, text) = match name.split_once(':') {
+            Some((kind, text)) if is_known(kind) || is_word(kind) => (kind, text),
+            _ => (FILE, name),
+        };
+        let (addresses, path) = parts(text);
+        Self {
+            is_optional,
+            arguments: SourceArguments {
+                kind: kind.to_owned(),
+                text: text.to_owned(),
+                addresses,
+                path,
+                environment: environment.clone(),
+            },
+        }
+    }
+}
+
+/// Whether it could be a kind: paths have other letters, and drives only one.
+fn is_word(kind: &str) -> bool {
+    kind.len() > 1
+        && kind
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
+}
+
+/// The servers and the path.
+fn parts(text: &str) -> (Vec<String>, String) {
+    let Some(text) = text.strip_prefix("//") else {
+        return (Vec::new(), text.to_owned());
+    };
+    let (servers, path) = text.split_once('/').unwrap_or((text, ""));
+    let servers = servers.split(',').map(str::trim);
+    let servers = servers.filter(|server| !server.is_empty()).map(str::to_owned);
+    (servers.collect(), path.to_owned())
+}
+
+/// Names with commas between them. Commas between `//` and the next `/` are between servers, except in URLs, which have
+/// only one.
+pub(crate) fn split(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = end(rest);
+        names.push(rest[..end].trim().to_owned());
+        rest = rest.get(end + 1..).unwrap_or_default();
+    }
+    names
+}
+
+/// Where the first name ends.
+fn end(text: &str) -> usize {
+    let comma = |from: usize| text[from..].find(',').map_or(text.len(), |at| from + at);
+    let first = comma(0);
+    match text[..first].find("://") {
+        Some(at) if !text[..at].ends_with("http") && !text[..at].ends_with("https") => {
+            let servers = at + "://".len();
+            match text[servers..].find('/') {
+                Some(path) => comma(servers + path),
+                None => first,
+            }
+        }
+        _ => first,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str) -> Named {
+        Named::read(name, &Arc::default(), |kind| kind == "x")
+    }
+
+    #[test]
+    fn a_name_says_the_kind_the_servers_and_the_path() {
+        for (name, kind, addresses, path) in [
+            ("conf.toml", "file", "", "conf.toml"),
+            ("file:conf.toml", "file", "", "conf.toml"),
+            ("./a:b.toml", "file", "", "./a:b.toml"),
+            ("C:\\conf.toml", "file", "", "C:\\conf.toml"),
+            ("x:y", "x", "", "y"),
+            ("optional:etcd:shop/live", "etcd", "", "shop/live"),
+            ("etcd://a:1,b:2/shop/live", "etcd", "a:1 b:2", "shop/live"),
+            ("etcd://a:1", "etcd", "a:1", ""),
+            ("env:", "env", "", ""),
+            ("pigeon:coop", "pigeon", "", "coop"),
+        ] {
+            let Named {
+                is_optional,
+                arguments,
+            } = read(name);
+            assert_eq!(is_optional, name.starts_with("optional:"), "{name}");
+            assert_eq!(
+                (
+                    &*arguments.kind,
+                    &*arguments.addresses.join(" "),
+                    &*arguments.path
+                ),
+                (kind, addresses, path),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn commas_are_between_sources_and_between_servers() {
+        for (text, names) in [
+            ("", vec![]),
+            ("a.toml", vec!["a.toml"]),
+            ("a.toml, env:APP,", vec!["a.toml", "env:APP"]),
+            (
+                "etcd://a:1,b:2/shop,c.toml",
+                vec!["etcd://a:1,b:2/shop", "c.toml"],
+            ),
+            ("etcd://a:1,c.toml", vec!["etcd://a:1", "c.toml"]),
+            ("http://a:1,file:b.toml", vec!["http://a:1", "file:b.toml"]),
+            (
+                "a.toml,consul://a/x,consul:b",
+                vec!["a.toml", "consul://a/x", "consul:b"],
+            ),
+            ("ü,ö://ä,", vec!["ü", "ö://ä"]),
+        ] {
+            assert_eq!(split(text), names, "{text}");
+        }
+    }
+}
