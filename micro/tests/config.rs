@@ -172,7 +172,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_path_and_line() {
             "[micro]\nregistri = 'etcd'\n",
             &[
                 "micro.registri in ",
-                "conf.toml, line 2",
+                "conf.toml line 2",
                 "no option registri; is registry meant?",
             ][..],
         ),
@@ -180,7 +180,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_path_and_line() {
             "[micro.server]\naddres = ':1'\n",
             &[
                 "micro.server.addres in ",
-                "conf.toml, line 2",
+                "conf.toml line 2",
                 "is server_address meant?",
             ],
         ),

@@ -7,6 +7,7 @@ use micro::{Arguments, Settings};
 
 use crate::failure::Outcome;
 use crate::verb::{VERBS, Verb};
+use crate::verbs::config;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -107,9 +108,14 @@ where
     E: IntoIterator<Item = (OsString, OsString)>,
 {
     let matches = command.try_get_matches_from(words)?;
-    let settings = framework().settings_from(&matches, environment)?;
-    let has_flags = flags(&matches).next().is_some();
     let (verb, words) = matches.subcommand().unwrap_or(("", &matches));
+    let framework = match verb {
+        // It looks at the configuration of others, whose options may make no sense here.
+        config::NAME => framework().leave_config(),
+        _ => framework(),
+    };
+    let settings = framework.settings_from(&matches, environment)?;
+    let has_flags = flags(&matches).next().is_some();
     Ok(Asked {
         settings,
         verb: verb.to_owned(),

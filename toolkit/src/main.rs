@@ -10,6 +10,7 @@ mod advice;
 mod failure;
 mod ending;
 mod screen;
+mod secret;
 mod table;
 mod shape;
 mod json;

@@ -90,7 +90,15 @@ mod tests {
 
     #[test]
     fn names_of_secrets_are_known_by_their_words() {
-        for name in ["password", "db_password", "DB-PASSWORD", "apiKey", "TOKEN", "tls_key", "clientSecret"] {
+        for name in [
+            "password",
+            "db_password",
+            "DB-PASSWORD",
+            "apiKey",
+            "TOKEN",
+            "tls_key",
+            "clientSecret",
+        ] {
             assert!(is_secret(name), "{name}");
         }
         for name in ["keyboard", "monkey", "tokens_per_second", "passage", "", "host"] {

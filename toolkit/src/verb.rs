@@ -63,6 +63,7 @@ pub(crate) const VERBS: &[&dyn Verb] = &[
     &verbs::register::Register,
     &verbs::deregister::Deregister,
     &verbs::doctor::Doctor,
+    &verbs::config::Configuration,
     &verbs::cli::Cli,
     &verbs::completions::Completions,
 ];

@@ -3,6 +3,7 @@
 pub(crate) mod call;
 pub(crate) mod cli;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod deregister;
 pub(crate) mod describe;
 pub(crate) mod doctor;

@@ -33,6 +33,8 @@ fn run(line: &str, world: &World) -> String {
         .env("PATH", path)
         .env("MICRO_REGISTRY_ADDRESS", world.registry_address())
         .env("MICRO_SERVER_ADDRESS", "127.0.0.1:0")
+        // Files that the transcripts speak of.
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts/folder"))
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -77,6 +79,11 @@ fn failures_say_what_to_try() {
 #[test]
 fn the_shell_obeys_lines_from_a_pipe() {
     check("tests/transcripts/shell.md");
+}
+
+#[test]
+fn configuration_is_shown_without_its_secrets() {
+    check("tests/transcripts/config.md");
 }
 
 #[test]
@@ -179,6 +186,37 @@ fn events_are_printed_as_they_come() {
         !listed.contains("broker"),
         "the subscription is still registered: {listed}"
     );
+}
+
+#[test]
+fn changes_of_the_configuration_are_printed_as_they_come() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("shop.toml");
+    let write = |size: u32| {
+        let text = format!("[pool]\nsize = {size}\npassword = 'x{size}'\n");
+        let other = folder.path().join("other");
+        std::fs::write(&other, text).unwrap();
+        std::fs::rename(other, &file).unwrap();
+    };
+    write(1);
+    let mut watch = Command::new(MICRO)
+        .args(["config", "watch", "pool", "--output=raw", "--count=2"])
+        .env("MICRO_CONFIG", &file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = || lines.next().map(Result::unwrap);
+    assert_eq!(next().unwrap(), r#"{"password":"***","size":1}"#);
+    let mut said = BufReader::new(watch.stderr.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "watching pool");
+    for size in 2..=3 {
+        write(size);
+        assert_eq!(next().unwrap(), format!(r#"{{"password":"***","size":{size}}}"#));
+    }
+    assert_eq!(next(), None);
+    assert!(watch.wait().unwrap().success());
 }
 
 #[test]

@@ -153,7 +153,7 @@ mod of_view {
     fn place(view: &View, path: &str) -> String {
         match view.origin_of(path) {
             Some(Origin { document, line, .. }) => match line {
-                Some(line) => format!("{path} in {document}, line {line}"),
+                Some(line) => format!("{path} in {document} line {line}"),
                 None => format!("{path} in {document}"),
             },
             None => path.to_owned(),

@@ -19,10 +19,6 @@ pub struct SourceArguments {
     pub kind: String,
     /// What follows the kind and its colon, as it is written: `//10.0.0.5:2379/shop`.
     pub text: String,
-    /// The servers that are named, between `//` and the next `/`. Empty: the plugin's default.
-    pub addresses: Vec<String>,
-    /// What follows the servers, without a slash before it: `shop`. Without servers, all that follows the colon.
-    pub path: String,
     environment: Arc<HashMap<String, String>>,
 }
 
@@ -44,7 +40,6 @@ impl SourceArguments {
     #[allow(dead_code, reason = "a program may link no source with a server")]
     pub(super) fn as_plugin(&self) -> PluginArguments {
         PluginArguments {
-            addresses: self.addresses.clone(),
             environment: self.environment.clone(),
             ..PluginArguments::default()
         }
@@ -83,14 +78,11 @@ impl Named {
             Some((kind, text)) if is_known(kind) || is_word(kind) => (kind, text),
             _ => (FILE, name),
         };
-        let (addresses, path) = parts(text);
         Self {
             is_optional,
             arguments: SourceArguments {
                 kind: kind.to_owned(),
                 text: text.to_owned(),
-                addresses,
-                path,
                 environment: environment.clone(),
             },
         }
@@ -103,17 +95,6 @@ fn is_word(kind: &str) -> bool {
         && kind
             .chars()
             .all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
-}
-
-/// The servers and the path.
-fn parts(text: &str) -> (Vec<String>, String) {
-    let Some(text) = text.strip_prefix("//") else {
-        return (Vec::new(), text.to_owned());
-    };
-    let (servers, path) = text.split_once('/').unwrap_or((text, ""));
-    let servers = servers.split(',').map(str::trim);
-    let servers = servers.filter(|server| !server.is_empty()).map(str::to_owned);
-    (servers.collect(), path.to_owned())
 }
 
 /// Names with commas between them. Commas between `//` and the next `/` are between servers, except in URLs, which have
@@ -154,33 +135,24 @@ mod tests {
     }
 
     #[test]
-    fn a_name_says_the_kind_the_servers_and_the_path() {
-        for (name, kind, addresses, path) in [
-            ("conf.toml", "file", "", "conf.toml"),
-            ("file:conf.toml", "file", "", "conf.toml"),
-            ("./a:b.toml", "file", "", "./a:b.toml"),
-            ("C:\\conf.toml", "file", "", "C:\\conf.toml"),
-            ("x:y", "x", "", "y"),
-            ("optional:etcd:shop/live", "etcd", "", "shop/live"),
-            ("etcd://a:1,b:2/shop/live", "etcd", "a:1 b:2", "shop/live"),
-            ("etcd://a:1", "etcd", "a:1", ""),
-            ("env:", "env", "", ""),
-            ("pigeon:coop", "pigeon", "", "coop"),
+    fn a_name_says_the_kind_and_what_is_left_is_for_the_source() {
+        for (name, kind, text) in [
+            ("conf.toml", "file", "conf.toml"),
+            ("file:conf.toml", "file", "conf.toml"),
+            ("./a:b.toml", "file", "./a:b.toml"),
+            ("C:\\conf.toml", "file", "C:\\conf.toml"),
+            ("x:y", "x", "y"),
+            ("optional:etcd:shop/live", "etcd", "shop/live"),
+            ("etcd://a:1,b:2/shop/live", "etcd", "//a:1,b:2/shop/live"),
+            ("env:", "env", ""),
+            ("pigeon:coop", "pigeon", "coop"),
         ] {
             let Named {
                 is_optional,
                 arguments,
             } = read(name);
             assert_eq!(is_optional, name.starts_with("optional:"), "{name}");
-            assert_eq!(
-                (
-                    &*arguments.kind,
-                    &*arguments.addresses.join(" "),
-                    &*arguments.path
-                ),
-                (kind, addresses, path),
-                "{name}"
-            );
+            assert_eq!((&*arguments.kind, &*arguments.text), (kind, text), "{name}");
         }
     }
 
