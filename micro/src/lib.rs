@@ -41,3 +41,8 @@ macro_rules! include_proto {
         include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
     };
 }
+
+/// What `docs/config.md` shows is compiled.
+#[cfg(all(doctest, feature = "config"))]
+#[doc = include_str!("../../docs/config.md")]
+mod docs {}
