@@ -25,6 +25,9 @@ use self::values::{Given, Values};
 #[cfg(feature = "config")]
 const CONFIG: &str = "config";
 
+#[cfg(feature = "http-config")]
+pub(crate) use self::duration::parse_duration;
+
 pub use self::argument::Argument;
 pub use self::exit::Exit;
 pub use self::settings::{PluginChoice, Settings, TlsFiles};

@@ -59,7 +59,7 @@ fn the_help_is_as_it_was_looked_at() {
     plugins.keep_transports(&["http", "memory"]);
     plugins.keep_brokers(&["http", "memory"]);
     plugins.keep_profiles(&["local"]);
-    plugins.keep_sources(&["env", "file", "http", "https"]);
+    plugins.keep_sources(&["env", "file"]);
     let mut arguments = Arguments::new("greeter")
         .plugins(plugins)
         .about("Greets by name")

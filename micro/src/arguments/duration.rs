@@ -18,7 +18,7 @@ const UNITS: [(&str, u128); 8] = [
 const LONGEST: u128 = i64::MAX as u128;
 
 /// Reads a duration longer than zero. The error says what is wrong and shows how to write it.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = |what: &str| {
         format!(
             "{text:?} is no duration: {what}; write a number and its unit, such as 500ms, 30s, 1m30s or 1.5h"

@@ -47,6 +47,8 @@ const OPTIONAL: &[(&str, &str, &str)] = &[
     ("registry", "zookeeper", "zookeeper"),
     ("source", "consul", "consul-config"),
     ("source", "etcd", "etcd-config"),
+    ("source", "http", "http-config"),
+    ("source", "https", "http-config"),
     ("source", "nats", "nats-config"),
     ("source", "kubernetes", "kubernetes-config"),
     ("transport", "grpc", "grpc"),
@@ -276,6 +278,20 @@ mod tests {
         ]);
         assert!(plugins.brokers().eq(brokers));
         assert!(plugins.strategies().eq(["hash", "p2c", "random", "roundrobin"]));
+        #[cfg(feature = "config")]
+        {
+            let sources = of(&[
+                ("consul", cfg!(feature = "consul-config")),
+                ("env", true),
+                ("etcd", cfg!(feature = "etcd-config")),
+                ("file", true),
+                ("http", cfg!(feature = "http-config")),
+                ("https", cfg!(feature = "http-config")),
+                ("kubernetes", cfg!(feature = "kubernetes-config")),
+                ("nats", cfg!(feature = "nats-config")),
+            ]);
+            assert!(plugins.sources().eq(sources));
+        }
     }
 
     #[test]

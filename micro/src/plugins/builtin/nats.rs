@@ -43,7 +43,7 @@ pub(super) async fn transport(arguments: PluginArguments) -> Result<Arc<dyn Tran
 }
 
 /// One variable says it for all three, where no flag does.
-fn addresses(arguments: &PluginArguments) -> Vec<String> {
+pub(super) fn addresses(arguments: &PluginArguments) -> Vec<String> {
     if !arguments.addresses.is_empty() {
         return arguments.addresses.clone();
     }
@@ -52,8 +52,16 @@ fn addresses(arguments: &PluginArguments) -> Vec<String> {
     named.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-#[cfg(any(feature = "nats", feature = "nats-registry", feature = "nats-transport"))]
-fn secure(servers: &mut micro_nats_connection::NatsServers, arguments: &PluginArguments) -> Result<()> {
+#[cfg(any(
+    feature = "nats",
+    feature = "nats-config",
+    feature = "nats-registry",
+    feature = "nats-transport"
+))]
+pub(super) fn secure(
+    servers: &mut micro_nats_connection::NatsServers,
+    arguments: &PluginArguments,
+) -> Result<()> {
     servers.login = login(arguments)?;
     let names = ["MICRO_NATS_CACERT", "MICRO_NATS_CERT", "MICRO_NATS_KEY"];
     servers.tls = files(arguments, names)?.map(|(authorities, identity)| micro_nats_connection::NatsTls {
@@ -64,7 +72,12 @@ fn secure(servers: &mut micro_nats_connection::NatsServers, arguments: &PluginAr
     Ok(())
 }
 
-#[cfg(any(feature = "nats", feature = "nats-registry", feature = "nats-transport"))]
+#[cfg(any(
+    feature = "nats",
+    feature = "nats-config",
+    feature = "nats-registry",
+    feature = "nats-transport"
+))]
 fn login(arguments: &PluginArguments) -> Result<Option<micro_nats_connection::NatsLogin>> {
     use micro_nats_connection::NatsLogin;
 

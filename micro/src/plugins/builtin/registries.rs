@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use micro_core::transport::http::Identity;
 use micro_core::{Registry, Result};
 
 use super::super::{PluginArguments, wrong};
@@ -37,6 +38,16 @@ fn consul_config(arguments: &PluginArguments) -> Result<micro_consul::ConsulConf
 
 #[cfg(feature = "consul")]
 fn consul_tls(arguments: &PluginArguments) -> Result<Option<micro_consul::ConsulTls>> {
+    let files = consul_files(arguments)?;
+    Ok(files.map(|(authorities, identity)| micro_consul::ConsulTls {
+        authorities,
+        identity,
+        server_name: arguments.variable("CONSUL_TLS_SERVER_NAME").map(str::to_owned),
+    }))
+}
+
+/// The authorities to believe, and what to show. None: no encryption is asked for.
+pub(super) fn consul_files(arguments: &PluginArguments) -> Result<Option<(Vec<u8>, Option<Identity>)>> {
     let is_wanted = match arguments.variable("CONSUL_HTTP_SSL") {
         None => None,
         Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Some(true),
@@ -49,15 +60,10 @@ fn consul_tls(arguments: &PluginArguments) -> Result<Option<micro_consul::Consul
     };
     let names = ["CONSUL_CACERT", "CONSUL_CLIENT_CERT", "CONSUL_CLIENT_KEY"];
     match files(arguments, names)? {
-        Some((authorities, identity)) => Ok(Some(micro_consul::ConsulTls {
-            authorities,
-            identity,
-            server_name: arguments.variable("CONSUL_TLS_SERVER_NAME").map(str::to_owned),
-        })),
         None if is_wanted == Some(true) => Err(wrong(
             "CONSUL_HTTP_SSL is set without CONSUL_CACERT, the authorities whose agents are believed".into(),
         )),
-        None => Ok(None),
+        files => Ok(files),
     }
 }
 

@@ -1,5 +1,10 @@
 //! How sources of configuration are made of their names.
 
+#[allow(dead_code, unused_imports, reason = "a program may link none of them")]
+mod servers;
+
+use std::fmt::Display;
+
 use micro_config::{Env, Error, ErrorKind, File, Result, Source};
 
 use super::super::{Plugins, SourceArguments};
@@ -7,9 +12,24 @@ use super::super::{Plugins, SourceArguments};
 type Made = Result<Box<dyn Source>>;
 
 pub(super) fn all(plugins: Plugins) -> Plugins {
-    plugins
+    let plugins = plugins
         .source("file", |arguments| async move { file(&arguments) })
-        .source("env", |arguments| async move { env(&arguments) })
+        .source("env", |arguments| async move { env(&arguments) });
+    #[cfg(feature = "consul-config")]
+    let plugins = plugins.source("consul", |arguments| async move { servers::consul(&arguments) });
+    #[cfg(feature = "etcd-config")]
+    let plugins = plugins.source("etcd", |arguments| async move { servers::etcd(&arguments) });
+    #[cfg(feature = "http-config")]
+    let plugins = plugins
+        .source("http", |arguments| async move { servers::http(&arguments) })
+        .source("https", |arguments| async move { servers::http(&arguments) });
+    #[cfg(feature = "kubernetes-config")]
+    let plugins = plugins.source("kubernetes", |arguments| async move {
+        servers::kubernetes(&arguments)
+    });
+    #[cfg(feature = "nats-config")]
+    let plugins = plugins.source("nats", |arguments| async move { servers::nats(&arguments) });
+    plugins
 }
 
 /// `file:conf.toml`, `file:///etc/shop/conf.toml`, and directories.
@@ -43,6 +63,6 @@ fn env(arguments: &SourceArguments) -> Made {
     Ok(Box::new(source.variables(variables)))
 }
 
-fn misused(what: &str) -> Error {
+fn misused(what: impl Display) -> Error {
     Error::new(ErrorKind::Misused, what)
 }
