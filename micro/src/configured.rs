@@ -17,7 +17,7 @@ use micro_core::{Client, Service, ServiceBuilder};
 /// // let service = Service::from_args("greeter").await?;
 /// let greeting = service.config().live_or("greeting", "Hello".to_owned()).map_err(|error| Error::internal("greeter", error.to_string()))?;
 /// let service = service.handler(endpoint_fn("Greeter.Hello", move |_: Context, name: String| {
-///     let answer = format!("{} {name}", greeting.get());
+///     let answer = format!("{} {name}", *greeting.get());
 ///     async move { Ok(answer) }
 /// }));
 /// # let _ = service;
