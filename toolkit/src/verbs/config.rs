@@ -55,8 +55,8 @@ impl Verb for Configuration {
             .arg(Output::of_answers())
             .after_help(
                 "--config names the sources, as it does for services. Values are shown as *** where a name says password, \
-                 secret, token, key or credential. `sources` ends with 4 if one cannot be read, with 1 if one says what \
-                 makes no sense.\n\nExamples:\n  \
+                 secret, token, key or credential. `sources` ends with 1 if one says what makes no sense, with 3 if one is \
+                 missing, with 4 if one cannot be reached.\n\nExamples:\n  \
                  micro config get --config=conf.toml\n  \
                  micro config get database.host --config=conf.toml --config=env:SHOP --output raw\n  \
                  micro config get --config=consul:micro/config --output table\n  \
