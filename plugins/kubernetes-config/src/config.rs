@@ -46,16 +46,24 @@ impl KubernetesSourceConfig {
     ///
     /// The text is `name`, `namespace/name` or `namespace/kind/name`, in which the kind is `configmap` or `secret`; what
     /// it leaves out is as usual: the kind `configmap`, the namespace of the pod or of the kubeconfig, the name `micro`.
-    /// Where the server is, and who asks, is said as for the registry: a pod finds its cluster, and elsewhere `kubectl`'s
-    /// current context counts; [`KubernetesServer::from_addresses`] names the variables.
+    /// `//host:port/` before it says where the server is. Else that is said as for the registry: a pod finds its cluster,
+    /// and elsewhere `kubectl`'s current context counts. Who asks is said by variables; [`KubernetesServer::from_addresses`] names the variables.
     ///
     /// # Errors
     ///
     /// Of the kind [`Misused`](micro_config::ErrorKind::Misused), when the text is none of these, or nothing says where
     /// the server is.
     pub fn from_text(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let (address, text) = match text.strip_prefix("//") {
+            Some(text) => text.split_once('/').unwrap_or((text, "")),
+            None => ("", text),
+        };
         let (namespace, kind, name) = parse(text)?;
-        let server = KubernetesServer::from_addresses(&[], variable, ROLE).map_err(error::told)?;
+        let addresses: Vec<_> = Some(address.to_owned())
+            .filter(|address| !address.is_empty())
+            .into_iter()
+            .collect();
+        let server = KubernetesServer::from_addresses(&addresses, variable, ROLE).map_err(error::told)?;
         let mut config = Self::new(server);
         config.kind = kind;
         if let Some(namespace) = namespace {
@@ -180,6 +188,11 @@ mod tests {
         assert_eq!(
             (config.server.namespace.as_str(), config.name.as_str()),
             ("market", "greeter")
+        );
+        let config = KubernetesSourceConfig::from_text("//10.0.0.7:6443/market/greeter", |_| None).unwrap();
+        assert_eq!(
+            (config.server.address.as_str(), config.server.namespace.as_str()),
+            ("https://10.0.0.7:6443", "market")
         );
         for text in ["Upper/greeter", "shop/Greeter", "shop/secret/a b"] {
             let error = KubernetesSourceConfig::from_text(text, variables(&path)).unwrap_err();
