@@ -24,6 +24,10 @@ pub(crate) fn check(_: &str) -> Result<(), String> {
 
 /// What is logged, to be changed while the process runs. Clones change the same.
 #[derive(Clone, Default)]
+#[cfg_attr(
+    not(any(feature = "config", feature = "log")),
+    allow(dead_code, reason = "nothing logs, and nothing changes it")
+)]
 pub(crate) struct LiveLevel(Arc<OnceLock<Change>>);
 
 type Change = Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>;

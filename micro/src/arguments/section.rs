@@ -6,7 +6,7 @@ pub(super) use self::of_view::{NAME, Section};
 /// Without the feature `config` there is none.
 #[cfg(not(feature = "config"))]
 #[derive(Debug, Default)]
-pub(super) struct Section;
+pub(super) struct Section(());
 
 #[cfg(feature = "config")]
 mod of_view {

@@ -102,6 +102,18 @@ impl Settings {
                 warnings.push(values.about(role, &ignored));
             }
         }
+        #[cfg(not(feature = "config"))]
+        if values
+            .environment
+            .get("MICRO_CONFIG")
+            .is_some_and(|named| !named.is_empty())
+        {
+            warnings.push(
+                "the variable MICRO_CONFIG is ignored: this program is built without the feature \"config\" of the crate \
+                 `micro`"
+                    .to_owned(),
+            );
+        }
         let broker = choice(&values, "broker", plugins.brokers())?;
         let log_level = values.get("log_level").unwrap_or("info").to_owned();
         log::check(&log_level).map_err(|problem| values.about("log_level", &problem))?;
