@@ -163,6 +163,9 @@ impl Arguments {
     ///
     /// Asked for help or the version, it prints that and ends the process with code 0. What it cannot understand it
     /// explains on standard error, and ends the process with code 2.
+    ///
+    /// Where sources of configuration are named, it blocks until they have answered: servers are waited for up to 10 s.
+    /// From then on a thread of its own follows them, for as long as somebody has the configuration.
     pub fn parse(mut self) -> Settings {
         let mut words = std::env::args_os();
         let program = words.next();
@@ -179,7 +182,9 @@ impl Arguments {
         }
     }
 
-    /// Reads these arguments (without the program's name) and this environment, and nothing of the process.
+    /// Reads these arguments (without the program's name) and this environment, and nothing of the process but the
+    /// sources of configuration that these name. It blocks as [`parse`](Self::parse) does: what serves a source in a test
+    /// must run on another thread.
     ///
     /// # Errors
     ///
