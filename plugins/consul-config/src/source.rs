@@ -21,7 +21,7 @@ pub struct ConsulSource {
     client: Arc<ConsulClient>,
     keys: KeyFolder,
     poll: Poll,
-    /// When it was read last. None: that failed, and there is nothing to wait for.
+    /// When Consul answered last. None: that failed, and there is nothing to wait for.
     read: Option<Instant>,
 }
 
@@ -58,9 +58,9 @@ impl ConsulSource {
     async fn documents(&mut self) -> Result<Vec<Document>> {
         let missing =
             |client: &ConsulClient, keys: &KeyFolder| error::missing(&client.addresses(), &keys.prefix);
-        let began = Instant::now();
         let answer = self.poll.begin().await.map_err(error::told)?;
-        self.read = Some(began);
+        // Not before: until then a restart breaks the connection, and an answer may take longer than that.
+        self.read = Some(Instant::now());
         if !answer.is_found {
             return Err(missing(&self.client, &self.keys));
         }

@@ -9,7 +9,7 @@ use micro_consul_config::ConsulSource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::consul::{PATIENCE, config};
 
@@ -25,6 +25,11 @@ struct Fake {
 
 impl Fake {
     async fn start(answers: Answers) -> Self {
+        Self::slow(Duration::ZERO, answers).await
+    }
+
+    /// Each answer takes its time.
+    async fn slow(delay: Duration, answers: Answers) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::default());
@@ -48,6 +53,7 @@ impl Fake {
                         let Some((head, body)) = answers(number) else {
                             return std::future::pending().await;
                         };
+                        sleep(delay).await;
                         let length = body.len();
                         let answer = format!("HTTP/1.1 {head}\r\ncontent-length: {length}\r\n\r\n{body}");
                         if stream.write_all(answer.as_bytes()).await.is_err() {
@@ -112,6 +118,21 @@ async fn answers_without_anything_new_cost_little() {
     assert!(timeout(Duration::from_secs(1), source.changed()).await.is_err());
     let asked = fake.asked().len();
     assert!(asked < 10, "{asked} requests within a second");
+}
+
+#[tokio::test]
+async fn an_agent_that_is_slow_to_answer_is_waited_at_and_not_asked_without_end() {
+    let fake = Fake::slow(Duration::from_millis(150), |number| match number {
+        0 => Some(("200 OK\r\nx-consul-index: 7", ONE)),
+        _ => None,
+    })
+    .await;
+    let mut source = fake.source();
+    source.read().await.unwrap();
+    assert!(timeout(Duration::from_secs(1), source.changed()).await.is_err());
+    let asked = fake.asked();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked[1].contains("index=7&wait"), "{asked:?}");
 }
 
 #[tokio::test]
