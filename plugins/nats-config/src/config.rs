@@ -1,5 +1,6 @@
 //! Which keys are read, and where they are.
 
+use std::fmt;
 use std::time::Duration;
 
 use micro_config::{Format, Result};
@@ -43,6 +44,17 @@ pub(crate) enum Keys {
     One(String),
     /// All that begin with this, which is empty or ends with a dot.
     Below(String),
+}
+
+/// As it is said of what is not there.
+impl fmt::Display for Keys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(key) => write!(formatter, "key {key}"),
+            Self::Below(prefix) if prefix.is_empty() => formatter.write_str("key"),
+            Self::Below(prefix) => write!(formatter, "key that begins with {prefix}"),
+        }
+    }
 }
 
 impl NatsSourceConfig {

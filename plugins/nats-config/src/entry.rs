@@ -19,7 +19,7 @@ pub(crate) fn is_removal(headers: Option<&HeaderMap>) -> bool {
     matches!(operation, Some("DEL" | "PURGE")) || said("Nats-Marker-Reason").is_some()
 }
 
-/// The one document, or each key's value at its path. None: the one key is not there.
+/// The one document, or each key's value at its path. None: there is no such key.
 ///
 /// # Errors
 ///
@@ -41,6 +41,8 @@ pub(crate) fn documents(
             let text = text_of(value, &origin(key))?;
             Ok(Some(vec![Document::text(origin(key), format, text)]))
         }
+        // What is empty by now may have been lost, and is never the word that nothing counts any more.
+        Keys::Below(_) if entries.is_empty() => Ok(None),
         Keys::Below(prefix) => {
             let entries = entries.iter().map(|(key, value)| {
                 let document = document(value, origin(key))?;
@@ -111,8 +113,14 @@ mod tests {
     #[test]
     fn an_empty_key_is_not_there() {
         assert!(one("a", "", None).is_none());
-        let nothing = documents(&Keys::One("a".into()), &Entries::new(), None, "shop").unwrap();
-        assert!(nothing.is_none());
+    }
+
+    #[test]
+    fn without_any_key_there_is_nothing() {
+        for keys in [Keys::One("a".into()), Keys::Below("shop.".into())] {
+            let nothing = documents(&keys, &Entries::new(), None, "shop").unwrap();
+            assert!(nothing.is_none(), "{keys:?}");
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl NatsSource {
         match documents(&self.keys, &entries, self.config.format, bucket)? {
             Some(documents) => Ok(documents),
             None => missing(
-                format_args!("key {} in the bucket {bucket}", self.config.key),
+                format_args!("{} in the bucket {bucket}", self.keys),
                 "`nats kv put` writes one",
             ),
         }

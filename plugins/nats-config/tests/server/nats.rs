@@ -91,6 +91,12 @@ impl Bucket {
         written.unwrap().await.unwrap();
     }
 
+    /// Forgets all that was ever put. Nobody is told.
+    pub(crate) async fn empty(&self) {
+        let stream = self.context.get_stream(format!("KV_{}", self.name)).await;
+        stream.unwrap().purge().await.unwrap();
+    }
+
     /// Takes the bucket away.
     pub(crate) async fn remove(self) {
         let removed = self.context.delete_stream(format!("KV_{}", self.name)).await;
@@ -112,7 +118,7 @@ pub(crate) async fn failure(source: &mut NatsSource) -> Error {
     soon(source.read()).await.expect_err("reading fails")
 }
 
-fn told(document: &Document) -> (String, String) {
+pub(crate) fn told(document: &Document) -> (String, String) {
     let text = match &document.content {
         Content::Text { text, .. } => text.clone(),
         Content::Value(value) => value.to_string(),

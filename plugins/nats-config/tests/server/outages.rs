@@ -1,6 +1,6 @@
 //! What is lived through.
 
-use micro_config::{ErrorKind, Source};
+use micro_config::{ErrorKind, Source, SourceState};
 use micro_testkit::proxy::Proxy;
 
 use crate::nats::{build, failure, make, read, soon, source, start, until};
@@ -96,5 +96,37 @@ async fn the_last_good_stays_when_the_server_goes_and_comes_back_with_its_data_o
     .await;
     assert_eq!(config.get::<u8>("number").unwrap(), 2);
     make(address, "shop").await.put("a", r#"{"number": 3}"#).await;
+    assert_eq!(soon(watch.next()).await.unwrap().unwrap(), 3);
+}
+
+#[tokio::test]
+async fn the_last_good_of_many_keys_stays_when_all_of_them_are_lost() {
+    let Some(mut server) = start().await else { return };
+    let address = server.address();
+    let store = make(address, "shop").await;
+    store.put("greeter.number", "1").await;
+    let config = build(source(address, "shop/greeter.>")).await;
+    let mut watch = config.watch::<u8>("number");
+    let is_missing = |state: &SourceState| {
+        state
+            .error()
+            .is_some_and(|error| error.kind() == ErrorKind::Missing)
+    };
+
+    store.empty().await;
+    // Nobody is told of that; any other news has it read.
+    store.delete("greeter.other").await;
+    until(&config, is_missing).await;
+    assert_eq!(config.get::<u8>("number").unwrap(), 1);
+    store.put("greeter.number", "2").await;
+    assert_eq!(soon(watch.next()).await.unwrap().unwrap(), 2);
+    until(&config, |state| state.is_ready()).await;
+
+    server.start_empty().await.unwrap();
+    // Whether the bucket is there or not by the time that it is looked for.
+    let store = make(address, "shop").await;
+    until(&config, is_missing).await;
+    assert_eq!(config.get::<u8>("number").unwrap(), 2);
+    store.put("greeter.number", "3").await;
     assert_eq!(soon(watch.next()).await.unwrap().unwrap(), 3);
 }

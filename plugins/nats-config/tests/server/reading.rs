@@ -68,10 +68,30 @@ async fn keys_are_paths_and_values_texts_or_json() {
 }
 
 #[tokio::test]
-async fn an_empty_bucket_has_no_keys_and_that_is_no_error() {
+async fn keys_of_which_there_is_none_are_missing_and_told_of_when_one_comes() {
     let Some(server) = start().await else { return };
-    make(server.address(), "shop").await;
-    assert!(read(&mut source(server.address(), "shop/>")).await.is_empty());
+    let store = make(server.address(), "shop").await;
+    for (text, said) in [
+        ("shop/>", "no key in the bucket shop"),
+        (
+            "shop/greeter.>",
+            "no key that begins with greeter. in the bucket shop",
+        ),
+    ] {
+        let mut source = source(server.address(), text);
+        let error = failure(&mut source).await;
+        assert_eq!(error.kind(), ErrorKind::Missing, "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+        store.put("greeter.port", "1").await;
+        soon(source.changed()).await.unwrap();
+        assert_eq!(read(&mut source).await.len(), 1);
+        store.delete("greeter.port").await;
+        soon(source.changed()).await.unwrap();
+        assert_eq!(failure(&mut source).await.kind(), ErrorKind::Missing);
+        store.put("greeter.port", "1").await;
+        store.empty().await;
+        assert_eq!(failure(&mut source).await.kind(), ErrorKind::Missing);
+    }
 }
 
 #[tokio::test]
