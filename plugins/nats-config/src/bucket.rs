@@ -10,7 +10,7 @@ use async_nats::{Message, Subscriber};
 use futures_util::StreamExt;
 use micro_config::{Error, ErrorKind, Result};
 use micro_nats_connection::NatsConnection;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::config::Keys;
 use crate::entry::{Entries, is_removal};
@@ -22,6 +22,9 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long the server remembers a consumer that nobody listens to.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
+/// How long to wait for what should still come, when as much came as there was at the beginning: of a value that is put
+/// while the consumer is made, the server may announce one more than there is.
+const OVERDUE: Duration = Duration::from_millis(250);
 /// How often to read again, because nobody is told of what lapses and of a stream that is emptied.
 const READ_AGAIN: Duration = Duration::from_secs(60);
 /// How many keys, and how many bytes of values, are configuration.
@@ -112,8 +115,12 @@ impl Follower {
         let pending = info.num_pending + info.delivered.consumer_sequence;
         let mut reading = Reading::new(&prefix, bucket, pending)?;
         while reading.pending > 0 {
-            let Some(message) = subscriber.next().await else {
-                return Err(error::told(connection.gone()));
+            let wait = if reading.has_enough() { OVERDUE } else { SILENCE };
+            let message = match timeout(wait, subscriber.next()).await {
+                Ok(Some(message)) => message,
+                Ok(None) => return Err(error::told(connection.gone())),
+                Err(_) if reading.has_enough() => break,
+                Err(_) => return Err(ended(connection, bucket, "it is silent")),
             };
             if is_news(&message).map_err(|why| ended(connection, bucket, &why))? {
                 reading.take(&message)?;
@@ -158,6 +165,10 @@ impl Follower {
 struct Reading<'a> {
     prefix: &'a str,
     bucket: &'a str,
+    /// How many were to come at the beginning, and how many came.
+    expected: u64,
+    came: u64,
+    /// How many are still to come, as the server said last.
     pending: u64,
     bytes: usize,
     entries: Entries,
@@ -174,13 +185,21 @@ impl<'a> Reading<'a> {
         Ok(Self {
             prefix,
             bucket,
+            expected: pending,
+            came: 0,
             pending,
             bytes: 0,
             entries: Entries::new(),
         })
     }
 
+    /// Whether as many came as there were at the beginning, so that whatever else comes is news.
+    fn has_enough(&self) -> bool {
+        self.came >= self.expected
+    }
+
     fn take(&mut self, message: &Message) -> Result<()> {
+        self.came += 1;
         self.pending = pending(message);
         let Some(key) = message.subject.strip_prefix(self.prefix) else {
             return Ok(());
