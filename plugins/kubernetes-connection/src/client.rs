@@ -89,7 +89,7 @@ impl Client {
         let tls = config.tls.as_ref().filter(|_| server.is_encrypted);
         let connector = Connector::new(&server.host, server.port, tls, config.connect_timeout, role)?;
         let credentials = Credentials::new(config.token.clone(), role);
-        credentials.header()?;
+        credentials.check()?;
         Ok(Self {
             role,
             address: server.to_string(),
@@ -219,7 +219,7 @@ impl Client {
         let mut again = true;
         loop {
             let may_repeat = std::mem::replace(&mut again, false);
-            let answer = match http.request(self.request(ask)?).await {
+            let answer = match http.request(self.request(ask).await?).await {
                 Ok(answer) => answer,
                 Err(problem) if may_repeat && !problem.is_connect() => {
                     tracing::debug!("kubernetes at {}: asked again after {problem}", self.address);
@@ -239,11 +239,11 @@ impl Client {
         }
     }
 
-    fn request(&self, ask: &Ask<'_>) -> Result<Request<Full<Bytes>>> {
+    async fn request(&self, ask: &Ask<'_>) -> Result<Request<Full<Bytes>>> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(ask.accept));
         headers.insert(USER_AGENT, AGENT);
-        if let Some(token) = self.credentials.header()? {
+        if let Some(token) = self.credentials.header().await? {
             headers.insert(AUTHORIZATION, token);
         }
         let mut body = Bytes::new();

@@ -1,13 +1,15 @@
 //! Tokens that say who is calling.
 
 use std::fmt;
-use std::fs;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 use micro_core::Result;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use crate::error::{self, Role};
@@ -15,6 +17,9 @@ use crate::error::{self, Role};
 /// How long what was read of a file is believed. Kubernetes changes the file of a pod's token long before the old
 /// token lapses.
 const BELIEVED: Duration = Duration::from_secs(30);
+
+/// How many bytes a token's file may have.
+const LARGEST: u64 = 64 * 1024;
 
 /// Who is calling: a bearer token.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -55,39 +60,79 @@ impl Credentials {
         }
     }
 
-    /// What requests say; None where they say nothing.
+    /// Looks at the token once, before there are requests. It reads the file on the caller's thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`header`](Self::header).
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.token {
+            Token::None => {}
+            Token::Text(token) => drop(bearer(token, self.role)?),
+            Token::File(path) => drop(self.believe(&read(path, self.role)?)?),
+        }
+        Ok(())
+    }
+
+    /// What requests say; None where they say nothing. May be cancelled.
     ///
     /// # Errors
     ///
     /// When the file cannot be read, or what it holds is no token.
-    pub(crate) fn header(&self) -> Result<Option<HeaderValue>> {
+    pub(crate) async fn header(&self) -> Result<Option<HeaderValue>> {
         let path = match &self.token {
             Token::None => return Ok(None),
             Token::Text(token) => return bearer(token, self.role).map(Some),
             Token::File(path) => path,
         };
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((when, header)) = &*read
+        if let Some((when, header)) = &*self.lock()
             && when.elapsed() < BELIEVED
         {
             return Ok(Some(header.clone()));
         }
-        let text = fs::read_to_string(path).map_err(|problem| {
-            error::misconfigured(
-                self.role,
-                format!("the token's file {} cannot be read: {problem}", path.display()),
-            )
+        let (path, role) = (path.clone(), self.role);
+        // A volume that hangs stops this request only, not all that the thread has to do.
+        let text = spawn_blocking(move || read(&path, role)).await;
+        let text = text.map_err(|problem| {
+            error::misconfigured(self.role, "reading the token's file broke off").with_source(problem)
         })?;
-        let header = bearer(&text, self.role)?;
-        *read = Some((Instant::now(), header.clone()));
-        Ok(Some(header))
+        self.believe(&text?).map(Some)
+    }
+
+    fn believe(&self, text: &str) -> Result<HeaderValue> {
+        let header = bearer(text, self.role)?;
+        *self.lock() = Some((Instant::now(), header.clone()));
+        Ok(header)
     }
 
     /// Forgets what was read. Returns whether there may be another token now.
     pub(crate) fn renew(&self) -> bool {
-        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.lock() = None;
         matches!(self.token, Token::File(_))
     }
+
+    fn lock(&self) -> MutexGuard<'_, Option<(Instant, HeaderValue)>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(path: &Path, role: Role) -> Result<String> {
+    let wrong = |problem: &dyn fmt::Display| {
+        error::misconfigured(
+            role,
+            format!("the token's file {} cannot be read: {problem}", path.display()),
+        )
+    };
+    let mut text = String::new();
+    let file = File::open(path).map_err(|problem| wrong(&problem))?;
+    let read = file.take(LARGEST + 1).read_to_string(&mut text);
+    let length = read.map_err(|problem| wrong(&problem))?;
+    if length as u64 > LARGEST {
+        return Err(wrong(&format_args!(
+            "it has more than {LARGEST} bytes, which no token has"
+        )));
+    }
+    Ok(text)
 }
 
 fn bearer(token: &str, role: Role) -> Result<HeaderValue> {
@@ -105,54 +150,76 @@ fn bearer(token: &str, role: Role) -> Result<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::process::Command;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn a_tokens_file_is_read_again_when_time_has_passed_or_it_was_refused() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let credentials = Credentials::new(Token::File(file.path().to_owned()), Role::Registry);
-        let said = || {
-            credentials
-                .header()
-                .unwrap()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned()
+        let said = async || {
+            let header = credentials.header().await.unwrap().unwrap();
+            header.to_str().unwrap().to_owned()
         };
         fs::write(&file, "one\n").unwrap();
-        assert_eq!(said(), "Bearer one");
+        assert_eq!(said().await, "Bearer one");
         fs::write(&file, "two").unwrap();
-        assert_eq!(said(), "Bearer one");
+        assert_eq!(said().await, "Bearer one");
         tokio::time::advance(BELIEVED).await;
-        assert_eq!(said(), "Bearer two");
+        assert_eq!(said().await, "Bearer two");
         fs::write(&file, "three").unwrap();
         assert!(credentials.renew());
-        assert_eq!(said(), "Bearer three");
+        assert_eq!(said().await, "Bearer three");
     }
 
-    #[test]
-    fn a_token_is_said_but_not_shown() {
+    #[tokio::test]
+    async fn a_token_is_said_but_not_shown() {
         let credentials = Credentials::new(Token::Text("secret".into()), Role::Registry);
-        let header = credentials.header().unwrap().unwrap();
+        let header = credentials.header().await.unwrap().unwrap();
         assert_eq!(header, "Bearer secret");
         assert!(!format!("{header:?} {:?}", credentials.token).contains("secret"));
         assert!(!credentials.renew());
-        assert_eq!(
-            Credentials::new(Token::None, Role::Registry).header().unwrap(),
-            None
-        );
+        let nobody = Credentials::new(Token::None, Role::Registry);
+        assert_eq!(nobody.header().await.unwrap(), None);
     }
 
-    #[test]
-    fn what_is_no_token_is_refused_with_the_reason() {
+    #[tokio::test]
+    async fn what_is_no_token_is_refused_with_the_reason() {
         for token in [
             Token::Text(String::new()),
             Token::Text("a\nb".into()),
             Token::File("/nonexistent/token".into()),
+            // It never ends.
+            Token::File("/dev/zero".into()),
         ] {
-            let error = Credentials::new(token, Role::Registry).header().unwrap_err();
-            assert!(error.detail().contains("token"), "{error}");
+            let credentials = Credentials::new(token, Role::Registry);
+            for error in [
+                credentials.check().unwrap_err(),
+                credentials.header().await.unwrap_err(),
+            ] {
+                assert!(error.detail().contains("token"), "{error}");
+            }
         }
+    }
+
+    #[tokio::test]
+    async fn a_tokens_file_that_hangs_holds_up_nothing_but_its_request() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("token");
+        // A pipe into which nobody writes yet.
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let credentials = Credentials::new(Token::File(path.clone()), Role::Registry);
+        assert!(
+            timeout(Duration::from_millis(100), credentials.header())
+                .await
+                .is_err()
+        );
+        // So that the thread comes to its end.
+        fs::write(&path, "late").unwrap();
     }
 }
