@@ -4,11 +4,12 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
 use micro_core::Result;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
@@ -49,6 +50,8 @@ pub(crate) struct Credentials {
     token: Token,
     role: Role,
     read: Mutex<Option<(Instant, HeaderValue)>>,
+    /// One, for who reads the file.
+    reading: Arc<Semaphore>,
 }
 
 impl Credentials {
@@ -57,6 +60,7 @@ impl Credentials {
             token,
             role,
             read: Mutex::default(),
+            reading: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -90,9 +94,14 @@ impl Credentials {
         {
             return Ok(Some(header.clone()));
         }
+        // A volume that hangs takes one thread, however many requests there are, and none that has other work.
+        let permit = Arc::clone(&self.reading).acquire_owned().await;
         let (path, role) = (path.clone(), self.role);
-        // A volume that hangs stops this request only, not all that the thread has to do.
-        let text = spawn_blocking(move || read(&path, role)).await;
+        let reading = spawn_blocking(move || {
+            let _permit = permit;
+            read(&path, role)
+        });
+        let text = reading.await;
         let text = text.map_err(|problem| {
             error::misconfigured(self.role, "reading the token's file broke off").with_source(problem)
         })?;
