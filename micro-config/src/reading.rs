@@ -14,7 +14,9 @@ pub(crate) use problem::Problem;
 
 /// Makes a type of what is at a path.
 pub(crate) fn read<T: DeserializeOwned>(tree: &Tree, path: &str) -> Result<T> {
-    T::deserialize(Reader::new(tree)).map_err(|problem| Error::from(problem.under(path)))
+    let reader = Reader::new(tree);
+    let read = reader.placed(T::deserialize(reader));
+    read.map_err(|problem| Error::from(problem.under(path)))
 }
 
 /// Makes a type of what is not there: only one that may be absent can be made.
@@ -51,10 +53,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Says where it went wrong, and keeps back what repeats the value: also where a type checks after reading.
     fn placed<T>(self, read: Result<T, Problem>) -> Result<T, Problem> {
         read.map_err(|problem| match self.is_name {
             true => problem.at(&self.tree.place),
-            false => problem.without(&self.tree.node).at(&self.tree.place),
+            false => problem.without(self.tree).at(&self.tree.place),
         })
     }
 }

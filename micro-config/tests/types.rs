@@ -149,3 +149,96 @@ async fn nothing_shows_values() {
     assert_eq!(secret.expose(), "hunter2");
     assert_eq!(secret.into_inner(), "hunter2");
 }
+
+/// Checks after reading, and repeats what it refuses.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Address;
+
+impl TryFrom<String> for Address {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (_, after) = text.split_at(3);
+        Err(format!("bad address {text:?}, at {after}"))
+    }
+}
+
+/// Repeats a number.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "u32")]
+struct Pin;
+
+impl TryFrom<u32> for Pin {
+    type Error = String;
+
+    fn try_from(pin: u32) -> Result<Self, String> {
+        Err(format!("{pin} is too easy"))
+    }
+}
+
+/// Says what is wrong and not the value.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "u32")]
+struct Even;
+
+impl TryFrom<u32> for Even {
+    type Error = String;
+
+    fn try_from(_: u32) -> Result<Self, String> {
+        Err("it must be even".into())
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Database {
+    #[allow(dead_code, reason = "it is only read")]
+    url: Address,
+}
+
+#[derive(Debug, Deserialize)]
+enum Store {
+    Database(#[allow(dead_code, reason = "it is only read")] Address),
+}
+
+/// Checks a table, and repeats what is in it.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>")]
+struct Table;
+
+impl TryFrom<BTreeMap<String, String>> for Table {
+    type Error = String;
+
+    fn try_from(table: BTreeMap<String, String>) -> Result<Self, String> {
+        Err(format!("not {table:?}"))
+    }
+}
+
+#[tokio::test]
+async fn types_that_check_after_reading_do_not_show_what_they_refuse() {
+    let view = view(json!({
+        "db": {"url": "us\"er:hunter2@host"},
+        "list": ["us\"er:hunter2@host"],
+        "store": {"Database": "us\"er:hunter2@host"},
+        "text": "us\"er:hunter2@host",
+        "pin": 123_456,
+        "odd": 3,
+    }))
+    .await;
+    let hidden = "it is not what its type asks for; the reason repeats the value and is not shown (memory)";
+    for (place, error) in [
+        ("db.url", view.get::<Address>("db.url").unwrap_err()),
+        ("db.url", view.get::<Database>("db").unwrap_err()),
+        ("db.url", view.get::<BTreeMap<String, Address>>("db").unwrap_err()),
+        ("list.0", view.get::<Vec<Address>>("list").unwrap_err()),
+        ("text.0", view.get::<Vec<Address>>("text").unwrap_err()),
+        ("db.url", view.get::<Option<Address>>("db.url").unwrap_err()),
+        ("store.Database", view.get::<Store>("store").unwrap_err()),
+        ("db", view.get::<Table>("db").unwrap_err()),
+        ("pin", view.get::<Pin>("pin").unwrap_err()),
+    ] {
+        assert_eq!(error.to_string(), format!("{place}: {hidden}"));
+    }
+    let error = view.get::<Even>("odd").unwrap_err();
+    assert_eq!(error.to_string(), "odd: it must be even (memory)");
+}

@@ -35,8 +35,9 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
         };
         let index = self.index;
         self.index += 1;
-        let read = seed.deserialize(Reader::new(tree)).map(Some);
-        read.map_err(|problem| problem.within(&index.to_string()))
+        let reader = Reader::new(tree);
+        let read = reader.placed(seed.deserialize(reader));
+        read.map(Some).map_err(|problem| problem.within(&index.to_string()))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -68,7 +69,8 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             return Ok(None);
         };
         let key = Tree::new(Node::Text(name.clone()), tree.place.clone());
-        let read = seed.deserialize(Reader::of_name(&key));
+        let reader = Reader::of_name(&key);
+        let read = reader.placed(seed.deserialize(reader));
         read.map(Some).map_err(|problem| problem.within(name))
     }
 
@@ -76,7 +78,8 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         let Some((name, tree)) = self.current.take() else {
             return Err(Problem::new("a value was asked for before its name"));
         };
-        let read = seed.deserialize(Reader::new(tree));
+        let reader = Reader::new(tree);
+        let read = reader.placed(seed.deserialize(reader));
         read.map_err(|problem| problem.within(name))
     }
 
@@ -120,7 +123,8 @@ pub(super) struct Held<'a> {
 
 impl Held<'_> {
     fn within<T>(&self, read: Result<T, Problem>) -> Result<T, Problem> {
-        read.map_err(|problem| problem.within(self.name))
+        let placed = Reader::new(self.tree).placed(read);
+        placed.map_err(|problem| problem.within(self.name))
     }
 }
 
