@@ -12,6 +12,7 @@ mod file;
 #[cfg(feature = "http")]
 mod http;
 mod document;
+mod depth;
 mod format;
 mod folder;
 mod feeder;

@@ -6,11 +6,14 @@ use async_trait::async_trait;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
+use crate::depth::no_deeper;
+use crate::tree::DEEPEST;
 use crate::{Document, Result, Source};
 
 /// Values that the program sets itself: defaults, what an administrator's endpoint changes, and tests.
 ///
-/// A handle: its clones are one and the same.
+/// A handle: its clones are one and the same. What would be nested deeper than 128 levels is left out, and the log says
+/// so.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -40,7 +43,13 @@ impl Memory {
     /// Sets the value at a path of names with dots between them. What is on the way and no table becomes one. The empty
     /// path is the whole.
     pub fn set(&self, path: &str, value: impl Into<Value>) {
-        let value = value.into();
+        let names = match path.is_empty() {
+            true => 0,
+            false => path.split('.').take(DEEPEST + 1).count(),
+        };
+        let Some(value) = not_too_deep(value.into(), DEEPEST.saturating_sub(names)) else {
+            return;
+        };
         self.values.send_modify(|whole| *entry(whole, path) = value);
     }
 
@@ -63,8 +72,18 @@ impl Memory {
 
     /// Puts other values in the place of all.
     pub fn replace(&self, values: impl Into<Value>) {
-        self.values.send_replace(values.into());
+        if let Some(values) = not_too_deep(values.into(), DEEPEST) {
+            self.values.send_replace(values);
+        }
     }
+}
+
+fn not_too_deep(value: Value, levels: usize) -> Option<Value> {
+    let value = no_deeper(value, levels);
+    if value.is_none() {
+        tracing::error!("a value in memory is left out: it would be nested deeper than {DEEPEST} levels");
+    }
+    value
 }
 
 fn entry<'a>(whole: &'a mut Value, path: &str) -> &'a mut Value {
@@ -82,7 +101,8 @@ fn entry<'a>(whole: &'a mut Value, path: &str) -> &'a mut Value {
 
 impl From<Value> for Memory {
     fn from(values: Value) -> Self {
-        let (values, read) = watch::channel(values);
+        let values = not_too_deep(values, DEEPEST);
+        let (values, read) = watch::channel(values.unwrap_or_else(|| Value::Object(Map::new())));
         Self { values, read }
     }
 }
