@@ -1,6 +1,6 @@
 //! Puts sources together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ impl Builder {
                 decrypt: None,
                 validate: Vec::new(),
                 clear: HashMap::new(),
+                used: HashSet::new(),
             },
         }
     }
@@ -65,8 +66,8 @@ impl Builder {
         self
     }
 
-    /// How long [`build`](Self::build) tries to reach sources that are not optional and cannot be reached. Default:
-    /// 10 s.
+    /// How long [`build`](Self::build) tries to reach sources that are not optional and cannot be reached, and how long
+    /// it waits for any answer of those that are. Default: 10 s.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience.min(LONGEST_PATIENCE);
         self
@@ -84,7 +85,7 @@ impl Builder {
 
     /// Decrypts the values that begin with `encrypted:`. Without it, such a value is an error.
     pub fn decrypt(mut self, decrypt: impl Decrypt) -> Self {
-        self.rules.decrypt = Some(Box::new(decrypt));
+        self.rules.decrypt = Some(Arc::new(decrypt));
         self
     }
 
@@ -144,6 +145,7 @@ impl Builder {
             shared: Arc::clone(&shared),
             layers,
             rules: self.rules,
+            asking: JoinSet::new(),
             readings,
             changes,
             history: self.history,
@@ -160,40 +162,61 @@ async fn start(keeper: &mut Keeper, patience: Duration) -> Result<()> {
     let mut waiting: Vec<usize> = (0..keeper.layers.len()).collect();
     while !waiting.is_empty() {
         let Ok(Some(reading)) = timeout_at(deadline, keeper.readings.recv()).await else {
-            return late(keeper, &waiting, patience);
+            let optional = |source: &usize| keeper.shared.report().sources[*source].optional;
+            let (silent, needed): (Vec<_>, Vec<_>) = waiting.iter().partition(|source| optional(source));
+            if needed.is_empty() {
+                give_up(keeper, &silent, patience);
+                break;
+            }
+            return late(keeper, &needed, patience);
         };
         let source = reading.source;
         if first(keeper, reading)? {
             waiting.retain(|waiting| *waiting != source);
         }
     }
-    finish(keeper).await
+    keeper.begin().await
 }
 
-/// Takes the first answer of a source. Whether it need not be waited for any more.
+/// Takes the answer of a source. Whether it need not be waited for any more. A source that was read well before, while
+/// others are waited for, does not hinder the beginning any more: what it said counts.
 fn first(keeper: &mut Keeper, reading: Reading) -> Result<bool> {
-    let source = reading.source;
-    let optional = keeper.shared.report().sources[source].optional;
-    let is_enough = match reading.read {
-        Ok(documents) => {
-            let layer_of = &mut keeper.layers[source];
-            layer_of.tree = layer(&layer_of.name, documents.clone())?;
-            layer_of.documents = Some(documents);
+    let Reading { source, read, taken } = reading;
+    let was_read = keeper.layers[source].documents.is_some();
+    let name = &keeper.layers[source].name;
+    let read = read.and_then(|documents| Ok((layer(name, documents.clone())?, documents)));
+    let is_read = read.is_ok();
+    match read {
+        Ok((tree, documents)) => {
+            let layer = &mut keeper.layers[source];
+            layer.tree = tree;
+            layer.documents = Some(documents);
             keeper.ready(source);
-            let _ = reading.taken.send(true);
-            return Ok(true);
         }
-        Err(error) => match error.kind() {
-            ErrorKind::Invalid | ErrorKind::Misused => return Err(error),
-            ErrorKind::Missing if !optional => return Err(error),
-            ErrorKind::Missing | ErrorKind::Unavailable => {
-                keeper.failed(source, error);
-                optional
-            }
-        },
-    };
-    let _ = reading.taken.send(false);
-    Ok(is_enough)
+        Err(error) if !was_read && is_final(keeper, source, &error) => return Err(error),
+        Err(error) if error.kind() == ErrorKind::Invalid => keeper.refused(source, error),
+        Err(error) => keeper.failed(source, error),
+    }
+    let _ = taken.send(is_read);
+    Ok(is_read || was_read || keeper.shared.report().sources[source].optional)
+}
+
+/// Whether waiting does not help.
+fn is_final(keeper: &Keeper, source: usize, error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Invalid | ErrorKind::Misused => true,
+        ErrorKind::Missing => !keeper.shared.report().sources[source].optional,
+        ErrorKind::Unavailable => false,
+    }
+}
+
+/// Goes on without optional sources that have not answered. They count once they do.
+fn give_up(keeper: &Keeper, silent: &[usize], patience: Duration) {
+    for source in silent {
+        let name = &keeper.layers[*source].name;
+        let message = format!("{name}: no answer within {patience:?}");
+        keeper.failed(*source, Error::new(ErrorKind::Unavailable, message));
+    }
 }
 
 fn late(keeper: &mut Keeper, waiting: &[usize], patience: Duration) -> Result<()> {
@@ -207,10 +230,4 @@ fn late(keeper: &mut Keeper, waiting: &[usize], patience: Duration) -> Result<()
     Err(error.context(format_args!(
         "the configuration cannot be read within {patience:?}"
     )))
-}
-
-async fn finish(keeper: &mut Keeper) -> Result<()> {
-    let view = keeper.view(None).await?;
-    keeper.shared.replace(view);
-    Ok(())
 }

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 
+use crate::decrypt::{self, Answers};
 use crate::feeder::Reading;
 use crate::layer::layer;
-use crate::rules::Rules;
+use crate::rules::{Made, Rules, Sealed};
 use crate::shared::Shared;
 use crate::tree::Tree;
 use crate::{Change, Document, Error, ErrorKind, Refused, Result, SourceState, View};
@@ -21,6 +23,8 @@ pub(crate) struct Keeper {
     pub(crate) shared: Arc<Shared>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) rules: Rules,
+    /// Updates that wait for something to be decrypted, at most one of each source.
+    pub(crate) asking: JoinSet<(Candidate, Answers)>,
     pub(crate) readings: mpsc::Receiver<Reading>,
     pub(crate) changes: watch::Sender<()>,
     /// How many changes are remembered.
@@ -34,57 +38,121 @@ pub(crate) struct Layer {
     pub(crate) tree: Tree,
 }
 
+/// What a source said that may be taken over.
+pub(crate) struct Candidate {
+    source: usize,
+    documents: Vec<Document>,
+    tree: Tree,
+    taken: oneshot::Sender<bool>,
+}
+
 impl Keeper {
     /// Keeps until all sources are gone.
     pub(crate) async fn run(mut self) {
-        while let Some(reading) = self.readings.recv().await {
-            let taken = self.take(reading.source, reading.read).await;
-            // The source may be gone.
-            let _ = reading.taken.send(taken);
+        loop {
+            tokio::select! {
+                reading = self.readings.recv() => match reading {
+                    Some(reading) => self.take(reading),
+                    None => return,
+                },
+                Some(answered) = self.asking.join_next() => {
+                    // An Err: the runtime ends.
+                    if let Ok((candidate, answers)) = answered {
+                        let sealed = self.rules.learn(answers);
+                        self.weigh(candidate, &sealed);
+                    }
+                }
+            }
         }
     }
 
-    /// Takes over what a source read. Whether it could.
-    async fn take(&mut self, source: usize, read: Result<Vec<Document>>) -> bool {
-        let documents = match read {
-            Ok(documents) => documents,
+    /// Takes over what a source read, or refuses it, or lets it wait for what must be decrypted.
+    fn take(&mut self, reading: Reading) {
+        let Reading { source, read, taken } = reading;
+        let is_taken = match read {
             Err(error) => {
                 self.failed(source, error);
-                return false;
+                false
             }
-        };
-        if self.layers[source].documents.as_ref() == Some(&documents) {
-            self.ready(source);
-            return true;
-        }
-        match self.update(source, documents).await {
-            Ok(()) => {
+            Ok(documents) if self.layers[source].documents.as_ref() == Some(&documents) => {
                 self.ready(source);
                 true
+            }
+            Ok(documents) => match layer(&self.layers[source].name, documents.clone()) {
+                Err(error) => {
+                    self.refused(source, error);
+                    false
+                }
+                Ok(tree) => {
+                    let candidate = Candidate {
+                        source,
+                        documents,
+                        tree,
+                        taken,
+                    };
+                    return self.weigh(candidate, &Sealed::new());
+                }
+            },
+        };
+        // The source may be gone.
+        let _ = taken.send(is_taken);
+    }
+
+    fn weigh(&mut self, candidate: Candidate, sealed: &Sealed) {
+        let source = candidate.source;
+        let merged = self.merged(Some((source, &candidate.tree)));
+        let is_taken = match self.rules.view(merged, sealed) {
+            Ok(Made::View { view, used }) => {
+                self.rules.accepted(used);
+                self.layers[source].tree = candidate.tree;
+                self.layers[source].documents = Some(candidate.documents);
+                self.update(source, view);
+                self.ready(source);
+                true
+            }
+            Ok(Made::Needs(texts)) => {
+                let decrypt = self.rules.decrypt.clone();
+                let asking = async move { (candidate, decrypt::all(decrypt, texts).await) };
+                self.asking.spawn(asking);
+                return;
             }
             Err(error) => {
                 self.refused(source, error);
                 false
             }
-        }
+        };
+        let _ = candidate.taken.send(is_taken);
     }
 
-    async fn update(&mut self, source: usize, documents: Vec<Document>) -> Result<()> {
-        let tree = layer(&self.layers[source].name, documents.clone())?;
-        let view = self.view(Some((source, &tree))).await?;
-        self.layers[source].tree = tree;
-        self.layers[source].documents = Some(documents);
+    fn update(&self, source: usize, view: View) {
         let change = self.change(source, &view);
         self.shared.replace(view);
         if let Some(change) = change {
             self.remember(change);
             self.changes.send_replace(());
         }
-        Ok(())
+    }
+
+    /// Makes the first view of what all say together.
+    pub(crate) async fn begin(&mut self) -> Result<()> {
+        let mut sealed = Sealed::new();
+        loop {
+            match self.rules.view(self.merged(None), &sealed)? {
+                Made::View { view, used } => {
+                    self.rules.accepted(used);
+                    self.shared.replace(view);
+                    return Ok(());
+                }
+                Made::Needs(texts) => {
+                    let answers = decrypt::all(self.rules.decrypt.clone(), texts).await;
+                    sealed = self.rules.learn(answers);
+                }
+            }
+        }
     }
 
     /// What all say together, with another layer of one of them.
-    pub(crate) async fn view(&mut self, other: Option<(usize, &Tree)>) -> Result<View> {
+    fn merged(&self, other: Option<(usize, &Tree)>) -> Tree {
         let mut merged = Tree::empty();
         for (index, layer) in self.layers.iter().enumerate() {
             match other {
@@ -92,7 +160,7 @@ impl Keeper {
                 _ => merged.merge(layer.tree.clone()),
             }
         }
-        self.rules.view(merged).await
+        merged
     }
 
     fn change(&self, source: usize, now: &View) -> Option<Change> {
@@ -153,7 +221,8 @@ impl Keeper {
         });
     }
 
-    fn refused(&self, source: usize, error: Error) {
+    /// What the source says is refused.
+    pub(crate) fn refused(&self, source: usize, error: Error) {
         let is_new = self.wrong(source, error.clone(), |since, error| SourceState::Refused {
             since,
             error,
@@ -185,8 +254,72 @@ impl Keeper {
                 "a source of configuration is not taken over; what it said last counts"
             );
         }
-        let since = status.state.since().unwrap_or_else(SystemTime::now);
-        status.state = state(since, error);
+        let before = status.state.clone();
+        status.state = state(SystemTime::now(), error);
+        status.state.goes_on_from(&before);
         is_new
+    }
+}
+
+/// Nothing of this is to panic; if it does, sources that nobody listens to any more are not shown as well.
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for status in &mut self.shared.report().sources {
+            let message = format!(
+                "{}: what takes it over panicked, and it is not followed any more",
+                status.name
+            );
+            status.state = SourceState::Failing {
+                since: SystemTime::now(),
+                error: Error::new(ErrorKind::Misused, message),
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::SourceStatus;
+
+    #[test]
+    fn a_keeper_that_panics_says_that_no_source_is_followed() {
+        let (changes, told) = watch::channel(());
+        let status = SourceStatus {
+            name: "one".into(),
+            optional: false,
+            state: SourceState::Ready,
+            read_at: None,
+            documents: Vec::new(),
+        };
+        let shared = Arc::new(Shared::new(View::new(Tree::empty()), vec![status], told));
+        let keeper = Keeper {
+            shared: Arc::clone(&shared),
+            layers: Vec::new(),
+            rules: Rules {
+                variable: Box::new(|_| None),
+                decrypt: None,
+                validate: Vec::new(),
+                clear: HashMap::new(),
+                used: HashSet::new(),
+            },
+            asking: JoinSet::new(),
+            readings: mpsc::channel(1).1,
+            changes,
+            history: 0,
+        };
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _keeper = keeper;
+            panic!("as told");
+        }));
+        assert!(panicked.is_err());
+        let state = shared.report().sources.remove(0).state;
+        assert!(matches!(state, SourceState::Failing { .. }), "{state:?}");
     }
 }

@@ -66,13 +66,13 @@ impl SourceState {
         }
     }
 
-    /// Since when it is wrong.
-    pub(crate) fn since(&self) -> Option<SystemTime> {
-        match self {
-            Self::Starting | Self::Ready => None,
-            Self::Missing { since, .. } | Self::Failing { since, .. } | Self::Refused { since, .. } => {
-                Some(*since)
-            }
+    /// What is wrong in the same way as before is so since then.
+    pub(crate) fn goes_on_from(&mut self, before: &Self) {
+        match (self, before) {
+            (Self::Missing { since, .. }, Self::Missing { since: before, .. })
+            | (Self::Failing { since, .. }, Self::Failing { since: before, .. })
+            | (Self::Refused { since, .. }, Self::Refused { since: before, .. }) => *since = *before,
+            _ => {}
         }
     }
 }
