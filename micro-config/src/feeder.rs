@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
+use crate::depth::not_too_deep;
+use crate::tree::DEEPEST;
 use crate::{Document, Error, ErrorKind, Result, Source};
 
 /// The pause after the first failure, and the longest.
@@ -35,25 +37,43 @@ impl Feeder {
     /// Feeds until nobody takes the readings.
     pub(crate) async fn run(mut self) {
         let mut pause = Pause::default();
+        let mut was_taken = true;
         while let Some(taken) = self.read().await {
-            if taken {
-                match self.source.changed().await {
-                    Ok(()) => {
-                        pause = Pause::default();
-                        sleep(self.debounce).await;
-                    }
-                    Err(error) => {
-                        tracing::debug!(source = %self.source, %error, "waiting for changes failed; reading again");
-                        sleep(pause.next()).await;
-                    }
-                }
-            } else {
-                // A change makes the pause shorter, and a source that tells of changes all the time makes it no shorter
-                // than the first.
-                let longest = pause.next();
-                let _ = timeout(longest, self.source.changed()).await;
-                sleep(FIRST_PAUSE.min(longest)).await;
+            if taken && !was_taken {
+                pause = Pause::default();
             }
+            was_taken = taken;
+            match taken {
+                true => self.wait_for_change(&mut pause).await,
+                false => self.wait_to_try_again(&mut pause).await,
+            }
+        }
+    }
+
+    async fn wait_for_change(&mut self, pause: &mut Pause) {
+        let began = Instant::now();
+        let changed = self.source.changed().await;
+        // What worked for so long does not fail again and again.
+        if changed.is_ok() || began.elapsed() > LONGEST_PAUSE {
+            *pause = Pause::default();
+        }
+        match changed {
+            Ok(()) => sleep(self.debounce).await,
+            Err(error) => {
+                tracing::debug!(source = %self.source, %error, "waiting for changes failed; reading again");
+                sleep(pause.next()).await;
+            }
+        }
+    }
+
+    /// A change makes the pause shorter, and a source that tells of changes all the time makes it no shorter than the
+    /// first. To fail is no change.
+    async fn wait_to_try_again(&mut self, pause: &mut Pause) {
+        let longest = pause.next();
+        let end = Instant::now() + longest;
+        match timeout_at(end, self.source.changed()).await {
+            Ok(Err(_)) => sleep_until(end.max(Instant::now() + FIRST_PAUSE.min(longest))).await,
+            Ok(Ok(())) | Err(_) => sleep(FIRST_PAUSE.min(longest)).await,
         }
     }
 
@@ -65,6 +85,14 @@ impl Feeder {
                 ErrorKind::Unavailable,
                 format_args!("{}: reading took longer than {LONGEST_READ:?}", self.source),
             ))
+        });
+        let read = read.and_then(|documents| {
+            not_too_deep(documents).map_err(|origin| {
+                Error::new(
+                    ErrorKind::Invalid,
+                    format_args!("it is nested deeper than {DEEPEST} levels ({origin})"),
+                )
+            })
         });
         let (taken, answer) = oneshot::channel();
         let reading = Reading {
