@@ -1,10 +1,12 @@
 //! The live view.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinSet;
 
 use crate::builder::Builder;
@@ -21,7 +23,12 @@ use crate::{Change, Live, Refused, Result, SourceStatus, View, Watch};
 #[derive(Clone)]
 pub struct Config {
     shared: Arc<Shared>,
-    tasks: Arc<Mutex<JoinSet<()>>>,
+    tasks: Arc<Tasks>,
+}
+
+struct Tasks {
+    running: Mutex<JoinSet<()>>,
+    ended: OnceCell<()>,
 }
 
 impl Config {
@@ -31,7 +38,11 @@ impl Config {
     }
 
     pub(crate) fn new(shared: Arc<Shared>, tasks: JoinSet<()>) -> Self {
-        let tasks = Arc::new(Mutex::new(tasks));
+        let tasks = Tasks {
+            running: Mutex::new(tasks),
+            ended: OnceCell::new(),
+        };
+        let tasks = Arc::new(tasks);
         Self { shared, tasks }
     }
 
@@ -85,7 +96,7 @@ impl Config {
         Live::new(&self.shared, path, None)
     }
 
-    /// A typed value that is always the latest, and another while there is nothing.
+    /// A typed value that is always the latest, and another while there is nothing or null.
     ///
     /// # Errors
     ///
@@ -121,10 +132,20 @@ impl Config {
 
     /// Ends following the sources, for all handles, and waits until their tasks have ended. Values can still be read.
     ///
-    /// May be dropped before it returns: the tasks end all the same.
+    /// May be dropped before it returns: the tasks end all the same. Whoever closes it too waits too.
     pub async fn close(&self) {
-        let mut tasks = std::mem::take(&mut *unpoisoned(&self.tasks));
-        tasks.shutdown().await;
+        unpoisoned(&self.tasks.running).abort_all();
+        let ended = || poll_fn(|context| self.tasks.poll_ended(context));
+        self.tasks.ended.get_or_init(ended).await;
+    }
+}
+
+impl Tasks {
+    /// One at a time may wait.
+    fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut running = unpoisoned(&self.running);
+        while ready!(running.poll_join_next(context)).is_some() {}
+        Poll::Ready(())
     }
 }
 

@@ -79,7 +79,7 @@ impl<T> Live<T> {
 
 fn read<T: DeserializeOwned>(view: &View, path: &str, default: Option<&Arc<T>>) -> Result<Arc<T>> {
     match default {
-        Some(default) if !view.contains(path) => Ok(Arc::clone(default)),
+        Some(default) if !view.says(path) => Ok(Arc::clone(default)),
         _ => view.get(path).map(Arc::new),
     }
 }

@@ -107,6 +107,11 @@ impl View {
         self.tree.at(path).is_some()
     }
 
+    /// Whether there is something at a path that is not null.
+    pub(crate) fn says(&self, path: &str) -> bool {
+        self.tree.at(path).is_some_and(|tree| tree.node != Node::Null)
+    }
+
     /// Which source says what is at a path: for a table, the one that began it.
     pub fn origin_of(&self, path: &str) -> Option<Origin> {
         let place = &self.tree.at(path)?.place;

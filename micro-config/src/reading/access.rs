@@ -37,7 +37,8 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
         self.index += 1;
         let reader = Reader::new(tree);
         let read = reader.placed(seed.deserialize(reader));
-        read.map(Some).map_err(|problem| problem.within(&index.to_string()))
+        read.map(Some)
+            .map_err(|problem| problem.within(&index.to_string()))
     }
 
     fn size_hint(&self) -> Option<usize> {
