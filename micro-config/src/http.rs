@@ -1,6 +1,7 @@
 //! A document at an HTTP or HTTPS address.
 
 mod answer;
+mod date;
 mod tls;
 
 use std::fmt;
@@ -29,8 +30,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A document at an HTTP or HTTPS address.
 ///
-/// It is asked for again after each interval, with the `ETag` or `Last-Modified` that it had, so that a server that
-/// knows them need not send what is the same. Redirections are not followed: the error says where to.
+/// It is asked for again after each interval, with the `ETag` that it had, or else its `Last-Modified` where that is
+/// two seconds ago at least, so that a server that knows them need not send what is the same. Redirections are not followed: the error says where to.
 ///
 /// The format is told by the `Content-Type`, and else by the extension of the address' path. Neither the token nor
 /// the query of the address are shown anywhere.

@@ -2,12 +2,16 @@
 
 use std::error::Error as StdError;
 
-use ::http::header::{CONTENT_TYPE, ETAG, HeaderMap, LAST_MODIFIED, LOCATION};
+use ::http::header::{CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED, LOCATION};
 use ::http::{Response, StatusCode, Uri};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
+use super::date;
 use crate::{Document, Error, ErrorKind, Format, Result};
+
+/// How many seconds before the answer a document must have been modified last.
+const LEAST_AGE: u64 = 2;
 
 /// What an answer may be.
 #[derive(Clone, Copy)]
@@ -66,14 +70,31 @@ pub(super) async fn read(name: &str, limits: Limits, answer: Response<Incoming>)
     };
     let text = str::from_utf8(&body);
     let text = text.map_err(|_| Error::new(ErrorKind::Invalid, format_args!("{name}: it is not UTF-8")))?;
-    let mut validators = HeaderMap::new();
-    for validator in [ETAG, LAST_MODIFIED] {
-        if let Some(value) = head.headers.get(&validator) {
-            validators.insert(validator, value.clone());
-        }
-    }
     let document = Document::text(name, format, text);
-    Ok(Answer::Document { validators, document })
+    Ok(Answer::Document {
+        validators: validators(&head.headers),
+        document,
+    })
+}
+
+/// What tells this document from every other: its tag, or when it was modified. That is told in seconds, so that one
+/// that was modified just now may be modified once more at the same time; such a document is asked for as if it were
+/// not known.
+fn validators(headers: &HeaderMap) -> HeaderMap {
+    let mut validators = HeaderMap::new();
+    if let Some(tag) = headers.get(ETAG) {
+        validators.insert(ETAG, tag.clone());
+    } else if let Some(modified) = headers.get(LAST_MODIFIED)
+        && let (Some(then), Some(now)) = (time(headers, &LAST_MODIFIED), time(headers, &DATE))
+        && then.checked_add(LEAST_AGE).is_some_and(|settled| settled <= now)
+    {
+        validators.insert(LAST_MODIFIED, modified.clone());
+    }
+    validators
+}
+
+fn time(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
+    date::seconds(headers.get(name)?.to_str().ok()?)
 }
 
 fn refused(name: &str, status: StatusCode, headers: &HeaderMap) -> Error {
@@ -135,4 +156,28 @@ pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_document_that_was_modified_just_now_does_not_tell_it_from_the_next() {
+        let with = |said: &[(HeaderName, &'static str)]| {
+            let headers = said
+                .iter()
+                .map(|(name, value)| (name.clone(), value.parse().unwrap()));
+            let kept = validators(&headers.collect());
+            kept.keys().cloned().collect::<Vec<_>>()
+        };
+        let modified = (LAST_MODIFIED, "Sun, 06 Nov 1994 08:49:37 GMT");
+        let at_once = (DATE, "Sun, 06 Nov 1994 08:49:38 GMT");
+        let later = (DATE, "Sun, 06 Nov 1994 08:49:39 GMT");
+        let tag = (ETAG, "\"x\"");
+        assert_eq!(with(&[modified.clone(), later.clone()]), [LAST_MODIFIED]);
+        assert_eq!(with(&[modified.clone(), at_once]), Vec::<HeaderName>::new());
+        assert_eq!(with(&[modified.clone()]), Vec::<HeaderName>::new());
+        assert_eq!(with(&[modified, later, tag]), [ETAG]);
+    }
 }
