@@ -19,8 +19,11 @@ use stamp::Stamps;
 /// How long a file must have been left alone before it is read, so that one that is written in steps is read after the
 /// last.
 const SETTLED: Duration = Duration::from_millis(50);
-/// How often it is looked at again because somebody wrote meanwhile.
-const LOOKS: u32 = 40;
+/// How often it is looked at again because somebody wrote meanwhile, and how often so that it is left alone.
+const LOOKS: u32 = 60;
+const PATIENT_LOOKS: u32 = 20;
+/// How many files of the size of the largest all files of a directory may be as large as together.
+const LARGEST_ONES: u64 = 4;
 
 /// A file, or all files of a directory.
 ///
@@ -31,7 +34,8 @@ const LOOKS: u32 = 40;
 /// on the way to it is turned elsewhere, as Kubernetes does with the files of a ConfigMap. The system tells of that,
 /// and once in a while the files are looked at besides, for file systems that tell nothing.
 ///
-/// A file that was written less than 50 ms ago is not read before it is left alone for so long.
+/// A file that was written less than 50 ms ago is not read before it is left alone for so long. One that is never left
+/// alone is read after a second all the same, where it stays the same while it is read.
 pub struct File {
     path: PathBuf,
     format: Option<Format>,
@@ -69,7 +73,8 @@ impl File {
         self
     }
 
-    /// How many bytes a file may have; a larger one is an error. Default: 16 MiB.
+    /// How many bytes a file may have; a larger one is an error, and so are files of a directory that together have more
+    /// than four times as many. Default: 16 MiB.
     #[must_use]
     pub fn largest(mut self, bytes: u64) -> Self {
         self.largest = bytes;
@@ -83,13 +88,23 @@ impl File {
 
     async fn texts(&self, stamps: &Stamps) -> Result<Vec<Document>> {
         let (stamps, largest) = (stamps.clone(), self.largest);
+        let together = largest.saturating_mul(LARGEST_ONES);
+        if stamps.length() > together {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format_args!(
+                    "{}: its files have more than {together} bytes together: make them smaller, or allow more",
+                    self.path.display()
+                ),
+            ));
+        }
         blocking(&self.path, move || text::documents(&stamps, largest)).await
     }
 
     async fn settled(&mut self) -> Result<Vec<Document>> {
         let mut stamps = self.stamps().await?;
-        for _ in 0..LOOKS {
-            if stamps.are_younger_than(SETTLED) {
+        for look in 0..LOOKS {
+            if look < PATIENT_LOOKS && stamps.are_younger_than(SETTLED) {
                 sleep(SETTLED).await;
                 let now = self.stamps().await?;
                 if now != stamps {

@@ -27,6 +27,12 @@ pub(super) struct Stamp {
 }
 
 impl Stamps {
+    /// How many bytes they have together.
+    pub(super) fn length(&self) -> u64 {
+        let lengths = self.0.iter().map(|stamp| stamp.length);
+        lengths.fold(0, u64::saturating_add)
+    }
+
     /// Whether one was written within this time, by the clock that its time is from.
     pub(super) fn are_younger_than(&self, age: Duration) -> bool {
         let now = SystemTime::now();
