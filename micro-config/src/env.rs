@@ -1,10 +1,12 @@
 //! Variables of the environment.
 
-use std::fmt;
+use std::io::{self, Read};
 use std::sync::Arc;
+use std::{fmt, fs};
 
 use async_trait::async_trait;
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 
 use crate::{Document, Error, ErrorKind, Result, Source, names};
 
@@ -132,7 +134,7 @@ impl Source for Env {
                             format_args!("both {plain} and {variable} are set: unset one of them"),
                         ));
                     }
-                    Value::String(secret(variable, value)?)
+                    Value::String(secret_of(variable, value).await?)
                 }
                 None => names::guess(value),
             };
@@ -144,24 +146,42 @@ impl Source for Env {
     }
 }
 
-/// The text of a file that a variable names, without a line's end at its end.
-fn secret(variable: &str, file: &str) -> Result<String> {
-    let unreadable = |problem: &dyn fmt::Display| {
-        Error::new(
+async fn secret_of(variable: &str, file: &str) -> Result<String> {
+    let (owned_variable, owned_file) = (variable.to_owned(), file.to_owned());
+    let reading = spawn_blocking(move || secret(&owned_variable, &owned_file));
+    reading.await.unwrap_or_else(|_| {
+        Err(Error::new(
             ErrorKind::Unavailable,
+            format_args!("{file}, which {variable} names: reading it was given up"),
+        ))
+    })
+}
+
+/// The text of a file that a variable names, without a line's end at its end. What is there when a program begins and
+/// does not come later is a mistake where it is not there, and nothing to be waited for.
+fn secret(variable: &str, file: &str) -> Result<String> {
+    let unreadable = |kind: ErrorKind, problem: &dyn fmt::Display| {
+        Error::new(
+            kind,
             format_args!("{file}, which {variable} names, cannot be read: {problem}"),
         )
     };
-    let about = std::fs::metadata(file).map_err(|problem| unreadable(&problem))?;
-    if !about.is_file() {
-        return Err(unreadable(&"it is no file"));
+    let failed = |problem: io::Error| match problem.kind() {
+        io::ErrorKind::NotFound => unreadable(ErrorKind::Misused, &problem),
+        _ => unreadable(ErrorKind::Unavailable, &problem),
+    };
+    // Opening what is no file may wait for somebody who writes to it.
+    if !fs::metadata(file).map_err(failed)?.is_file() {
+        return Err(unreadable(ErrorKind::Misused, &"it is no file"));
     }
-    if about.len() > LONGEST_SECRET {
-        return Err(unreadable(&format_args!(
-            "it has more than {LONGEST_SECRET} bytes"
-        )));
+    let opened = fs::File::open(file).map_err(failed)?;
+    let mut text = String::new();
+    let read = opened.take(LONGEST_SECRET + 1).read_to_string(&mut text);
+    let length = read.map_err(failed)?;
+    if length as u64 > LONGEST_SECRET {
+        let problem = format_args!("it has more than {LONGEST_SECRET} bytes");
+        return Err(unreadable(ErrorKind::Misused, &problem));
     }
-    let mut text = std::fs::read_to_string(file).map_err(|problem| unreadable(&problem))?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

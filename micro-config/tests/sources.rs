@@ -100,7 +100,8 @@ async fn a_variable_may_name_a_file_with_a_secret() {
 async fn a_secret_that_cannot_be_read_is_told_by_variable_and_file() {
     let mut env = variables(Env::stripped("APP"), &[("APP_KEY_FILE", "/nowhere/key")]);
     let error = env.read().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    // It is a mistake, and waiting does not help.
+    assert_eq!(error.kind(), ErrorKind::Misused);
     let error = error.to_string();
     assert!(
         error.contains("/nowhere/key") && error.contains("APP_KEY_FILE"),
@@ -109,6 +110,23 @@ async fn a_secret_that_cannot_be_read_is_told_by_variable_and_file() {
     let both = [("APP_KEY_FILE", "/nowhere/key"), ("APP_KEY", "x")];
     let error = variables(Env::stripped("APP"), &both).read().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misused);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_secret_without_end_is_not_read_to_its_end() {
+    // The system says of both that they have no bytes.
+    for file in ["/dev/zero", "/proc/self/maps"] {
+        let mut env = variables(Env::stripped("APP"), &[("APP_KEY_FILE", file)]);
+        let read = env.read().await;
+        assert_eq!(read.is_ok(), file.starts_with("/proc"), "{file}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let large = directory.path().join("large");
+    fs::write(&large, "x".repeat(1024 * 1024 + 1)).unwrap();
+    let mut env = variables(Env::stripped("APP"), &[("APP_KEY_FILE", large.to_str().unwrap())]);
+    let error = env.read().await.unwrap_err().to_string();
+    assert!(error.contains("more than 1048576 bytes"), "{error}");
 }
 
 #[tokio::test]
