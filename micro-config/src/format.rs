@@ -82,8 +82,8 @@ impl fmt::Display for Format {
     }
 }
 
-#[cfg(test)]
-#[cfg(all(feature = "toml", feature = "yaml"))]
+#[cfg(all(test, feature = "toml", feature = "yaml"))]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};

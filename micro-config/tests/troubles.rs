@@ -331,8 +331,6 @@ async fn it_is_wrong_since_the_kind_of_trouble_began() {
     let SourceState::Failing { since: failing, .. } = config.sources()[0].state else {
         panic!("it does not fail any more");
     };
-    // The time of the status is the system's.
-    std::thread::sleep(Duration::from_millis(5));
     puppet.set(Answer::Fails(ErrorKind::Missing), false);
     until("it is missing", || {
         matches!(config.sources()[0].state, SourceState::Missing { .. })
