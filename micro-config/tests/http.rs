@@ -53,7 +53,7 @@ mod contract {
             let source = Http::new(&format!("http://{address}/conf"))?;
             Ok(Box::new(
                 source
-                    .interval(Duration::from_millis(100))
+                    .interval(Duration::from_millis(300))
                     .timeout(Duration::from_secs(2)),
             ))
         }

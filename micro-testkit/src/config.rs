@@ -129,6 +129,7 @@ macro_rules! __source_cases {
             a_change_after_a_short_cut_is_seen
             a_connection_that_fell_silent_is_noticed
             a_server_that_hangs_up_is_not_asked_without_pause
+            a_slow_server_is_not_asked_without_end
             a_closed_configuration_leaves_no_connections
         }
     };

@@ -3,12 +3,14 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 128;
@@ -32,6 +34,8 @@ struct Counts {
     accepted: AtomicUsize,
     open: AtomicUsize,
     sent: AtomicUsize,
+    /// How many milliseconds what the server sends is kept back.
+    slow: AtomicU64,
 }
 
 impl Proxy {
@@ -111,6 +115,12 @@ impl Proxy {
         self.silent_below.send_replace(self.accepted());
     }
 
+    /// Keeps back each piece that the server sends for so long, one after the other. The clients' are carried at once.
+    pub fn slow(&self, delay: Duration) {
+        let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        self.counts.slow.store(delay, Ordering::Relaxed);
+    }
+
     /// Works again, after any of the above. What was silent goes on, with all that was kept back.
     ///
     /// # Errors
@@ -118,6 +128,7 @@ impl Proxy {
     /// When the port cannot be listened at.
     pub async fn mend(&mut self) -> io::Result<()> {
         self.silent_below.send_replace(0);
+        self.counts.slow.store(0, Ordering::Relaxed);
         if self.is_carrying {
             return Ok(());
         }
@@ -204,9 +215,17 @@ async fn carry(
             far_writer,
             number,
             silent_below.clone(),
-            Some(&counts.sent)
+            Some(&counts.sent),
+            None
         ),
-        one_way(far_reader, near_writer, number, silent_below, None),
+        one_way(
+            far_reader,
+            near_writer,
+            number,
+            silent_below,
+            None,
+            Some(&counts.slow)
+        ),
     )?;
     Ok(())
 }
@@ -217,6 +236,7 @@ async fn one_way(
     number: usize,
     mut silent_below: watch::Receiver<usize>,
     count: Option<&AtomicUsize>,
+    slow: Option<&AtomicU64>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -227,6 +247,10 @@ async fn one_way(
         }
         if let Some(count) = count {
             count.fetch_add(1, Ordering::Relaxed);
+        }
+        let delay = slow.map_or(0, |slow| slow.load(Ordering::Relaxed));
+        if delay > 0 {
+            sleep(Duration::from_millis(delay)).await;
         }
         to.write_all(&buffer[..read]).await?;
     }
@@ -239,9 +263,7 @@ async fn while_silent(silent_below: &mut watch::Receiver<usize>, number: usize) 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use tokio::time::timeout;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
 
@@ -298,6 +320,21 @@ mod tests {
         assert_eq!(proxy.accepted(), 3);
         proxy.mend().await.unwrap();
         assert!(says(&mut TcpStream::connect(proxy.address()).await.unwrap()).await);
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn it_is_slow_until_it_is_mended() {
+        let (server, task) = echo().await;
+        let mut proxy = Proxy::open(server).await.unwrap();
+        let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+        proxy.slow(Duration::from_millis(200));
+        let began = Instant::now();
+        assert!(says(&mut stream).await);
+        assert!(began.elapsed() >= Duration::from_millis(200));
+        proxy.slow(Duration::from_secs(3600));
+        proxy.mend().await.unwrap();
+        assert!(says(&mut stream).await);
         task.abort();
     }
 

@@ -12,6 +12,11 @@ use crate::suite::{Ending, Outcome, ensure, ensure_eq, soon};
 const WATCHED: Duration = Duration::from_secs(3);
 /// How many connections are right in that time for one source that comes back after growing pauses.
 const FEW: usize = 40;
+/// After how long a slow server answers, for how long it is watched, and how many pieces are right in that time. Whoever
+/// asks as soon as it is answered sends ten.
+const SLOW: Duration = Duration::from_millis(150);
+const ASKED: Duration = Duration::from_millis(1500);
+const FEW_PIECES: usize = 6;
 /// Connections that a client may keep for what it does next, after it is gone.
 const KEPT: usize = 6;
 
@@ -55,14 +60,14 @@ async fn reads_within(
 pub(super) async fn an_optional_source_may_be_away_at_the_beginning(subject: SourceSubject) -> Outcome {
     subject.put_number(1).await?;
     subject.proxy().await?.cut().await;
-    // A source that connects when it is made fails by then.
-    if let Ok(source) = subject.source().await {
-        let building = Config::builder().optional(source).build();
-        let config = soon(subject.traits().fails_within, "building", building).await??;
-        subject.mend().await?;
-        subject.says(&config, 1, subject.traits().works_within).await?;
-        config.close().await;
-    }
+    let Ok(source) = subject.source().await else {
+        return Err(Ending::Skipped("it cannot be made while its server is away"));
+    };
+    let building = Config::builder().optional(source).build();
+    let config = soon(subject.traits().fails_within, "building", building).await??;
+    subject.mend().await?;
+    subject.says(&config, 1, subject.traits().works_within).await?;
+    config.close().await;
     Ok(())
 }
 
@@ -126,6 +131,29 @@ pub(super) async fn a_server_that_hangs_up_is_not_asked_without_pause(subject: S
     subject.mend().await?;
     subject.put_number(2).await?;
     subject.says(&config, 2, subject.traits().works_within).await?;
+    config.close().await;
+    Ok(())
+}
+
+pub(super) async fn a_slow_server_is_not_asked_without_end(subject: SourceSubject) -> Outcome {
+    subject.put_number(1).await?;
+    subject.needs_server()?;
+    let config = subject.config().await?;
+    subject.proxy().await?.slow(SLOW);
+    subject.put_number(2).await?;
+    subject.says(&config, 2, subject.traits().works_within).await?;
+    // What follows from the change is over by then.
+    sleep(4 * SLOW).await;
+    let before = subject.proxy().await?.sent();
+    sleep(ASKED).await;
+    let asked = subject.proxy().await?.sent() - before;
+    ensure!(
+        asked <= FEW_PIECES,
+        "a server that answers after {SLOW:?} is asked {asked} times within {ASKED:?} although nothing changes"
+    );
+    subject.mend().await?;
+    subject.put_number(3).await?;
+    subject.says(&config, 3, subject.traits().works_within).await?;
     config.close().await;
     Ok(())
 }
