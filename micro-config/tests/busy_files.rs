@@ -18,12 +18,12 @@ fn replace(file: &Path, number: u32) {
     fs::rename(new, file).unwrap();
 }
 
-/// Replaces a file every 30 ms.
+/// Replaces a file every 20 ms.
 fn keep_replacing(file: &Path) -> JoinSet<()> {
     let file = file.to_owned();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
-        let mut times = interval(Duration::from_millis(30));
+        let mut times = interval(Duration::from_millis(20));
         for number in 1.. {
             times.tick().await;
             replace(&file, number);
