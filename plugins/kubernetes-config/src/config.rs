@@ -47,7 +47,8 @@ impl KubernetesSourceConfig {
     /// The text is `name`, `namespace/name` or `namespace/kind/name`, in which the kind is `configmap` or `secret`; what
     /// it leaves out is as usual: the kind `configmap`, the namespace of the pod or of the kubeconfig, the name `micro`.
     /// `//host:port/` before it says where the server is. Else that is said as for the registry: a pod finds its cluster,
-    /// and elsewhere `kubectl`'s current context counts. Who asks is said by variables; [`KubernetesServer::from_addresses`] names the variables.
+    /// and elsewhere `kubectl`'s current context counts. Who asks is said by variables, which
+    /// [`KubernetesServer::from_addresses`] names.
     ///
     /// # Errors
     ///
@@ -189,7 +190,10 @@ mod tests {
             (config.server.namespace.as_str(), config.name.as_str()),
             ("market", "greeter")
         );
-        let config = KubernetesSourceConfig::from_text("//10.0.0.7:6443/market/greeter", |_| None).unwrap();
+        let authority = format!("{path}.ca");
+        std::fs::write(&authority, "pem").unwrap();
+        let trusting = |name: &str| (name == "KUBERNETES_CACERT").then(|| authority.clone());
+        let config = KubernetesSourceConfig::from_text("//10.0.0.7:6443/market/greeter", trusting).unwrap();
         assert_eq!(
             (config.server.address.as_str(), config.server.namespace.as_str()),
             ("https://10.0.0.7:6443", "market")
