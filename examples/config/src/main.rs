@@ -4,6 +4,7 @@
 //! error.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use micro_config::{Config, Env, File, Result, View};
@@ -13,6 +14,7 @@ use serde_json::Value;
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .init();
     let Some(file) = std::env::args().nth(1) else {
