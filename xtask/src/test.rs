@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 /// So many programs of tests may be unsteady at once. More than that is no accident.
-const FEW: usize = 3;
+const FEW: usize = 8;
 
 /// How a run of all tests failed.
 struct Failure {
