@@ -25,8 +25,8 @@ import (
 )
 
 // A Go server overwrites replies of a stream that are sent back to back, so
-// every reply is given the time to leave.
-const pauseBetweenReplies = 2 * time.Millisecond
+// every reply is given the time to leave, on a busy machine too.
+const pauseBetweenReplies = 50 * time.Millisecond
 
 func serve(arguments []string) error {
 	flags := flag.NewFlagSet("server", flag.ExitOnError)
