@@ -6,6 +6,7 @@
 //!
 //! where `Key` is a [`Place`]: it makes sources that read one key, and writes and removes that key by another way.
 
+pub mod by_hand;
 mod changes;
 mod live;
 mod outages;

@@ -1,18 +1,12 @@
 //! A Consul process on ports of its own, and what the tests ask of it.
 
-use std::time::Duration;
-
-use micro_config::{Config, Watch};
 use micro_consul_config::{ConsulAgents, ConsulSource, ConsulSourceConfig, KeyFolder};
-use serde_json::Value;
+pub(crate) use micro_testkit::config::by_hand::{PATIENCE, follow, next, said, until, until_well};
 use servers::{Kind, Server};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
-
-/// How long anything may take before the test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+use tokio::time::timeout;
 
 pub(crate) struct Consul {
     pub(crate) server: Server,
@@ -85,37 +79,5 @@ pub(crate) fn config(agent: &str, prefix: &str) -> ConsulSourceConfig {
             prefix: prefix.to_owned(),
             ..KeyFolder::default()
         },
-    }
-}
-
-/// What a source says, alone.
-pub(crate) async fn said(source: ConsulSource) -> micro_config::Result<Value> {
-    Config::builder().source(source).build().await?.scan()
-}
-
-pub(crate) async fn follow(source: ConsulSource) -> Config {
-    Config::builder().source(source).build().await.unwrap()
-}
-
-pub(crate) async fn next(watch: &mut Watch<Value>) -> Value {
-    timeout(PATIENCE, watch.next()).await.unwrap().unwrap().unwrap()
-}
-
-/// Waits until a configuration says something.
-pub(crate) async fn until(config: &Config, path: &str, wanted: Value) {
-    let until = Instant::now() + PATIENCE;
-    while config.get::<Value>(path).ok().as_ref() != Some(&wanted) {
-        let now = config.get::<Value>(path);
-        assert!(Instant::now() < until, "{path} is {now:?} and never {wanted}");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Waits until the only source is well, or is not.
-pub(crate) async fn until_well(config: &Config, well: bool) {
-    let until = Instant::now() + PATIENCE;
-    while config.sources()[0].state.is_ready() != well {
-        assert!(Instant::now() < until, "{:?}", config.sources());
-        sleep(Duration::from_millis(10)).await;
     }
 }

@@ -1,17 +1,10 @@
 //! An etcd process on ports of its own, and what the tests ask of it.
 
-use std::time::Duration;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use micro_config::{Config, Watch};
 use micro_etcd_config::{EtcdServers, EtcdSource, EtcdSourceConfig, KeyFolder};
-use serde_json::Value;
+pub(crate) use micro_testkit::config::by_hand::{PATIENCE, follow, next, said, until, until_well};
 use servers::{Kind, Server};
-use tokio::time::{Instant, sleep, timeout};
-
-/// How long anything may take before the test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Etcd {
     pub(crate) server: Server,
@@ -111,37 +104,5 @@ pub(crate) fn config(endpoint: &str, prefix: &str) -> EtcdSourceConfig {
             prefix: prefix.to_owned(),
             ..KeyFolder::default()
         },
-    }
-}
-
-/// What a source says, alone.
-pub(crate) async fn said(source: EtcdSource) -> micro_config::Result<Value> {
-    Config::builder().source(source).build().await?.scan()
-}
-
-pub(crate) async fn follow(source: EtcdSource) -> Config {
-    Config::builder().source(source).build().await.unwrap()
-}
-
-pub(crate) async fn next(watch: &mut Watch<Value>) -> Value {
-    timeout(PATIENCE, watch.next()).await.unwrap().unwrap().unwrap()
-}
-
-/// Waits until a configuration says something.
-pub(crate) async fn until(config: &Config, path: &str, wanted: Value) {
-    let until = Instant::now() + PATIENCE;
-    while config.get::<Value>(path).ok().as_ref() != Some(&wanted) {
-        let now = config.get::<Value>(path);
-        assert!(Instant::now() < until, "{path} is {now:?} and never {wanted}");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Waits until the only source is well, or is not.
-pub(crate) async fn until_well(config: &Config, well: bool) {
-    let until = Instant::now() + PATIENCE;
-    while config.sources()[0].state.is_ready() != well {
-        assert!(Instant::now() < until, "{:?}", config.sources());
-        sleep(Duration::from_millis(10)).await;
     }
 }

@@ -6,7 +6,7 @@ use micro_config::{ErrorKind, Source};
 use micro_kubernetes_config::ObjectKind;
 
 use crate::cluster::Cluster;
-use crate::soon::{build, failure, read, soon, until};
+use crate::soon::{failure, follow, read, soon, until};
 
 #[tokio::test]
 async fn documents_and_values_of_a_config_map_are_read() {
@@ -18,7 +18,7 @@ async fn documents_and_values_of_a_config_map_are_read() {
         ("log_level", "debug"),
     ];
     object.put(&entries).await.unwrap();
-    let config = build(object.source()).await;
+    let config = follow(object.source()).await;
     assert_eq!(config.get::<u16>("server.port").unwrap(), 3);
     assert_eq!(config.get::<String>("server.host").unwrap(), "here");
     assert_eq!(config.get::<String>("log_level").unwrap(), "debug");
@@ -48,7 +48,7 @@ async fn the_values_of_a_secret_are_read_and_never_shown() {
     let documents = soon(source.read()).await.unwrap();
     let shown = format!("{source:?} {documents:?}");
     assert!(!shown.contains(secret) && !shown.contains("aHVudGVyM"), "{shown}");
-    let config = build(source).await;
+    let config = follow(source).await;
     assert_eq!(config.get::<String>("database.password").unwrap(), secret);
     assert_eq!(config.get::<String>("key").unwrap(), secret);
     let error = config.get::<u16>("database.password").unwrap_err().to_string();
@@ -98,7 +98,7 @@ async fn a_change_is_seen_within_a_second_by_who_watches_its_path() {
     for kind in [ObjectKind::ConfigMap, ObjectKind::Secret] {
         let object = Cluster::usual().object(kind);
         object.put(&[("app.yaml", "port: 0")]).await.unwrap();
-        let config = build(object.source()).await;
+        let config = follow(object.source()).await;
         let mut watch = config.watch::<u32>("port");
         let mut took = Vec::new();
         for port in 1..=10_u32 {

@@ -5,7 +5,7 @@ use micro_kubernetes_config::ObjectKind;
 use servers::Kind;
 
 use crate::cluster::{Cluster, Object};
-use crate::soon::{build, soon, until};
+use crate::soon::{follow, soon, until};
 
 /// Puts until the server takes it.
 async fn put(object: &Object, number: u8) {
@@ -25,7 +25,7 @@ async fn the_last_good_stays_when_the_server_goes_and_comes_back_with_its_data_o
     };
     let object = Cluster::at(server.address()).object(ObjectKind::ConfigMap);
     put(&object, 1).await;
-    let config = build(object.source()).await;
+    let config = follow(object.source()).await;
     let mut watch = config.watch::<u8>("number");
 
     server.kill().await.unwrap();

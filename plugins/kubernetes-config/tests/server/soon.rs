@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use micro_config::{Config, Content, Document, Error, Source, SourceState};
+use micro_config::{Config, Error, Source, SourceState};
 use micro_kubernetes_config::KubernetesSource;
+pub(crate) use micro_testkit::config::by_hand::follow;
+use micro_testkit::config::by_hand::texts;
 use tokio::time::timeout;
 
 /// Long enough for an API server that starts on the busiest machine.
@@ -16,24 +18,11 @@ pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
 
 /// The texts and values that are read, each with its path.
 pub(crate) async fn read(source: &mut KubernetesSource) -> Vec<(String, String)> {
-    let documents = soon(source.read()).await.unwrap();
-    documents.iter().map(told).collect()
+    texts(&soon(source.read()).await.unwrap())
 }
 
 pub(crate) async fn failure(source: &mut KubernetesSource) -> Error {
     soon(source.read()).await.expect_err("reading fails")
-}
-
-fn told(document: &Document) -> (String, String) {
-    let text = match &document.content {
-        Content::Text { text, .. } => text.clone(),
-        Content::Value(value) => value.to_string(),
-    };
-    (document.path.join("."), text)
-}
-
-pub(crate) async fn build(source: KubernetesSource) -> Config {
-    Config::builder().source(source).build().await.unwrap()
 }
 
 /// Waits until the first source is in a state.

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::soon::{build, failure, read, soon, until};
+use crate::soon::{failure, follow, read, soon, until};
 
 /// What it answers to the requests, in turn; the last one again and again.
 struct Tricks {
@@ -220,7 +220,7 @@ async fn nonsense_is_no_panic_and_is_told_by_address_and_name() {
             silence(&[]),
         ])
         .await;
-        let config = build(tricks.source(ObjectKind::ConfigMap)).await;
+        let config = follow(tricks.source(ObjectKind::ConfigMap)).await;
         let mut watch = config.watch::<u8>("a");
         if config.get::<u8>("a").unwrap() == 1 {
             assert_eq!(soon(watch.next()).await.unwrap().unwrap(), 2, "{line}");
@@ -249,7 +249,7 @@ async fn a_server_that_ends_each_watch_at_once_is_not_asked_without_pause() {
         answers.push(Answer::Events(Vec::new(), Some(Duration::ZERO)));
     }
     let tricks = Tricks::play(answers).await;
-    let config = build(tricks.source(ObjectKind::ConfigMap)).await;
+    let config = follow(tricks.source(ObjectKind::ConfigMap)).await;
     sleep(Duration::from_secs(2)).await;
     let asked = tricks.asked().len();
     assert!((4..=40).contains(&asked), "{asked} requests in two seconds");

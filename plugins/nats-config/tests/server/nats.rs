@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, stream};
-use micro_config::{Config, Content, Document, Error, Source};
+use micro_config::{Config, Error, Source};
 use micro_nats_config::{NatsServers, NatsSource, NatsSourceConfig};
+pub(crate) use micro_testkit::config::by_hand::{follow, texts};
 use servers::{Kind, Server};
 use tokio::time::timeout;
 
@@ -110,24 +111,11 @@ pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
 
 /// The texts and values that are read, each with its path.
 pub(crate) async fn read(source: &mut NatsSource) -> Vec<(String, String)> {
-    let documents = soon(source.read()).await.unwrap();
-    documents.iter().map(told).collect()
+    texts(&soon(source.read()).await.unwrap())
 }
 
 pub(crate) async fn failure(source: &mut NatsSource) -> Error {
     soon(source.read()).await.expect_err("reading fails")
-}
-
-pub(crate) fn told(document: &Document) -> (String, String) {
-    let text = match &document.content {
-        Content::Text { text, .. } => text.clone(),
-        Content::Value(value) => value.to_string(),
-    };
-    (document.path.join("."), text)
-}
-
-pub(crate) async fn build(source: NatsSource) -> Config {
-    Config::builder().source(source).build().await.unwrap()
 }
 
 /// Waits until the first source is in a state.

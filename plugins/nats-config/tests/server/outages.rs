@@ -3,7 +3,7 @@
 use micro_config::{ErrorKind, Source, SourceState};
 use micro_testkit::proxy::Proxy;
 
-use crate::nats::{build, failure, make, read, soon, source, start, until};
+use crate::nats::{failure, follow, make, read, soon, source, start, until};
 
 #[tokio::test]
 async fn a_lost_connection_is_told_and_what_changed_meanwhile_is_seen_after() {
@@ -11,7 +11,7 @@ async fn a_lost_connection_is_told_and_what_changed_meanwhile_is_seen_after() {
     let store = make(server.address(), "shop").await;
     store.put("a", r#"{"number": 1}"#).await;
     let mut proxy = Proxy::open(server.address()).await.unwrap();
-    let config = build(source(proxy.address(), "shop/a")).await;
+    let config = follow(source(proxy.address(), "shop/a")).await;
     let mut watch = config.watch::<u8>("number");
     for (round, number) in (2..=4).enumerate() {
         match round {
@@ -76,7 +76,7 @@ async fn the_last_good_stays_when_the_server_goes_and_comes_back_with_its_data_o
     let Some(mut server) = start().await else { return };
     let address = server.address();
     make(address, "shop").await.put("a", r#"{"number": 1}"#).await;
-    let config = build(source(address, "shop/a")).await;
+    let config = follow(source(address, "shop/a")).await;
     let mut watch = config.watch::<u8>("number");
 
     server.kill().await.unwrap();
@@ -105,7 +105,7 @@ async fn the_last_good_of_many_keys_stays_when_all_of_them_are_lost() {
     let address = server.address();
     let store = make(address, "shop").await;
     store.put("greeter.number", "1").await;
-    let config = build(source(address, "shop/greeter.>")).await;
+    let config = follow(source(address, "shop/greeter.>")).await;
     let mut watch = config.watch::<u8>("number");
     let is_missing = |state: &SourceState| {
         state

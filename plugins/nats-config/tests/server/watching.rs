@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use micro_config::{ErrorKind, Source};
 use tokio::time::timeout;
 
-use crate::nats::{build, make, read, soon, source, start, told};
+use crate::nats::{follow, make, read, soon, source, start, texts};
 
 #[tokio::test]
 async fn a_change_is_seen_within_a_second_by_who_watches_its_path() {
     let Some(server) = start().await else { return };
     let store = make(server.address(), "shop").await;
     store.put("app", r#"{"server": {"port": 0}}"#).await;
-    let config = build(source(server.address(), "shop/app")).await;
+    let config = follow(source(server.address(), "shop/app")).await;
     let mut watch = config.watch::<u32>("server.port");
     let mut took = Vec::new();
     for port in 1..=20_u32 {
@@ -49,7 +49,7 @@ async fn no_change_since_reading_began_is_missed() {
                 store.put("a.b", &value).await;
             };
             let ((), read_meanwhile) = tokio::join!(putting, source.read());
-            let is_old = !told(&read_meanwhile.unwrap()[0]).1.contains(&value);
+            let is_old = !texts(&read_meanwhile.unwrap())[0].1.contains(&value);
             // Nor is what is told to nobody, because who asked gave up.
             for _ in 0..5 {
                 let _ = timeout(Duration::from_millis(1), source.changed()).await;
@@ -85,7 +85,7 @@ async fn a_bucket_that_is_made_anew_under_its_name_is_followed() {
     for number in 0..4 {
         store.put("a", format!(r#"{{"number": {number}}}"#)).await;
     }
-    let config = build(source(server.address(), "shop/a")).await;
+    let config = follow(source(server.address(), "shop/a")).await;
     let mut watch = config.watch::<u8>("number");
     store.remove().await;
     let store = make(server.address(), "shop").await;
@@ -98,7 +98,7 @@ async fn what_is_no_document_is_refused_and_the_last_good_stays() {
     let Some(server) = start().await else { return };
     let store = make(server.address(), "shop").await;
     store.put("app.toml", "port = 1").await;
-    let config = build(source(server.address(), "shop/app.toml")).await;
+    let config = follow(source(server.address(), "shop/app.toml")).await;
     for wrong in [&b"port = "[..], b"\xff\xfe", b"port = \"x"] {
         store.put("app.toml", wrong).await;
         crate::nats::until(&config, |state| {
