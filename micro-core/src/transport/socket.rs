@@ -50,6 +50,21 @@ impl Socket {
         self.io
     }
 
+    /// Whether each write leaves at once, as it does unless this says otherwise. Where it does not, small writes wait for
+    /// those before them to arrive and leave together: cheaper for many small questions of which each is answered at
+    /// once anyway.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses, as it does on a connection that is closed.
+    pub fn set_nodelay(&self, leaves_at_once: bool) -> io::Result<()> {
+        let stream = match &self.io {
+            Io::Tcp(stream) => stream,
+            Io::Tls(stream) => stream.get_ref().0,
+        };
+        stream.set_nodelay(leaves_at_once)
+    }
+
     /// Whether the other side begins to speak HTTP/2. What was read to see it is read again. Sets no limit on the time.
     ///
     /// # Errors

@@ -83,6 +83,8 @@ impl Dialer {
         answer_within: Duration,
     ) -> Result<Connection> {
         let socket = self.connector.connect(self.address()).await;
+        // Redis answers each command at once, and many small ones at once are the rule here.
+        let socket = socket.and_then(|socket| socket.set_nodelay(false).map(|()| socket));
         let socket = socket.map_err(|problem| error::unreachable(self.address(), problem))?;
         let mut login = RedisConnectionInfo::default()
             .set_db(self.server.database)
