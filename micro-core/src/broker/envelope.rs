@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use base64::{DecodeSliceError, Engine};
 use bytes::Bytes;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -14,6 +14,11 @@ use serde::{Deserialize, Deserializer};
 use super::Message;
 use crate::error::BROKER;
 use crate::{Error, Metadata, Result};
+
+/// What a message begins with, and what stands before and after its body, as it is written here and by Go Micro.
+const START: &str = "{\"Header\":";
+const BODY: &str = ",\"Body\":\"";
+const END: &str = "\"}";
 
 /// Writes a message, headers sorted by name: `{"Header":{…},"Body":"…"}`.
 pub fn encode(message: &Message) -> Bytes {
@@ -23,8 +28,10 @@ pub fn encode(message: &Message) -> Bytes {
         .iter()
         .map(|(name, value)| name.len() + value.len() + 6)
         .sum::<usize>();
-    let mut out = String::with_capacity(size + message.body.len().div_ceil(3) * 4 + 24);
-    out.push_str("{\"Header\":{");
+    let encoded = message.body.len().div_ceil(3) * 4;
+    let mut out = String::with_capacity(size + encoded + 24);
+    out.push_str(START);
+    out.push('{');
     for (index, (name, value)) in headers.into_iter().enumerate() {
         if index > 0 {
             out.push(',');
@@ -33,15 +40,14 @@ pub fn encode(message: &Message) -> Bytes {
         out.push(':');
         push_json(&mut out, value);
     }
-    out.push_str("},\"Body\":");
-    if message.body.is_empty() {
-        out.push_str("null");
-    } else {
-        out.push('"');
-        STANDARD.encode_string(&message.body, &mut out);
-        out.push('"');
-    }
     out.push('}');
+    if message.body.is_empty() {
+        out.push_str(",\"Body\":null}");
+    } else {
+        out.push_str(BODY);
+        STANDARD.encode_string(&message.body, &mut out);
+        out.push_str(END);
+    }
     out.into()
 }
 
@@ -62,6 +68,9 @@ fn push_json(out: &mut String, text: &str) {
 ///
 /// 400 when the bytes are no such JSON, or the body is not base64.
 pub fn decode(bytes: &[u8]) -> Result<Message> {
+    if let Some(message) = decode_usual(bytes) {
+        return Ok(message);
+    }
     let wrong = |problem: &dyn fmt::Display| {
         Error::bad_request(
             BROKER,
@@ -70,15 +79,43 @@ pub fn decode(bytes: &[u8]) -> Result<Message> {
     };
     let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(|problem| wrong(&problem))?;
     let body = match envelope.body {
-        Some(body) => STANDARD
-            .decode(body.as_bytes())
+        Some(body) => decode_body(body.as_bytes())
             .map_err(|problem| wrong(&format_args!("its body is no base64: {problem}")))?,
-        None => Vec::new(),
+        None => Bytes::new(),
     };
     Ok(Message {
         header: envelope.header,
-        body: body.into(),
+        body,
     })
+}
+
+/// Reads a message that is written as it always is, without looking for what JSON could have in the body. None where it
+/// is not, for the reader of JSON to judge.
+fn decode_usual(bytes: &[u8]) -> Option<Message> {
+    let rest = bytes.strip_prefix(START.as_bytes())?;
+    let (header, rest) = match rest.strip_prefix(b"{}") {
+        Some(rest) => (Metadata::new(), rest),
+        None => {
+            let mut headers = serde_json::Deserializer::from_slice(rest).into_iter::<Headers>();
+            let header = headers.next()?.ok()?.0;
+            (header, rest.get(headers.byte_offset()..)?)
+        }
+    };
+    let body = rest.strip_prefix(BODY.as_bytes())?.strip_suffix(END.as_bytes())?;
+    // What has a quotation mark or an escape is no base64.
+    Some(Message {
+        header,
+        body: decode_body(body).ok()?,
+    })
+}
+
+fn decode_body(text: &[u8]) -> Result<Bytes, DecodeSliceError> {
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    // Of the right length at once, so that it need not be copied to be shared.
+    let mut body = vec![0; (text.len() / 4 * 3).saturating_sub(padding)];
+    let length = STANDARD.decode_slice(text, &mut body)?;
+    body.truncate(length);
+    Ok(body.into())
 }
 
 #[derive(Default)]
@@ -190,6 +227,32 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_the_same_however_its_json_is_written() {
+        let usual = decode(CAPTURED.as_bytes()).unwrap();
+        let spaced = CAPTURED.replace(',', " , ").replace(':', ": ");
+        let turned = r#"{"Body":"eyJpZCI6Im4wIn0K","header":{"Micro-Topic":"interop.notice","Content-Type":"application/json","Micro-ID":"d7638041-bc0b-4a6b-a2dc-3c3b7ad5ba42"}}"#;
+        let more = CAPTURED.replace("K\"}", "K\",\"Later\":\"}\"}");
+        let escaped = CAPTURED.replace("eyJ", "ey\\u004a");
+        assert!(decode_usual(CAPTURED.as_bytes()).is_some());
+        for other in [&spaced, turned, &more, &escaped] {
+            assert!(decode_usual(other.as_bytes()).is_none(), "{other}");
+            let message = decode(other.as_bytes()).unwrap();
+            assert_eq!(message.body, usual.body, "{other}");
+            assert!(message.header.iter().eq(usual.header.iter()), "{other}");
+        }
+    }
+
+    #[test]
+    fn bodies_of_every_length_arrive_whole() {
+        for length in 0..70_u8 {
+            let body: Vec<u8> = (0..length).map(|byte| byte.wrapping_mul(37)).collect();
+            let message = Message::new(body.clone()).with_header("A", "b");
+            assert_eq!(decode(&encode(&message)).unwrap().body, body);
+            assert_eq!(decode(&encode(&Message::new(body.clone()))).unwrap().body, body);
+        }
+    }
+
+    #[test]
     fn what_is_no_message_is_refused() {
         for wrong in [
             "",
@@ -198,6 +261,11 @@ mod tests {
             r#"{"Body":"%"}"#,
             r#"{"Body":7}"#,
             r#"{"Header":{"a":1}}"#,
+            r#"{"Header":{},"Body":"a"}"#,
+            r#"{"Header":{},"Body":"===="}"#,
+            r#"{"Header":{},"Body":"aGk"}"#,
+            r#"{"Header":{},"Body":"aGk="}}"#,
+            r#"{"Header":{},"Body":"}"#,
         ] {
             let error = decode(wrong.as_bytes()).unwrap_err();
             assert_eq!(error.code(), 400, "{wrong}: {error}");

@@ -73,14 +73,15 @@ impl Subscription {
         let mut comeback = Comeback::default();
         comeback.begun();
         let drain = CancellationToken::new();
-        let follower = Follower {
+        // Boxed, because the stream moves it for each event.
+        let follower = Box::new(Follower {
             source,
             what: what.into(),
             comeback,
             drain: drain.clone(),
             is_draining: false,
             has_ended: false,
-        };
+        });
         Ok(Self::new(follower.events()).on_drain(move || drain.cancel()))
     }
 }
@@ -95,7 +96,7 @@ struct Follower<S> {
 }
 
 impl<S: EventSource> Follower<S> {
-    fn events(self) -> impl Stream<Item = Result<Event>> + Send {
+    fn events(self: Box<Self>) -> impl Stream<Item = Result<Event>> + Send {
         stream::unfold(self, |mut follower| async {
             let next = follower.next().await?;
             Some((next, follower))
@@ -108,15 +109,20 @@ impl<S: EventSource> Follower<S> {
             if self.is_draining {
                 return self.rest().await;
             }
+            if self.drain.is_cancelled() {
+                self.begin_drain().await;
+                continue;
+            }
             let drain = self.drain.clone();
             tokio::select! {
+                // Only where there is no event to be had at once is it worth waiting for the drain.
                 biased;
-                () = drain.cancelled() => self.begin_drain().await,
                 step = self.step() => match step {
                     Ok(None) => {}
                     Ok(Some(event)) => return Some(Ok(event)),
                     Err(error) => return Some(Err(error)),
-                }
+                },
+                () = drain.cancelled() => self.begin_drain().await,
             }
         }
         None
