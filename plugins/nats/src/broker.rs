@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_nats::Subject;
 use async_nats::jetstream::Context;
-use async_nats::jetstream::context::{ContextBuilder, PublishErrorKind};
-use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::context::ContextBuilder;
 use async_trait::async_trait;
 use bytes::Bytes;
 use micro_core::broker::{Message, SubscribeOptions, Subscription, envelope};
@@ -18,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::config::NatsConfig;
+use crate::confirm::{Confirmations, Unconfirmed};
 use crate::error;
 use crate::plain::Plain;
 use crate::pull::Pull;
@@ -39,6 +39,7 @@ pub(crate) struct Shared {
 /// What there is beside the connection where JetStream keeps the events.
 pub(crate) struct Durable {
     pub(crate) context: Context,
+    confirmations: Confirmations,
     pub(crate) streams: Streams,
     pub(crate) receipts: Arc<Receipts>,
     /// What subscriptions that ended still have to say.
@@ -61,12 +62,11 @@ impl NatsBroker {
             Some(jetstream) => {
                 let context = ContextBuilder::new()
                     .timeout(config.publish_timeout)
-                    .ack_timeout(config.publish_timeout)
-                    .max_ack_inflight(max_pending)
                     .build(connection.client().clone());
                 let streams = Streams::open(context.clone(), jetstream.clone(), connection.servers()).await?;
                 Some(Durable {
                     context,
+                    confirmations: Confirmations::new(connection.clone()),
                     streams,
                     receipts: Receipts::start(connection.client().clone(), jetstream.ack_wait),
                     leaving: Mutex::default(),
@@ -87,14 +87,17 @@ impl Shared {
     async fn send(&self, topic: &str, payload: Bytes, problem: &mut Option<Error>) -> Result<()> {
         let _room = self.room.acquire().await;
         let subject = Subject::from(topic);
-        let id = self.durable.as_ref().map(|_| self.connection.unique());
+        let durable = self
+            .durable
+            .as_ref()
+            .map(|durable| (durable, durable.confirmations.id()));
         let mut failures = 0;
         loop {
             self.connection.up().await;
             self.connection.check_publish(topic)?;
-            let sent = match (&self.durable, &id) {
-                (Some(durable), Some(id)) => self.send_durable(durable, &subject, &payload, id).await,
-                _ => self.send_plain(&subject, &payload).await,
+            let sent = match &durable {
+                Some((durable, id)) => self.send_durable(durable, &subject, &payload, id).await,
+                None => self.send_plain(&subject, &payload).await,
             };
             match sent {
                 Ok(()) => return Ok(()),
@@ -130,27 +133,16 @@ impl Shared {
         payload: &Bytes,
         id: &str,
     ) -> Result<()> {
-        let losses = self.connection.losses();
-        // The id lets the stream drop what is sent again though it had arrived.
-        let message = PublishMessage::build().payload(payload.clone()).message_id(id);
-        let acknowledged = async {
-            match durable.context.send_publish(subject.clone(), message).await {
-                Ok(acknowledged) => acknowledged.await,
-                Err(problem) => Err(problem),
-            }
-        };
-        let acknowledged = tokio::select! {
-            acknowledged = acknowledged => acknowledged,
-            () = self.connection.lost(losses) => return Err(self.connection.gone()),
-        };
-        match acknowledged {
-            Ok(_) => Ok(()),
-            // Nobody takes it: there is no stream of this topic yet.
-            Err(problem) if problem.kind() == PublishErrorKind::StreamNotFound => {
+        let confirmations = &durable.confirmations;
+        let confirmed = confirmations.publish(subject.clone(), payload.clone(), id);
+        match confirmed.await {
+            Ok(()) => Ok(()),
+            Err(Unconfirmed::Lost) => Err(self.connection.gone()),
+            Err(Unconfirmed::NoStream) => {
                 durable.streams.of_topic(subject).await?;
                 Err(self.jetstream(subject, "its stream was made only now"))
             }
-            Err(problem) if problem.kind() == PublishErrorKind::MaxPayloadExceeded => {
+            Err(Unconfirmed::TooLarge) => {
                 let limit = self.connection.client().max_payload();
                 Err(error::too_large(
                     subject,
@@ -159,7 +151,7 @@ impl Shared {
                     self.connection.servers(),
                 ))
             }
-            Err(problem) => Err(self.jetstream(subject, problem)),
+            Err(Unconfirmed::Refused(why)) => Err(self.jetstream(subject, why)),
         }
     }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod confirm;
 mod broker;
 mod plain;
 mod stream;

@@ -194,12 +194,16 @@ impl EventSource for Pull {
             if !self.is_draining {
                 asking.ask(&shared, room, self.concurrency).await?;
             }
-            let message = tokio::select! {
-                biased;
-                message = timeout(STANDS + PATIENCE, asking.subscriber.next()) => message,
-                () = connection.lost(asking.losses) => {
-                    return Err(error::interrupted("the connection was lost", connection.servers()));
-                }
+            // What is there needs no limit on the time.
+            let message = match asking.subscriber.next().now_or_never() {
+                Some(message) => Ok(message),
+                None => tokio::select! {
+                    biased;
+                    message = timeout(STANDS + PATIENCE, asking.subscriber.next()) => message,
+                    () = connection.lost(asking.losses) => {
+                        return Err(error::interrupted("the connection was lost", connection.servers()));
+                    }
+                },
             };
             let message = match message {
                 Ok(Some(message)) => message,

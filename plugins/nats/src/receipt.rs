@@ -168,13 +168,14 @@ fn pause(deliveries: u32) -> Duration {
 /// How often a message was given out, this time included, as the subject says that it is to be answered to.
 pub(crate) fn deliveries(reply: &str) -> Option<u32> {
     // $JS.ACK.<stream>.<consumer>.<deliveries>.…, and from newer servers with domain and account before the stream.
-    let rest = reply.strip_prefix("$JS.ACK.")?;
-    let place = match rest.split('.').count() {
-        7 => 2,
-        9.. => 4,
-        _ => return None,
-    };
-    rest.split('.').nth(place)?.parse().ok()
+    let mut parts = reply.strip_prefix("$JS.ACK.")?.split('.');
+    let (of_old, of_new) = (parts.by_ref().nth(2)?, parts.nth(1));
+    // What is left of seven parts: three, of which two were looked at, and of nine or more: at least four.
+    match parts.count() {
+        2 => of_old.parse().ok(),
+        4.. => of_new?.parse().ok(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
