@@ -65,7 +65,8 @@ impl Contest {
     fn what_the_bare_does(self) -> Option<&'static str> {
         Some(match self.name() {
             "nats" => {
-                "async-nats: JetStream in a file, publish and wait for its acknowledgement; pull consumer, `ack` of each"
+                "async-nats: JetStream in a file, publish with an id by which the stream drops what is sent twice, and wait \
+                 for its acknowledgement; pull consumer, `ack` of each"
             }
             "nats-plain" => "async-nats: publish and flush; subscribe to a queue, nothing to acknowledge",
             "rabbitmq" => {

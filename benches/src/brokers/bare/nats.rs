@@ -1,9 +1,11 @@
 //! async-nats.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use async_nats::Client;
+use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, Context, consumer, stream};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -15,12 +17,18 @@ use super::super::side::{Handled, Publish, handle};
 pub(crate) struct JetStream {
     context: Context,
     topic: String,
+    published: AtomicU64,
     _handling: JoinSet<()>,
 }
 
 impl Publish for JetStream {
     async fn publish(&self, body: Bytes) -> Result<()> {
-        self.context.publish(self.topic.clone(), body).await?.await?;
+        let number = self.published.fetch_add(1, Ordering::Relaxed);
+        let message = PublishMessage::build()
+            .payload(body)
+            .message_id(format!("{}-{number}", self.topic));
+        let sent = self.context.send_publish(self.topic.clone(), message).await?;
+        sent.await?;
         Ok(())
     }
 }
@@ -58,6 +66,7 @@ pub(crate) async fn start(server: SocketAddr, topic: &str, handled: Handled) -> 
     Ok(JetStream {
         context,
         topic: topic.to_owned(),
+        published: AtomicU64::new(0),
         _handling: handling,
     })
 }
