@@ -4,10 +4,13 @@
 //! is a [`Wrapper`].
 
 mod body;
+mod bucket;
 mod context;
 mod deadline;
 mod limit;
 mod lot;
+mod rate;
+mod rate_limit;
 mod recover;
 mod request;
 mod response;
@@ -30,6 +33,8 @@ pub use self::body::Body;
 pub use self::context::Context;
 pub use self::limit::ConcurrencyLimit;
 pub use self::lot::{Lot, Lots, Packed};
+pub use self::rate::Rate;
+pub use self::rate_limit::RateLimit;
 pub use self::recover::Recover;
 pub use self::request::{CallKind, Peer, Request, RequestParts};
 pub use self::response::Response;

@@ -178,7 +178,9 @@ impl Calls {
                 } else if error.is_unanswered() {
                     Outcome::Failed
                 } else {
-                    answered(candidate, streams, since)
+                    // A node that refuses is quick, and must not look like the best one for that.
+                    let says_nothing = streams || error.kind() == ErrorKind::TooManyRequests;
+                    answered(candidate, says_nothing, since)
                 };
                 (Err(error), outcome)
             }
@@ -402,8 +404,8 @@ fn too_late(since: Instant) -> Error {
 
 /// The outcome of a call that the node answered. A stream's answer is as late as its caller's last message, so it
 /// says nothing about the latency.
-fn answered(candidate: &Candidate, streams: bool, since: Instant) -> Outcome {
-    if streams {
+fn answered(candidate: &Candidate, says_nothing: bool, since: Instant) -> Outcome {
+    if says_nothing {
         candidate.reset();
         return Outcome::Ignored;
     }
