@@ -212,6 +212,19 @@ async fn what_this_side_refuses_says_nothing_about_the_nodes_and_is_tried_elsewh
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_refuses_does_not_look_quick() {
+    let notes = Notes::of(2);
+    let transport = wire(handler_fn(|_| async {
+        Err(Error::too_many_requests("a", "at its limit"))
+    }));
+    let mut request = Request::new("a", "A.B", "");
+    request.idempotent = true;
+    let error = client(transport, &notes).request(request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooManyRequests, "{error}");
+    assert_eq!(notes.marks(), [Outcome::Ignored; 6], "all attempts");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_error_names_an_attempt_that_was_made() {
     let transport = wire(handler_fn(|_| async {
         Err(Error::client(503, "refused").never_started())

@@ -4,6 +4,7 @@ mod argument;
 mod command;
 mod duration;
 mod exit;
+mod limits;
 mod settings;
 mod table;
 mod section;
@@ -30,6 +31,7 @@ pub(crate) use self::duration::parse_duration;
 
 pub use self::argument::Argument;
 pub use self::exit::Exit;
+pub use self::limits::Limits;
 pub use self::settings::{PluginChoice, Settings, TlsFiles};
 
 /// What a program accepts: the framework's flags and variables, and its own arguments.

@@ -83,6 +83,12 @@ const CASES: &[Case] = &[
     ("client_retries", "0", "7", |settings| {
         settings.client.retry.retries.to_string()
     }),
+    ("server_rate_limit", "0.5", "1000", |settings| {
+        settings.limits.rate.unwrap().per_second().to_string()
+    }),
+    ("server_concurrency_limit", "7", "8", |settings| {
+        settings.limits.concurrency.unwrap().to_string()
+    }),
     ("server_notice", "3s", "4s", |settings| {
         format!("{:?}", settings.service.notice)
     }),
@@ -134,6 +140,29 @@ fn every_flag_is_read_in_all_its_spellings() {
             assert_eq!(shown(&read(&words, &[])), *value, "{words:?}");
         }
     }
+}
+
+#[test]
+fn limits_are_none_unless_stated_and_a_burst_is_that_of_a_rate() {
+    let none = given(&["--server_rate_limit=0", "--server_concurrency_limit=0"], &[]).unwrap();
+    assert_eq!(none.limits, given(&[], &[]).unwrap().limits);
+    assert_eq!((none.limits.rate, none.limits.concurrency), (None, None));
+    let burst = |words: &[&str]| given(words, &[]).unwrap().limits.rate.map(|rate| rate.burst());
+    assert_eq!(burst(&["--server_rate_limit=1000"]), Some(1000));
+    assert_eq!(
+        burst(&["--server-rate-limit=1e3", "--server-rate-burst=20"]),
+        Some(20)
+    );
+    assert_eq!(
+        burst(&["--server_rate_limit=10", "--server_rate_burst=0"]),
+        Some(10)
+    );
+    let idle = given(&["--server_rate_burst=20"], &[]).unwrap();
+    assert_eq!(idle.limits.rate, None);
+    assert_eq!(
+        idle.warnings,
+        ["--server_rate_burst: it has no effect without server_rate_limit, which is not set"]
+    );
 }
 
 #[test]
@@ -278,6 +307,31 @@ fn what_is_wrong_is_told_with_its_place_and_what_to_do() {
             vec!["--client_retries", "-1"],
             vec![],
             "--client_retries: \"-1\" is no whole number",
+        ),
+        (
+            vec!["--server_rate_limit=-1"],
+            vec![],
+            "--server_rate_limit: \"-1\" is no rate; write calls a second, such as 1000 or 0.5, or 0 for no limit",
+        ),
+        (
+            vec!["--server_rate_limit=NaN"],
+            vec![],
+            "--server_rate_limit: \"NaN\" is no rate",
+        ),
+        (
+            vec![],
+            vec![("MICRO_SERVER_RATE_LIMIT", "1e300")],
+            "the variable MICRO_SERVER_RATE_LIMIT: \"1e300\" is no rate",
+        ),
+        (
+            vec!["--server_rate_limit=10", "--server_rate_burst=0.5"],
+            vec![],
+            "--server_rate_burst: \"0.5\" is no whole number",
+        ),
+        (
+            vec!["--server_concurrency_limit=-1"],
+            vec![],
+            "--server_concurrency_limit: \"-1\" is no whole number",
         ),
         (
             vec!["--client_pool_size=many"],

@@ -9,7 +9,9 @@ use std::time::Duration;
 use micro::Settings;
 use micro::arguments::Exit;
 use micro::config::{Env, Memory, SourceState};
+use micro::handler::IntoEndpoints;
 use micro::prelude::*;
+use micro::service::RunningService;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -61,9 +63,15 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 #[test]
 fn flags_win_over_variables_and_those_over_files_and_those_over_defaults() {
     type Shown = fn(&Settings) -> String;
-    let options: [(&str, [&str; 4], Shown); 5] = [
+    let options: [(&str, [&str; 4], Shown); 7] = [
         ("client_request_timeout", ["1s", "2s", "3s", "4s"], |settings| {
             format!("{:?}", settings.client.request_timeout)
+        }),
+        ("server_rate_limit", ["1", "2", "3.5", "4"], |settings| {
+            settings.limits.rate.unwrap().per_second().to_string()
+        }),
+        ("server_concurrency_limit", ["1", "2", "3", "4"], |settings| {
+            settings.limits.concurrency.unwrap().to_string()
         }),
         ("server_address", [":1", ":2", ":3", ":4"], |settings| {
             settings.service.address.clone()
@@ -365,6 +373,137 @@ async fn time_outs_of_a_running_service_follow_the_file() {
     files.write("conf.toml", start);
     until("the default is back", || timeout() == Duration::from_secs(30)).await;
     service.stop().await.unwrap();
+}
+
+/// How many calls of so many are answered; the others are refused with 429.
+async fn answered(service: &RunningService, calls: usize) -> usize {
+    let mut answered = 0;
+    for _ in 0..calls {
+        match service
+            .client()
+            .call_plain::<_, ()>("greeter", "Quick.Nod", ())
+            .await
+        {
+            Ok(()) => answered += 1,
+            Err(error) => assert_eq!(error.kind(), micro::ErrorKind::TooManyRequests, "{error}"),
+        }
+    }
+    answered
+}
+
+async fn until_answered(service: &RunningService, calls: usize, wanted: usize) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while answered(service, calls).await != wanted {
+        assert!(
+            Instant::now() < deadline,
+            "never {wanted} of {calls} calls are answered"
+        );
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn nod() -> impl IntoEndpoints {
+    endpoint_fn("Quick.Nod", |_: Context, (): ()| async { Ok(()) })
+}
+
+#[tokio::test]
+async fn limits_of_a_running_service_follow_the_file_from_none_to_some_and_back() {
+    let files = Files::new();
+    let start = "[micro]\nregistry = 'memory'\nserver_address = '127.0.0.1:0'\n";
+    let flag = files.write("conf.toml", start);
+    let service = read(&[&flag], &[]).unwrap().service().await.unwrap();
+    let wait = endpoint_fn("Slow.Wait", |_: Context, (): ()| async {
+        sleep(Duration::from_secs(3600)).await;
+        Ok(())
+    });
+    let service = service.handler(nod()).handler(wait);
+    let service = service.build().unwrap().start().await.unwrap();
+    assert_eq!(answered(&service, 20).await, 20);
+    // So slow a rate that only what may come at once counts: a new burst has room for those that were not used.
+    files.write(
+        "conf.toml",
+        &format!("{start}server_rate_limit = 0.001\nserver_rate_burst = 3\n"),
+    );
+    until_answered(&service, 5, 0).await;
+    files.write(
+        "conf.toml",
+        &format!("{start}server_rate_limit = 1000000\nserver_rate_burst = 100000\n"),
+    );
+    until_answered(&service, 20, 20).await;
+    files.write(
+        "conf.toml",
+        &format!("{start}[micro.server.rate]\nlimit = 0.001\n"),
+    );
+    until_answered(&service, 5, 0).await;
+    // What makes no sense changes nothing.
+    for wrong in ["-1", "'many'", "true"] {
+        files.write("conf.toml", &format!("{start}server_rate_limit = {wrong}\n"));
+        let config = service.config();
+        until("the file is refused", || {
+            matches!(config.sources()[0].state, SourceState::Refused { .. })
+        })
+        .await;
+        assert_eq!(answered(&service, 5).await, 0, "{wrong}");
+    }
+    files.write("conf.toml", start);
+    until_answered(&service, 20, 20).await;
+
+    files.write("conf.toml", &format!("{start}server_concurrency_limit = 1\n"));
+    let client = service.client().clone();
+    // Perhaps it begins while there is no limit yet, and does not count; so another may have to follow.
+    let mut waiting = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while answered(&service, 1).await == 1 {
+        assert!(Instant::now() < deadline, "the limit never counts");
+        let client = client.clone();
+        let call = async move { client.call_plain::<_, ()>("greeter", "Slow.Wait", ()).await };
+        waiting.push(tokio::spawn(call));
+        sleep(Duration::from_millis(100)).await;
+    }
+    files.write("conf.toml", start);
+    until_answered(&service, 20, 20).await;
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    service.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn limits_that_a_flag_or_the_program_says_do_not_follow() {
+    let files = Files::new();
+    let start = "[micro]\nregistry = 'memory'\nserver_address = '127.0.0.1:0'\nclient_retries = 0\n";
+    let flag = files.write("conf.toml", start);
+    let by_flag = read(
+        &[&flag, "--server_rate_limit=0.001", "--server-rate-burst=2"],
+        &[],
+    )
+    .unwrap();
+    let mut by_program = read(&[&flag], &[]).unwrap();
+    by_program.limits.rate = by_flag.limits.rate;
+    let without_file = read(
+        &[
+            "--registry=memory",
+            "--server_rate_limit=0.001",
+            "--server-rate-burst=2",
+        ],
+        &[],
+    );
+    for settings in [by_flag, by_program, without_file.unwrap()] {
+        files.write("conf.toml", start);
+        let service = settings.service().await.unwrap().handler(nod());
+        let service = service.build().unwrap().start().await.unwrap();
+        assert_eq!(answered(&service, 3).await, 2);
+        if !service.config().sources().is_empty() {
+            files.write(
+                "conf.toml",
+                &format!("{start}server_rate_limit = 1000\nclient_request_timeout = '7s'\n"),
+            );
+            until("the file is read", || {
+                service.client().options().get().request_timeout == Duration::from_secs(7)
+            })
+            .await;
+        }
+        assert_eq!(answered(&service, 3).await, 0);
+        service.stop().await.unwrap();
+    }
 }
 
 #[tokio::test]

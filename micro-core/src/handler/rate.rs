@@ -38,7 +38,7 @@ impl Rate {
     pub fn new(per_second: f64) -> Result<Self> {
         if !(LOWEST..=HIGHEST).contains(&per_second) {
             let detail = format!(
-                "{per_second} is no rate; state calls a second, from 0.0000116, which is one a day, to 1000000000"
+                "{per_second:?} is no rate; state calls a second, from 0.0000116, which is one a day, to 1000000000"
             );
             return Err(Error::bad_request(SERVER, detail));
         }

@@ -45,6 +45,7 @@ pub(super) fn settings(given: Given) -> Result<Settings, String> {
     let read = options::Read {
         log_level: settings.log_level.clone(),
         client: settings.client,
+        limits: settings.limits,
     };
     settings.followed = Followed {
         config,

@@ -14,6 +14,9 @@ use micro_core::transport::http::{ClientCertificates, Identity, Tls};
 use micro_core::{Broker, Client, ErrorKind, Registry, Result, Service, ServiceBuilder, Transport};
 
 use super::duration::{parse_duration, parse_seconds};
+use super::limits::Limits;
+#[cfg(not(feature = "config"))]
+use super::limits::LiveLimits;
 use super::table::{GRPC, RPC};
 use super::values::{Given, Values};
 use crate::log::{self, LiveLevel};
@@ -31,6 +34,8 @@ type Read<T> = std::result::Result<T, String>;
 pub struct Settings {
     /// Who the service is and how it lives.
     pub service: ServiceOptions,
+    /// What the service takes on.
+    pub limits: Limits,
     /// Time-outs and retries of the client.
     pub client: ClientOptions,
     /// How calls choose among nodes.
@@ -115,10 +120,13 @@ impl Settings {
             );
         }
         let broker = choice(&values, "broker", plugins.brokers())?;
+        let limits = Limits::read(&values)?;
+        warnings.extend(limits.warning(&values));
         let log_level = values.get("log_level").unwrap_or("info").to_owned();
         log::check(&log_level).map_err(|problem| values.about("log_level", &problem))?;
         Ok(Self {
             service: service(&arguments.name, &values)?,
+            limits,
             client: client(&values)?,
             strategy: strategy(&values, &plugins)?,
             registry,
@@ -261,6 +269,8 @@ impl Settings {
         *builder.options_mut() = self.service.clone();
         #[cfg(feature = "config")]
         let builder = self.follow().into_service(builder);
+        #[cfg(not(feature = "config"))]
+        let builder = LiveLimits::of(self.limits).wrap(builder, false);
         Ok(builder)
     }
 
@@ -304,6 +314,7 @@ impl std::fmt::Debug for Settings {
         formatter
             .debug_struct("Settings")
             .field("service", &self.service)
+            .field("limits", &self.limits)
             .field("client", &self.client)
             .field("strategy", &self.strategy.name())
             .field("registry", &self.registry)

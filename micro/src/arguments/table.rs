@@ -73,6 +73,30 @@ pub(super) const FLAGS: &[Argument] = &[
     )
     .group(SERVICE),
     flag(
+        "server_rate_limit",
+        "MICRO_SERVER_RATE_LIMIT",
+        "NUMBER",
+        "How many calls a second are taken on; those beyond are refused with 429; 0 is no limit",
+    )
+    .default("0")
+    .group(SERVICE),
+    flag(
+        "server_rate_burst",
+        "MICRO_SERVER_RATE_BURST",
+        "NUMBER",
+        "How many of them may come at once; 0 is as many as in a second",
+    )
+    .default("0")
+    .group(SERVICE),
+    flag(
+        "server_concurrency_limit",
+        "MICRO_SERVER_CONCURRENCY_LIMIT",
+        "NUMBER",
+        "How many calls may run at the same time; those beyond are refused with 429; 0 is no limit",
+    )
+    .default("0")
+    .group(SERVICE),
+    flag(
         "server_notice",
         "MICRO_SERVER_NOTICE",
         "DURATION",

@@ -1,4 +1,4 @@
-//! What follows the configuration while it runs: what is logged, and the options of a client.
+//! What follows the configuration while it runs: what is logged, the options of a client, and the limits of a service.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use micro_core::client::{ClientBuilder, ClientOptions, LiveOptions};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use super::super::limits::{BURST, CONCURRENCY, Limits, LiveLimits, RATE};
 use super::super::section::NAME;
 use super::super::values::Given;
 use super::super::{CONFIG, Settings};
@@ -21,6 +22,7 @@ const RETRIES: &str = "client_retries";
 pub(in super::super) struct Follower {
     config: Config,
     options: LiveOptions,
+    limits: LiveLimits,
     task: Option<Task>,
 }
 
@@ -43,6 +45,7 @@ impl Settings {
     /// program's word.
     pub(in super::super) fn follow(&self) -> Follower {
         let options = LiveOptions::from(self.client);
+        let limits = LiveLimits::of(self.limits);
         let config = self.followed.config.clone();
         let task = self.followed.reading.clone().map(|reading| {
             let following = Following {
@@ -50,6 +53,7 @@ impl Settings {
                 config: config.clone(),
                 settings: self.clone(),
                 options: options.clone(),
+                limits: limits.clone(),
                 own: own(self, &reading.read),
             };
             let task = Arc::new(Aborted(tokio::spawn(following.run())));
@@ -58,6 +62,7 @@ impl Settings {
         Follower {
             config,
             options,
+            limits,
             task,
         }
     }
@@ -66,6 +71,7 @@ impl Settings {
 impl Follower {
     pub(in super::super) fn into_service(self, builder: ServiceBuilder) -> ServiceBuilder {
         let builder = builder.client_options(self.options).extension(self.config);
+        let builder = self.limits.wrap(builder, self.task.is_some());
         match self.task {
             Some(task) => builder.extension(task),
             None => builder,
@@ -87,6 +93,7 @@ struct Following {
     /// As they were read last.
     settings: Settings,
     options: LiveOptions,
+    limits: LiveLimits,
     /// Options for which the program has its own word.
     own: Vec<&'static str>,
 }
@@ -119,6 +126,8 @@ impl Following {
                     }
                 }
                 REQUEST_TIMEOUT => options.request_timeout = now.client.request_timeout,
+                RATE | BURST => self.limits.set_rate(now.limits.rate),
+                CONCURRENCY => self.limits.set_concurrency(now.limits.concurrency),
                 RETRIES => options.retry.retries = now.client.retry.retries,
                 _ => {
                     tracing::warn!(
@@ -136,13 +145,21 @@ impl Following {
 
 /// The live options that a program has changed in the settings since they were read.
 fn own(settings: &Settings, read: &Read) -> Vec<&'static str> {
-    let Read { log_level, client } = read;
+    let Read {
+        log_level,
+        client,
+        limits,
+    } = read;
+    let is_other_rate = settings.limits.rate != limits.rate;
     let changed = [
         (LOG_LEVEL, settings.log_level != *log_level),
         (
             REQUEST_TIMEOUT,
             settings.client.request_timeout != client.request_timeout,
         ),
+        (RATE, is_other_rate),
+        (BURST, is_other_rate),
+        (CONCURRENCY, settings.limits.concurrency != limits.concurrency),
         (RETRIES, settings.client.retry.retries != client.retry.retries),
     ];
     let changed = changed.into_iter().filter(|(_, is_changed)| *is_changed);
@@ -153,4 +170,5 @@ fn own(settings: &Settings, read: &Read) -> Vec<&'static str> {
 pub(super) struct Read {
     pub(super) log_level: String,
     pub(super) client: ClientOptions,
+    pub(super) limits: Limits,
 }
