@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::join_all;
 use micro::config::{Config, SourceState};
+use micro::debug::{HealthRequest, HealthResponse};
 use micro::prelude::*;
 use micro::service::RunningService;
 use micro_testkit::proxy::Proxy;
@@ -272,4 +274,79 @@ async fn the_configuration_is_in_kubernetes() {
 async fn the_configuration_is_at_a_url() {
     let store = Store::Http(Document::serve().await);
     a_service_follows(store, |address| format!("http://{address}/app.toml")).await;
+}
+
+/// Calls the service as often, and says how many of the calls were answered and how many refused with 429.
+async fn taken_and_refused(client: &Client, calls: usize) -> (usize, usize) {
+    let call = |_| client.call_plain::<_, String>("limited", "Limited.Hello", "World".to_owned());
+    let answers = join_all((0..calls).map(call)).await;
+    let taken = answers.iter().filter(|answer| answer.is_ok()).count();
+    for error in answers.into_iter().filter_map(Result::err) {
+        assert_eq!(
+            (error.code(), error.status()),
+            (429, "Too Many Requests"),
+            "{error}"
+        );
+        assert!(
+            error
+                .detail()
+                .contains("limited Limited.Hello: too many requests"),
+            "{error}"
+        );
+    }
+    (taken, calls - taken)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_service_sheds_calls_from_when_its_file_says_so_until_it_does_not() {
+    let folder = std::env::temp_dir().join(unique("limits"));
+    std::fs::create_dir(&folder).unwrap();
+    let path = folder.join("limited.toml");
+    let write = |limits: &str| {
+        let text = format!("[micro]\nregistry = 'memory'\nserver_address = '127.0.0.1:0'\n{limits}");
+        std::fs::write(&path, text).unwrap();
+    };
+    write("");
+    let flag = format!("--config={}", path.display());
+    let settings = Arguments::new("limited")
+        .parse_from([flag], [("", ""); 0])
+        .unwrap();
+    let hello = endpoint_fn("Limited.Hello", |_: Context, name: String| async move {
+        Ok(format!("Hello {name}"))
+    });
+    let service = settings.service().await.unwrap().handler(hello).build().unwrap();
+    let service = service.start().await.unwrap();
+    // Another process would call in the same way: through the registry, over HTTP.
+    let client = settings.client().await.unwrap().build();
+    assert_eq!(taken_and_refused(&client, 100).await, (100, 0));
+
+    write("server_rate_limit = 0.01\nserver_rate_burst = 10\n");
+    let began = Instant::now();
+    let (mut before, mut last) = (0, (0, 0));
+    while last.1 == 0 {
+        assert!(began.elapsed() < PATIENCE, "nothing is refused");
+        before += last.0;
+        last = taken_and_refused(&client, 5).await;
+    }
+    println!(
+        "the limit counted after {:?}, {before} calls later",
+        began.elapsed()
+    );
+    assert_eq!(taken_and_refused(&client, 50).await, (0, 50));
+    let request = HealthRequest::default();
+    let health = client
+        .call::<_, HealthResponse>("limited", "Debug.Health", &request)
+        .await;
+    assert_eq!(health.unwrap().status, "ok", "who looks after it sees it");
+
+    write("");
+    let began = Instant::now();
+    while taken_and_refused(&client, 5).await != (5, 0) {
+        assert!(began.elapsed() < PATIENCE, "calls are refused still");
+        sleep(Duration::from_millis(5)).await;
+    }
+    println!("calls are taken again after {:?}", began.elapsed());
+    assert_eq!(taken_and_refused(&client, 100).await, (100, 0));
+    service.stop().await.unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -68,6 +68,8 @@ pub struct PluginArguments {
     pub pool_size: Option<usize>,
     /// How old a connection may become. `None`: the plugin's default.
     pub pool_ttl: Option<Duration>,
+    /// How long connecting to a node may take. `None`: the plugin's default.
+    pub dial_timeout: Option<Duration>,
     /// What a transport that speaks plain HTTP is to serve beside calls, such as `/health`: path prefixes, and what
     /// answers them. Others leave it.
     pub routes: Vec<(String, Arc<dyn Route>)>,
@@ -96,6 +98,7 @@ impl fmt::Debug for PluginArguments {
             .field("tls", &self.tls)
             .field("pool_size", &self.pool_size)
             .field("pool_ttl", &self.pool_ttl)
+            .field("dial_timeout", &self.dial_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -6,10 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micro::arguments::{Exit, PluginChoice};
+#[cfg(target_os = "linux")]
+use micro::client::CallOptions;
 use micro::prelude::*;
 use micro::registry::MemoryRegistry;
 use micro::selector::{RoundRobin, Strategy};
 use micro::{ErrorKind, Settings};
+#[cfg(target_os = "linux")]
+use tokio::net::{TcpSocket, TcpStream};
+#[cfg(target_os = "linux")]
+use tokio::time::timeout;
 
 const NOTHING: [(&str, &str); 0] = [];
 const NO_WORDS: [&str; 0] = [];
@@ -100,6 +106,9 @@ const CASES: &[Case] = &[
     }),
     ("client_pool_ttl", "3s", "4s", |settings| {
         format!("{:?}", settings.pool_ttl.unwrap())
+    }),
+    ("client_dial_timeout", "300ms", "2s", |settings| {
+        format!("{:?}", settings.dial_timeout.unwrap())
     }),
     ("broker", "memory", "http", |settings| {
         settings.broker.name.clone()
@@ -737,4 +746,34 @@ async fn a_file_that_cannot_be_read_is_told_with_its_flag() {
         .await
         .unwrap_err();
     assert!(error.detail().contains("no encryption"), "{error}");
+}
+
+/// On Linux a listener whose queue is full leaves whoever connects without an answer.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_node_that_does_not_let_anybody_in_is_given_up_in_time() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+        queued.push(stream.unwrap());
+    }
+    let words = [
+        "--registry=memory",
+        "--client_dial_timeout=200ms",
+        "--client_retries=0",
+    ];
+    let client = given(&words, &[]).unwrap().client().await.unwrap().build();
+    let client = client.with_options(CallOptions {
+        addresses: vec![address.to_string()],
+        ..CallOptions::default()
+    });
+    let error = client
+        .call_plain::<_, ()>("greeter", "Greeter.Hello", ())
+        .await
+        .unwrap_err();
+    assert!(error.detail().contains("no connection within 200ms"), "{error}");
+    drop((listener, queued));
 }

@@ -52,6 +52,8 @@ pub struct Settings {
     pub pool_size: Option<usize>,
     /// How old a connection may become. `None`: the transport's default.
     pub pool_ttl: Option<Duration>,
+    /// How long connecting to a node may take. `None`: the transport's default.
+    pub dial_timeout: Option<Duration>,
     /// What to log: a level, or directives such as `info,micro_core=debug`.
     pub log_level: String,
     /// The last lines that were logged, which services of these settings answer `Debug.Log` from. Filled by
@@ -135,6 +137,7 @@ impl Settings {
             tls: tls(&values)?,
             pool_size: values.number("client_pool_size")?.filter(|size| *size > 0),
             pool_ttl: values.read_as("client_pool_ttl", parse_duration)?,
+            dial_timeout: values.read_as("client_dial_timeout", parse_duration)?,
             log_level,
             recent_log: RecentLog::new(),
             warnings,
@@ -220,6 +223,7 @@ impl Settings {
             tls: self.tls.read()?,
             pool_size: self.pool_size,
             pool_ttl: self.pool_ttl,
+            dial_timeout: self.dial_timeout,
             ..self.plugin_arguments(&self.transport)
         };
         self.plugins

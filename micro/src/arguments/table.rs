@@ -219,6 +219,13 @@ pub(super) const FLAGS: &[Argument] = &[
     .default("30s")
     .group(CLIENT),
     flag(
+        "client_dial_timeout",
+        "MICRO_CLIENT_DIAL_TIMEOUT",
+        "DURATION",
+        "How long connecting to a node may take before another is tried; left to the transport by default",
+    )
+    .group(CLIENT),
+    flag(
         "client_retries",
         "MICRO_CLIENT_RETRIES",
         "NUMBER",

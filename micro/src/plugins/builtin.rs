@@ -153,6 +153,9 @@ fn http(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
         config.pool_idle_timeout = ttl;
         config.pool_max_age = ttl;
     }
+    if let Some(limit) = arguments.dial_timeout {
+        config.connect_timeout = limit;
+    }
     // Whoever links gRPC is called by it at the default port, too.
     #[cfg(feature = "grpc")]
     {
@@ -179,6 +182,9 @@ fn grpc(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
     }
     if let Some(ttl) = arguments.pool_ttl {
         config.idle_timeout = ttl;
+    }
+    if let Some(limit) = arguments.dial_timeout {
+        config.connect_timeout = limit;
     }
     unused_addresses("transport", "grpc", &arguments.addresses);
     Ok(Arc::new(micro_grpc::GrpcTransport::new(config)?))

@@ -38,6 +38,9 @@ pub(super) async fn transport(arguments: PluginArguments) -> Result<Arc<dyn Tran
     if let Some(ttl) = arguments.pool_ttl {
         config.pool_idle_timeout = ttl;
     }
+    if let Some(limit) = arguments.dial_timeout {
+        config.connect_timeout = limit;
+    }
     let transport = micro_nats_transport::NatsTransport::connect(config).await?;
     Ok(Arc::new(transport))
 }

@@ -19,6 +19,9 @@ pub(super) fn tcp(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
     if let Some(ttl) = arguments.pool_ttl {
         config.idle_timeout = ttl;
     }
+    if let Some(limit) = arguments.dial_timeout {
+        config.connect_timeout = limit;
+    }
     unused_addresses("transport", "tcp", &arguments.addresses);
     Ok(Arc::new(micro_tcp::TcpTransport::new(config)?))
 }
@@ -34,6 +37,9 @@ pub(super) fn udp(arguments: PluginArguments) -> Result<Arc<dyn Transport>> {
     let mut config = micro_udp::UdpConfig::default();
     if let Some(calls) = arguments.pool_size {
         config.calls = calls;
+    }
+    if let Some(limit) = arguments.dial_timeout {
+        config.connect_timeout = limit;
     }
     unused_addresses("transport", "udp", &arguments.addresses);
     Ok(Arc::new(micro_udp::UdpTransport::new(config)))
