@@ -32,7 +32,7 @@ impl Lot {
     pub fn len(&self) -> usize {
         match self {
             Self::One(message) => message.len(),
-            Self::Several(packed) => packed.0.len(),
+            Self::Several(packed) => packed.len(),
         }
     }
 
@@ -60,6 +60,11 @@ impl Packed {
             end = next;
         }
         Self(received.split_to(end))
+    }
+
+    /// The size in bytes, with what stands before each message.
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Whether there is no message left.

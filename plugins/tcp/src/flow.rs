@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
-use futures_core::Stream;
+use bytes::BytesMut;
+use micro_core::handler::{Lot, Lots};
 use micro_core::{Error, Result};
 
 use crate::cursor::{Violation, violation};
+use crate::frame::Piece;
 use crate::hub::{Hub, Kept};
 use crate::preamble::Terms;
 
@@ -23,7 +24,7 @@ pub(crate) struct Flow {
 #[derive(Default)]
 struct FlowState {
     /// What came and was not read, each with what it counts.
-    messages: VecDeque<(Bytes, u32)>,
+    messages: VecDeque<(Lot, u32)>,
     partial: BytesMut,
     partial_cost: u32,
     /// What came and was not given back, and what of it was read.
@@ -59,13 +60,7 @@ impl Flow {
     }
 
     /// Takes what came. False: nobody reads it.
-    pub(crate) fn push(
-        &self,
-        bytes: Bytes,
-        goes_on: bool,
-        cost: u32,
-        wakers: &mut Vec<Waker>,
-    ) -> Result<bool, Violation> {
+    pub(crate) fn push(&self, piece: Piece, cost: u32, wakers: &mut Vec<Waker>) -> Result<bool, Violation> {
         let mut state = self.lock();
         if state.has_ended {
             return Err(violation("a stream has messages behind its end"));
@@ -74,29 +69,14 @@ impl Flow {
         if state.unread > self.window {
             return Err(violation("a stream's messages are more than its window"));
         }
-        let size = state.partial.len() + bytes.len();
-        if size > self.message_size as usize {
-            let limit = self.message_size;
-            return Err(violation(format!(
-                "a stream's message is larger than {limit} bytes, the limit message_size"
-            )));
-        }
+        let lot = state.put_together(piece, self.message_size)?;
         if state.is_left {
             return Ok(false);
         }
         state.partial_cost += cost;
-        if goes_on {
-            state.partial.extend_from_slice(&bytes);
-        } else {
-            let message = match state.partial.is_empty() {
-                true => bytes,
-                false => {
-                    state.partial.extend_from_slice(&bytes);
-                    state.partial.split().freeze()
-                }
-            };
+        if let Some(lot) = lot {
             let cost = std::mem::take(&mut state.partial_cost);
-            state.messages.push_back((message, cost));
+            state.messages.push_back((lot, cost));
         }
         // Also for a part: the reader gives back what it counts, without which a large message might not go on.
         wakers.extend(state.reader.take());
@@ -160,13 +140,41 @@ impl Flow {
     }
 }
 
+impl FlowState {
+    /// The messages that are whole with this piece.
+    fn put_together(&mut self, piece: Piece, limit: u32) -> Result<Option<Lot>, Violation> {
+        let (bytes, goes_on) = match piece {
+            Piece::Part(bytes) => (bytes, true),
+            Piece::Last(bytes) => (bytes, false),
+            Piece::Several(_) if !self.partial.is_empty() => {
+                return Err(violation("there are messages in the middle of another"));
+            }
+            Piece::Several(packed) => return Ok(Some(Lot::Several(packed))),
+        };
+        if self.partial.len() + bytes.len() > limit as usize {
+            return Err(violation(format!(
+                "a stream's message is larger than {limit} bytes, the limit message_size"
+            )));
+        }
+        if !goes_on && self.partial.is_empty() {
+            return Ok(Some(Lot::One(bytes)));
+        }
+        // What nobody reads is counted, but not kept.
+        if self.is_left {
+            return Ok(None);
+        }
+        self.partial.extend_from_slice(&bytes);
+        Ok((!goes_on).then(|| Lot::One(self.partial.split().freeze())))
+    }
+}
+
 /// Reads the messages of a stream. Dropped, it lets those go that come.
 pub(crate) struct Receiver<C: Kept> {
     hub: Arc<Hub<C>>,
     flow: Arc<Flow>,
     call: u32,
     /// Taken in one go.
-    taken: VecDeque<(Bytes, u32)>,
+    taken: VecDeque<(Lot, u32)>,
     /// Read and not given back.
     consumed: u32,
 }
@@ -203,18 +211,16 @@ impl<C: Kept> Receiver<C> {
     }
 }
 
-impl<C: Kept> Stream for Receiver<C> {
-    type Item = Result<Bytes>;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+impl<C: Kept> Lots for Receiver<C> {
+    fn poll_lot(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
         let receiver = self.get_mut();
         loop {
-            if let Some((message, cost)) = receiver.taken.pop_front() {
+            if let Some((lot, cost)) = receiver.taken.pop_front() {
                 receiver.consumed += cost;
                 if receiver.consumed >= receiver.flow.window / 2 {
                     receiver.give_back();
                 }
-                return Poll::Ready(Some(Ok(message)));
+                return Poll::Ready(Some(Ok(lot)));
             }
             let polled = {
                 let mut state = receiver.flow.lock();

@@ -1,6 +1,7 @@
 //! Frames: what a connection carries after its first words.
 
 use bytes::Bytes;
+use micro_core::handler::Packed;
 use micro_core::{Metadata, Request, Text};
 use tokio::time::Instant;
 
@@ -42,6 +43,8 @@ pub(crate) mod flag {
     pub(crate) const METADATA: u8 = 16;
     /// Names are written out.
     pub(crate) const NAMES: u8 = 32;
+    /// There are several messages, packed.
+    pub(crate) const SEVERAL: u8 = 64;
 }
 
 /// Why a call is given up.
@@ -130,6 +133,16 @@ pub(crate) struct Message {
     pub(crate) total: Option<u32>,
 }
 
+/// What a frame has of a stream's messages.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// A part of a message, which goes on.
+    Part(Bytes),
+    /// A message, or its last part.
+    Last(Bytes),
+    Several(Packed),
+}
+
 /// A frame, read.
 #[derive(Debug)]
 pub(crate) enum Frame {
@@ -151,8 +164,8 @@ pub(crate) enum Frame {
     },
     Data {
         call: u32,
-        bytes: Bytes,
-        goes_on: bool,
+        length: u32,
+        piece: Piece,
     },
     End {
         call: u32,
@@ -241,8 +254,8 @@ impl Decoder {
             },
             kind::DATA => Frame::Data {
                 call,
-                bytes: payload.after(0),
-                goes_on: flags & flag::MORE != 0,
+                length: header.length,
+                piece: self.piece(flags, payload.after(0))?,
             },
             kind::END => Frame::End { call },
             kind::ERROR => Frame::Error {
@@ -265,6 +278,23 @@ impl Decoder {
             },
             other => return Err(violation(format!("a frame has the unknown kind {other}"))),
         })
+    }
+
+    fn piece(&self, flags: u8, mut bytes: Bytes) -> Result<Piece, Violation> {
+        if flags & flag::SEVERAL == 0 {
+            return Ok(match flags & flag::MORE {
+                0 => Piece::Last(bytes),
+                _ => Piece::Part(bytes),
+            });
+        }
+        let packed = Packed::take(&mut bytes, self.terms.message_size as usize);
+        match bytes.is_empty() && flags & flag::MORE == 0 {
+            true => Ok(Piece::Several(packed)),
+            false => Err(violation(format!(
+                "packed messages are not whole, or one is larger than {}, the limit message_size",
+                self.terms.message_size
+            ))),
+        }
     }
 
     fn after_head(&self, flags: u8, cursor: &mut Cursor<'_>) -> Result<(Option<u32>, usize), Violation> {

@@ -7,13 +7,13 @@ use std::task::{Context, Waker};
 
 use crate::cursor::{Violation, violation};
 use crate::flow::Flow;
-use crate::frame::{FRAME_COST, kind};
+use crate::frame::{FRAME_COST, Piece, kind};
 use crate::head::Numbers;
 use crate::outbox::Outbox;
 use crate::preamble::Terms;
 
 /// A call on a connection, as one side keeps it.
-pub(crate) trait Kept {
+pub(crate) trait Kept: Send + 'static {
     /// Its messages, where it is one of streams.
     fn flow(&self) -> Option<&Arc<Flow>>;
 }
@@ -109,7 +109,7 @@ impl<C: Kept> Hub<C> {
 
 impl<C: Kept> State<C> {
     /// Counts what came of a stream's message.
-    pub(crate) fn receive(&mut self, length: usize, window: u32) -> Result<u32, Violation> {
+    pub(crate) fn receive(&mut self, length: u32, window: u32) -> Result<u32, Violation> {
         let cost = cost(length);
         self.unread = self.unread.saturating_add(cost);
         match self.unread > window {
@@ -135,14 +135,14 @@ impl<C: Kept> State<C> {
     pub(crate) fn data(
         &mut self,
         call: u32,
-        bytes: bytes::Bytes,
-        goes_on: bool,
+        length: u32,
+        piece: Piece,
         window: u32,
         wakers: &mut Vec<Waker>,
     ) -> Result<(), Violation> {
-        let cost = self.receive(bytes.len(), window)?;
+        let cost = self.receive(length, window)?;
         let is_kept = match self.calls.get(&call).and_then(Kept::flow) {
-            Some(flow) => flow.push(bytes, goes_on, cost, wakers)?,
+            Some(flow) => flow.push(piece, cost, wakers)?,
             None if call <= self.last => false,
             None => {
                 return Err(violation(format!(
@@ -196,10 +196,8 @@ impl<C> State<C> {
 }
 
 /// What a frame of a stream's messages counts.
-pub(crate) fn cost(length: usize) -> u32 {
-    u32::try_from(length)
-        .unwrap_or(u32::MAX)
-        .saturating_add(FRAME_COST)
+pub(crate) fn cost(length: u32) -> u32 {
+    length.saturating_add(FRAME_COST)
 }
 
 /// Spreads numbers that follow each other over a table. They are this side's own or checked to grow, so that nobody can

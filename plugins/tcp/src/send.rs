@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use micro_core::handler::Lot;
 use micro_core::{Body, Error};
 
 use crate::flow::Flow;
@@ -25,7 +25,7 @@ pub(crate) struct Sender<C> {
     flow: Arc<Flow>,
     call: u32,
     /// Messages that are ready, and how much of the first one was sent.
-    ready: VecDeque<Bytes>,
+    ready: VecDeque<Lot>,
     ready_size: usize,
     sent: usize,
     end: Option<Sent>,
@@ -74,22 +74,8 @@ impl<C: Kept> Sender<C> {
     /// Collects what is ready. True: the body has no more for now.
     fn gather(&mut self, body: &mut Body, context: &mut Context<'_>) -> bool {
         while self.end.is_none() && self.ready_size < PACKED && self.ready.len() < TOGETHER {
-            match body.poll_message(context) {
-                Poll::Ready(Some(Ok(message))) => {
-                    let limit = self.hub.peer.message_size;
-                    if message.len() > limit as usize {
-                        let error = crate::flow::too_large(
-                            "go.micro.transport",
-                            message.len(),
-                            limit,
-                            "the other side",
-                        );
-                        self.end = Some(Sent::Failed(error));
-                        break;
-                    }
-                    self.ready_size += message.len();
-                    self.ready.push_back(message);
-                }
+            match body.poll_lot(context) {
+                Poll::Ready(Some(Ok(lot))) => self.take(lot),
                 Poll::Ready(Some(Err(error))) => self.end = Some(Sent::Failed(error)),
                 Poll::Ready(None) => self.end = Some(Sent::Whole),
                 Poll::Pending => return true,
@@ -98,10 +84,33 @@ impl<C: Kept> Sender<C> {
         false
     }
 
+    fn take(&mut self, lot: Lot) {
+        let limit = self.hub.peer.message_size;
+        match lot {
+            Lot::One(message) if message.len() > limit as usize => {
+                let error =
+                    crate::flow::too_large("go.micro.transport", message.len(), limit, "the other side");
+                self.end = Some(Sent::Failed(error));
+            }
+            // One of them may be too large, and those before it are sent.
+            Lot::Several(mut messages) if messages.len() > limit as usize => {
+                while self.end.is_none()
+                    && let Some(message) = messages.next()
+                {
+                    self.take(Lot::One(message));
+                }
+            }
+            lot => {
+                self.ready_size += lot.len();
+                self.ready.push_back(lot);
+            }
+        }
+    }
+
     /// Puts in what is ready, as far as there is room. `None`: the other side takes no more.
     fn poll_put(&mut self, context: &mut Context<'_>) -> Poll<Option<()>> {
         let hub = self.hub.clone();
-        let largest = (hub.peer.frame_size as usize).min(PART);
+        let largest = hub.peer.frame_size as usize;
         hub.with(|state, _| {
             let Some(mut credit) = self.flow.credit(context) else {
                 return Poll::Ready(None);
@@ -109,36 +118,70 @@ impl<C: Kept> Sender<C> {
             if state.closed.is_some() {
                 return Poll::Ready(None);
             }
-            while let Some(message) = self.ready.front() {
+            while let Some(lot) = self.ready.front() {
                 ready!(state.outbox.poll_room(HIGH_WATER, context));
-                let left = message.len() - self.sent;
-                // A part that is worth a frame, or all that is left.
-                let wanted = left.min(largest).min(1024) as u64 + u64::from(FRAME_COST);
-                if credit < wanted {
-                    return Poll::Pending;
-                }
-                if state.credit < wanted {
-                    state.wait_for_credit(context);
-                    return Poll::Pending;
-                }
-                let room = usize::try_from(credit.min(state.credit)).unwrap_or(usize::MAX);
-                let part = left.min(largest).min(room - FRAME_COST as usize);
-                let bytes = message.slice(self.sent..self.sent + part);
-                let flags = if part < left { flag::MORE } else { 0 };
+                let room = credit.min(state.credit);
+                let (bytes, flags) = match lot {
+                    Lot::Several(messages) if lot.len() <= largest && cost(lot.len()) <= room => {
+                        (messages.clone().into_bytes(), flag::SEVERAL)
+                    }
+                    Lot::Several(_) => {
+                        self.split_first();
+                        continue;
+                    }
+                    Lot::One(message) => {
+                        let left = message.len() - self.sent;
+                        // A part that is worth a frame, or all that is left.
+                        let wanted = cost(left.min(largest).min(1024));
+                        if credit < wanted {
+                            return Poll::Pending;
+                        }
+                        if state.credit < wanted {
+                            state.wait_for_credit(context);
+                            return Poll::Pending;
+                        }
+                        let most = usize::try_from(room - u64::from(FRAME_COST)).unwrap_or(usize::MAX);
+                        let part = left.min(largest).min(PART).min(most);
+                        let flags = if part < left { flag::MORE } else { 0 };
+                        (message.slice(self.sent..self.sent + part), flags)
+                    }
+                };
                 state.outbox.frame(self.call, kind::DATA, |_| flags, &bytes);
-                let cost = part as u64 + u64::from(FRAME_COST);
+                let cost = cost(bytes.len());
                 credit -= cost;
                 self.flow.spend(cost);
                 state.credit -= cost;
-                if flags == 0 {
-                    self.ready_size -= message.len();
+                if flags == flag::MORE {
+                    self.sent += bytes.len();
+                } else {
+                    self.ready_size -= lot.len();
                     self.ready.pop_front();
                     self.sent = 0;
-                } else {
-                    self.sent += part;
                 }
             }
             Poll::Ready(Some(()))
         })
     }
+
+    /// Takes the first message out of those that are packed, which do not fit in a frame or in the window together.
+    fn split_first(&mut self) {
+        let Some(lot) = self.ready.pop_front() else { return };
+        self.ready_size -= lot.len();
+        let (first, rest) = match lot {
+            Lot::Several(mut messages) => (messages.next().map(Lot::One), Some(Lot::Several(messages))),
+            one => (Some(one), None),
+        };
+        for lot in [rest.filter(|rest| !rest.is_empty()), first]
+            .into_iter()
+            .flatten()
+        {
+            self.ready_size += lot.len();
+            self.ready.push_front(lot);
+        }
+    }
+}
+
+/// What a frame counts against the windows.
+fn cost(length: usize) -> u64 {
+    length as u64 + u64::from(FRAME_COST)
 }

@@ -159,7 +159,7 @@ impl State<ClientCall> {
                 self.answer(call, answer, message, wakers)
             }
             Frame::Part { call, bytes } => self.part(call, &bytes, wakers),
-            Frame::Data { call, bytes, goes_on } => self.data(call, bytes, goes_on, window, wakers),
+            Frame::Data { call, length, piece } => self.data(call, length, piece, window, wakers),
             Frame::End { call } => {
                 self.end_messages(call, Ok(()), wakers);
                 Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures_core::Stream;
+use micro_core::handler::{Lot, Lots};
 use micro_core::{Body, Request, Response, Result};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -30,7 +30,7 @@ pub(super) async fn open(links: &Arc<Links>, mut request: Request) -> Result<Res
     let body = match (answer.message, calling.flow.clone()) {
         (None, Some(flow)) => {
             let receiver = Receiver::new(calling.place.hub().clone(), flow, calling.call);
-            Body::stream(Answers(Some(Open {
+            Body::lots(Answers(Some(Open {
                 receiver,
                 calling,
                 _writer: writer,
@@ -110,14 +110,12 @@ struct Open {
     _writer: Option<AbortOnDropHandle<()>>,
 }
 
-impl Stream for Answers {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+impl Lots for Answers {
+    fn poll_lot(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Lot>>> {
         let Some(open) = &mut self.0 else {
             return Poll::Ready(None);
         };
-        let next = ready!(Pin::new(&mut open.receiver).poll_next(context));
+        let next = ready!(Pin::new(&mut open.receiver).poll_lot(context));
         if !matches!(next, Some(Ok(_))) {
             // With it goes what the caller may still be sending: the call is over.
             open.calling.finish();

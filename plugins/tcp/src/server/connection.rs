@@ -358,7 +358,7 @@ impl State<ServerCall> {
                 message,
             } => self.call(call, request, message, taking),
             Frame::Part { call, bytes } => self.part(call, &bytes, taking),
-            Frame::Data { call, bytes, goes_on } => self.data(call, bytes, goes_on, window, wakers),
+            Frame::Data { call, length, piece } => self.data(call, length, piece, window, wakers),
             Frame::End { call } => {
                 self.end_messages(call, Ok(()), wakers);
                 Ok(())
@@ -433,7 +433,7 @@ impl State<ServerCall> {
             }
             None => {
                 let flow = Flow::new(&taking.hub.own, &taking.hub.peer);
-                request.body = Body::stream(Receiver::new(taking.hub.clone(), flow.clone(), id));
+                request.body = Body::lots(Receiver::new(taking.hub.clone(), flow.clone(), id));
                 kept.flow = Some(flow);
                 taking.arrived.push((id, request));
             }

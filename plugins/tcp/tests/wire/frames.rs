@@ -124,11 +124,14 @@ async fn a_stream_is_written_and_read_as_described() {
     end.send(&frame(7, DATA, MORE, b"on")).await;
     end.send(&frame(7, DATA, 0, b"e")).await;
     end.send(&frame(7, DATA, 0, b"")).await;
+    let several = b"\0\0\0\0\x02ab\0\0\0\0\0\0\0\0\0\x01c";
+    end.send(&frame(7, DATA, SEVERAL, several)).await;
     end.send(&frame(7, END, 0, b"")).await;
     for (kind, flags, payload) in [
         (ANSWER, MESSAGES, &b""[..]),
         (DATA, 0, b"one"),
         (DATA, 0, b""),
+        (DATA, SEVERAL, several),
         (END, 0, b""),
     ] {
         let expected = RawFrame {

@@ -97,6 +97,31 @@ async fn what_no_caller_may_send_is_told_and_ends_the_connection() {
             "which is whole",
         ),
         (frame(3, DATA, 0, b"x"), "was not begun"),
+        (
+            [stream.clone(), frame(1, DATA, SEVERAL, b"\0\0\0\0\x02a")].concat(),
+            "not whole",
+        ),
+        (
+            [stream.clone(), frame(1, DATA, SEVERAL, b"\x01\0\0\0\x01a")].concat(),
+            "not whole",
+        ),
+        (
+            [
+                stream.clone(),
+                frame(1, DATA, SEVERAL, &[&b"\0\0\0\x10\x01"[..], &[0; 4097]].concat()),
+            ]
+            .concat(),
+            "limit message_size",
+        ),
+        (
+            [
+                stream.clone(),
+                frame(1, DATA, MORE, b"half"),
+                frame(1, DATA, SEVERAL, b"\0\0\0\0\x01a"),
+            ]
+            .concat(),
+            "in the middle of another",
+        ),
         (frame(1, ANSWER, 0, b""), "a caller answers"),
         (frame(1, CANCEL, 0, b"\x09"), "unknown reason"),
         (frame(0, WINDOW, 0, b"\0"), "shorter"),

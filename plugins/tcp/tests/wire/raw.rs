@@ -27,6 +27,7 @@ pub(crate) const GOODBYE: u8 = 11;
 pub(crate) const MORE: u8 = 1;
 pub(crate) const MESSAGES: u8 = 4;
 pub(crate) const NAMES: u8 = 32;
+pub(crate) const SEVERAL: u8 = 64;
 
 /// What a side says first that takes much.
 pub(crate) const PREAMBLE: [u8; 40] =
