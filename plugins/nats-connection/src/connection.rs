@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, ServerError};
-use micro_core::{Error, Result};
+use micro_core::{Error, ErrorKind, Result};
 use tokio::sync::watch;
 
 use crate::config::{NatsLogin, NatsServers};
@@ -128,6 +128,24 @@ impl NatsConnection {
         let mut health = self.health();
         if health.wait_for(|health| health.losses > losses).await.is_err() {
             std::future::pending().await
+        }
+    }
+
+    /// Attempts something, unless the connection is lost over it, more often than this: `None` then, as what was on its way
+    /// is lost, and a failure says nothing of the connection that follows. May be cancelled if `attempt` may.
+    pub async fn unless_lost<T>(
+        &self,
+        losses: u64,
+        attempt: impl Future<Output = Result<T>>,
+    ) -> Option<Result<T>> {
+        let attempted = tokio::select! {
+            biased;
+            attempted = attempt => attempted,
+            () = self.lost(losses) => return None,
+        };
+        match attempted {
+            Err(error) if error.kind() == ErrorKind::Unavailable && self.losses() > losses => None,
+            attempted => Some(attempted),
         }
     }
 

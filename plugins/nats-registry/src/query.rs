@@ -33,13 +33,14 @@ pub(crate) async fn ask(shared: &Arc<Shared>, question: &Question) -> Result<Vec
 
 async fn ask_until_it_works(shared: &Arc<Shared>, question: &Question) -> Result<Vec<ServiceRecord>> {
     let payload = write_question(question)?;
+    let connection = &shared.connection;
     loop {
-        shared.connection.up().await;
-        shared.connection.check_publish(&shared.config.query_subject)?;
-        let losses = shared.connection.losses();
-        tokio::select! {
-            found = ask_once(shared, question, payload.clone()) => return found,
-            () = shared.connection.lost(losses) => {}
+        connection.up().await;
+        connection.check_publish(&shared.config.query_subject)?;
+        let losses = connection.losses();
+        let asking = ask_once(shared, question, payload.clone());
+        if let Some(found) = connection.unless_lost(losses, asking).await {
+            return found;
         }
     }
 }

@@ -50,11 +50,9 @@ impl Watching {
         }
     }
 
-    async fn subscribe(&mut self) -> Result<()> {
+    async fn subscribe(&mut self, losses: u64) -> Result<()> {
         let connection = &self.shared.connection;
-        connection.up().await;
         connection.check_subscribe(&self.shared.config.watch_subject)?;
-        let losses = connection.losses();
         let subject = self.shared.config.watch_subject.clone();
         let subscribed = connection.client().subscribe(subject).await;
         let changes = subscribed.map_err(|_| connection.gone())?;
@@ -126,7 +124,18 @@ impl WatchSource for Watching {
     async fn begin(&mut self) -> Result<Vec<ServiceRecord>> {
         self.begun = None;
         let patience = self.shared.config.request_timeout;
-        match timeout(patience, self.subscribe()).await {
+        let connection = self.shared.connection.clone();
+        let subscribing = async {
+            loop {
+                connection.up().await;
+                let losses = connection.losses();
+                let subscribing = self.subscribe(losses);
+                if let Some(subscribed) = connection.unless_lost(losses, subscribing).await {
+                    return subscribed;
+                }
+            }
+        };
+        match timeout(patience, subscribing).await {
             Ok(subscribed) => subscribed?,
             Err(_) => return Err(self.interrupted()),
         }

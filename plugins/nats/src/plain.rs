@@ -34,11 +34,9 @@ impl Plain {
         }
     }
 
-    async fn subscribe(&mut self) -> Result<()> {
+    async fn subscribe(&mut self, losses: u64) -> Result<()> {
         let connection = &self.shared.connection;
-        connection.up().await;
         connection.check_subscribe(&self.topic)?;
-        let losses = connection.losses();
         if self.subscriber.is_none() {
             let (client, subject) = (connection.client(), Subject::from(&*self.topic));
             let subscribed = match &self.queue {
@@ -59,9 +57,20 @@ impl Plain {
 impl EventSource for Plain {
     async fn begin(&mut self) -> Result<()> {
         let patience = self.shared.config.publish_timeout;
-        match timeout(patience, self.subscribe()).await {
+        let connection = self.shared.connection.clone();
+        let subscribing = async {
+            loop {
+                connection.up().await;
+                let losses = connection.losses();
+                let subscribing = self.subscribe(losses);
+                if let Some(subscribed) = connection.unless_lost(losses, subscribing).await {
+                    return subscribed;
+                }
+            }
+        };
+        match timeout(patience, subscribing).await {
             Ok(subscribed) => subscribed,
-            Err(_) => Err(self.shared.connection.gone()),
+            Err(_) => Err(connection.gone()),
         }
     }
 

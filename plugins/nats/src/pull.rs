@@ -67,13 +67,11 @@ impl Pull {
         }
     }
 
-    async fn subscribe(&mut self) -> Result<()> {
+    async fn subscribe(&mut self, losses: u64) -> Result<()> {
         let connection = &self.shared.connection;
         let Some(durable) = &self.shared.durable else {
             return Err(connection.gone());
         };
-        connection.up().await;
-        let losses = connection.losses();
         let stream = durable.streams.of_topic(&self.topic).await?;
         self.consumer_at(durable, &stream).await?;
         let client = connection.client();
@@ -174,9 +172,20 @@ impl EventSource for Pull {
     async fn begin(&mut self) -> Result<()> {
         self.leave();
         let patience = self.shared.config.publish_timeout;
-        match timeout(patience, self.subscribe()).await {
+        let connection = self.shared.connection.clone();
+        let subscribing = async {
+            loop {
+                connection.up().await;
+                let losses = connection.losses();
+                let subscribing = self.subscribe(losses);
+                if let Some(subscribed) = connection.unless_lost(losses, subscribing).await {
+                    return subscribed;
+                }
+            }
+        };
+        match timeout(patience, subscribing).await {
             Ok(subscribed) => subscribed,
-            Err(_) => Err(self.shared.connection.gone()),
+            Err(_) => Err(connection.gone()),
         }
     }
 
