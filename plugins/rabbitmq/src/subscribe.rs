@@ -13,8 +13,8 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use micro_core::broker::{Acknowledge, Event, EventSource, Remainder};
-use micro_core::{Error, Result, Text};
-use micro_rabbitmq_connection::{Connection, Link, Origin};
+use micro_core::{Error, ErrorKind, Result, Text};
+use micro_rabbitmq_connection::{Connection, Link, Origin, Up};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ use crate::queues::Name;
 
 /// After how long an interrupted subscription tells of it.
 const TELLING: Duration = Duration::from_millis(500);
+/// How long after a failure the loss of the connection that caused it is surely known.
+const KNOWN: Duration = Duration::from_secs(1);
 /// How long a subscription rests after it gave back an event of another topic.
 const STRAYED: Duration = Duration::from_millis(5);
 /// How many events of other topics it may hold then.
@@ -83,14 +85,32 @@ impl Consuming {
     }
 
     async fn subscribe(&self) -> Result<Current> {
-        let up = self.link.up().await;
-        let subscribed = self.wanted.consume(&up.connection, self.spare).await;
-        if subscribed.is_err() && !up.connection.is_up() {
+        let mut up = self.link.up().await;
+        loop {
+            let subscribed = tokio::select! {
+                biased;
+                subscribed = self.wanted.consume(&up.connection, self.spare) => subscribed,
+                // The client does not always answer what it is asked while its connection is being lost.
+                next = self.link.after(&up) => {
+                    up = next;
+                    continue;
+                }
+            };
+            let is_lost = match &subscribed {
+                Err(error) => error.kind() == ErrorKind::Unavailable && self.is_lost(&up).await,
+                Ok(_) => false,
+            };
+            if !is_lost {
+                return subscribed;
+            }
             // Nobody is told of a connection that was lost just now: there will be another.
-            let up = self.link.after(&up).await;
-            return self.wanted.consume(&up.connection, self.spare).await;
+            up = self.link.after(&up).await;
         }
-        subscribed
+    }
+
+    /// Whether a connection is lost on which something failed. The failure may be told before the loss is known.
+    async fn is_lost(&self, up: &Arc<Up<()>>) -> bool {
+        !up.connection.is_up() || timeout(KNOWN, self.link.after(up)).await.is_ok()
     }
 
     fn event(&self, channel: Arc<Channel>, mut delivery: Delivery) -> Event {
