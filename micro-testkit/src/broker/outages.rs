@@ -99,6 +99,7 @@ macro_rules! __broker_outage_cases {
     ($then:ident { $($arguments:tt)* }) => {
         $crate::$then! { $($arguments)* ;
             a_subscription_comes_back_after_a_cut
+            subscribing_works_over_a_connection_just_cut
             a_subscription_tells_little_of_an_outage
             what_is_published_in_a_short_cut_arrives_or_fails
             publishing_fails_in_time_and_by_name_and_works_again
@@ -277,6 +278,26 @@ async fn a_subscription_comes_back_after_a_cut(subject: OutageSubject) -> Outcom
         for _ in 0..3 {
             subject.proxy().await.cut().await;
             subject.mend().await?;
+            subject
+                .until_an_event(&topic, &mut subscription, subject.traits.works_within)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+async fn subscribing_works_over_a_connection_just_cut(subject: OutageSubject) -> Outcome {
+    for (tail, options) in [
+        ("alone", SubscribeOptions::default()),
+        ("shared", subject.queue()),
+    ] {
+        for number in 0..CUTS {
+            let topic = subject.through.name(&format!("{tail}-{number}"));
+            // The broker has a connection, which it does not yet know to be gone.
+            subject.through.publish(&topic, "before").await?;
+            subject.proxy().await.cut().await;
+            subject.mend().await?;
+            let mut subscription = subject.subscribe(&topic, options.clone()).await?;
             subject
                 .until_an_event(&topic, &mut subscription, subject.traits.works_within)
                 .await?;
