@@ -47,13 +47,17 @@ fn request(body: impl Into<Body>) -> Request {
     Request::new("test", "Test.Call", body)
 }
 
-/// A handler that says when it has begun, and never answers.
+/// A handler that says when it has begun, holds its request, and never answers.
 fn endless() -> (Arc<Semaphore>, Arc<dyn Handler>) {
     let began = Arc::new(Semaphore::new(0));
     let begins = began.clone();
-    let handler = handler_fn(move |_| {
+    let handler = handler_fn(move |request: Request| {
         begins.add_permits(1);
-        std::future::pending()
+        async move {
+            // Dropped, it would say that nobody wants the rest of a stream.
+            let _request = request;
+            std::future::pending().await
+        }
     });
     (began, Arc::new(handler))
 }
