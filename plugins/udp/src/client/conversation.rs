@@ -30,7 +30,6 @@ pub(super) struct Conversation {
 }
 
 /// The calls that wait.
-#[derive(Default)]
 pub(super) struct Waiting(Mutex<State>);
 
 #[derive(Default)]
@@ -40,7 +39,7 @@ struct State {
     calls: BTreeMap<u64, WaitingCall>,
     /// The listener takes no more calls, or is gone.
     is_leaving: bool,
-    /// Something was sent that is not answered, besides the first datagrams of the calls that wait.
+    /// Something was sent that may still come back, besides the first datagrams of the calls that wait.
     is_unsure: bool,
 }
 
@@ -86,12 +85,15 @@ impl Conversation {
                 .next()
                 .ok_or_else(|| Unmet::NoAddress(ErrorKind::NotFound.into()))?;
             let socket = connect(address).await.map_err(Unmet::Socket)?;
-            let token = hello(&socket, caller, config).await?;
-            Ok((socket, token))
+            let (token, hellos) = hello(&socket, caller, config).await?;
+            Ok((socket, token, hellos))
         };
-        let (socket, token) = timeout_at(until, met).await.map_err(|_| Unmet::Silent(limit))??;
+        let (socket, token, hellos) = timeout_at(until, met).await.map_err(|_| Unmet::Silent(limit))??;
         let socket = Arc::new(socket);
-        let waiting = Arc::new(Waiting::default());
+        let waiting = Arc::new(Waiting(Mutex::new(State {
+            is_unsure: hellos > 1,
+            ..State::default()
+        })));
         let listen = listen(socket.clone(), token, caller, Arc::downgrade(&waiting));
         Ok(Arc::new(Self {
             socket,
@@ -159,7 +161,8 @@ impl Conversation {
         let seen = {
             let mut state = self.waiting.lock();
             let sent = state.calls.remove(&header.number).map_or(0, |call| call.sent);
-            state.is_unsure |= sent > 1 || sent == 1 && !is_answered;
+            // Who is not answered is told so, which may come back as well.
+            state.is_unsure |= sent > 1 || !is_answered;
             (state.is_leaving && state.calls.is_empty()).then(|| state.seen(header))
         };
         // Lost where there is no room: the node finds out by itself.
@@ -202,8 +205,9 @@ impl Waiting {
 }
 
 impl State {
-    /// Says what this side waits for.
-    fn seen(&self, header: Header) -> Vec<u8> {
+    /// Says what this side waits for. Comes back where the listener ended at once, also with calls that it had begun.
+    fn seen(&mut self, header: Header) -> Vec<u8> {
+        self.is_unsure = true;
         let number = self.oldest();
         let header = Header {
             number,
@@ -227,8 +231,8 @@ async fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// Asks for a token until there is one.
-async fn hello(socket: &UdpSocket, caller: u64, config: &UdpConfig) -> Result<u64, Unmet> {
+/// Asks for a token until there is one. Says how often it asked, too.
+async fn hello(socket: &UdpSocket, caller: u64, config: &UdpConfig) -> Result<(u64, u32), Unmet> {
     let hello = Header {
         kind: Kind::Hello,
         token: 0,
@@ -237,7 +241,9 @@ async fn hello(socket: &UdpSocket, caller: u64, config: &UdpConfig) -> Result<u6
     };
     let mut pause = config.first_pause.max(Duration::from_millis(1));
     let mut buffer = [0; 128];
+    let mut hellos = 0;
     loop {
+        hellos += 1;
         if let Err(problem) = socket.send(&hello.to_bytes()).await {
             return Err(unmet(problem));
         }
@@ -246,7 +252,7 @@ async fn hello(socket: &UdpSocket, caller: u64, config: &UdpConfig) -> Result<u6
             let length = received.map_err(unmet)?;
             match Header::parse(&buffer[..length]) {
                 Some((header, _)) if header.caller != hello.caller => {}
-                Some((header, _)) if header.kind == Kind::Welcome => return Ok(header.token),
+                Some((header, _)) if header.kind == Kind::Welcome => return Ok((header.token, hellos)),
                 Some((header, _)) if header.kind == Kind::Refused => return Err(Unmet::Told(Told::Leaving)),
                 _ => {}
             }

@@ -73,6 +73,32 @@ async fn a_node_that_stopped_answering_may_have_begun() {
 }
 
 #[tokio::test]
+async fn a_node_that_says_goodbye_and_ends_may_have_begun() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    let node = async move {
+        let mut buffer = [0; 2048];
+        loop {
+            let (_, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let kind = if buffer[3] == HELLO { WELCOME } else { GOODBYE };
+            socket.try_send_to(&with(kind, &buffer, &[]), from).unwrap();
+            if kind == GOODBYE {
+                // The caller's answer to it is what comes back, and not the call.
+                return;
+            }
+        }
+    };
+    let config = UdpConfig {
+        first_pause: Duration::from_secs(10),
+        ..UdpConfig::default()
+    };
+    let peer = dial(&address, config).await;
+    let (answer, ()) = soon(async { tokio::join!(peer.handle(Request::new("a", "B.C", "x")), node) }).await;
+    let error = answer.unwrap_err();
+    assert!(error.is_unanswered(), "{error}");
+}
+
+#[tokio::test]
 async fn a_node_that_works_may_take_long() {
     let (address, _node) = answering(|kind, count, said| match (kind, count) {
         (HELLO, _) => Some(with(WELCOME, said, &[])),
