@@ -194,6 +194,32 @@ async fn dialling_ends_with_the_deadline_of_the_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_ends_alike_whether_its_node_or_this_side_sees_the_deadline_first() {
+    const LIMIT: Duration = Duration::from_secs(2);
+    let after = async |node_gives_up: Duration| {
+        let notes = Notes::of(1);
+        let transport = wire(handler_fn(move |_| async move {
+            tokio::time::sleep(node_gives_up).await;
+            Err(Error::timeout("go.micro.server", "not answered within the time"))
+        }));
+        let client = client(transport, &notes).with_options(CallOptions {
+            timeout: Some(LIMIT),
+            ..CallOptions::default()
+        });
+        let error = client.request(Request::new("a", "A.B", "")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        (error.id().to_owned(), error.is_unanswered(), notes.marks())
+    };
+    let this_side = ("go.micro.client".to_owned(), true, vec![Outcome::Failed]);
+    for node_gives_up in [LIMIT * 2, LIMIT, LIMIT - Duration::from_millis(1)] {
+        assert_eq!(after(node_gives_up).await, this_side, "{node_gives_up:?}");
+    }
+    // A node that has less time for something else says so itself.
+    let (id, is_unanswered, _) = after(LIMIT / 2).await;
+    assert_eq!((&*id, is_unanswered), ("go.micro.server", false));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_this_side_refuses_says_nothing_about_the_nodes_and_is_tried_elsewhere() {
     let notes = Notes::of(2);
     let transport = wire(handler_fn(|_| async { Ok(Response::new("")) }));

@@ -19,6 +19,8 @@ use crate::registry::Node;
 use crate::selector::{Candidate, Candidates, Criteria, Filter, Filters, InFlight, Outcome, Selector};
 use crate::{Body, Error, ErrorKind, Handler, Request, Response, Result, Text, Transport, Wrapper};
 
+/// How much earlier a deadline may be at the far side: some transports send whole milliseconds.
+const ROUNDED: Duration = Duration::from_millis(1);
 /// How many addresses given by callers are remembered, with their connections.
 const FIXED_ADDRESSES: usize = 1024;
 
@@ -164,6 +166,10 @@ impl Calls {
                 .await
                 .unwrap_or_else(|_| Err(too_late(since))),
             None => call.await,
+        };
+        let result = match result {
+            Err(error) if is_told_late(&error, deadline) => Err(too_late(since)),
+            result => result,
         };
         match result {
             Ok(response) if response.body.is_stream() => (Ok(response), Outcome::Ignored),
@@ -392,6 +398,13 @@ impl Lots for StandIn {
             None => Poll::Ready(None),
         }
     }
+}
+
+/// Whether the far side answers that the time was up when it is so: it knows the deadline, and both timers run out
+/// together. Whichever is noticed first, it is the same end of the call.
+fn is_told_late(error: &Error, deadline: Option<Instant>) -> bool {
+    let is_answer = !error.is_never_started() && !error.is_unanswered();
+    is_answer && error.kind() == ErrorKind::Timeout && is_past(deadline, Instant::now() + ROUNDED)
 }
 
 fn too_late(since: Instant) -> Error {
