@@ -358,6 +358,16 @@ pub fn first_cause<'a>(
     cause
 }
 
+/// What an error says, with its first cause where that is not said already: `client error (Connect): refused`.
+pub fn with_first_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = error.to_string();
+    let first = first_cause(error).to_string();
+    match text.contains(&first) {
+        true => text,
+        false => format!("{text}: {first}"),
+    }
+}
+
 impl PartialEq for Error {
     fn eq(&self, other: &Self) -> bool {
         self.0.code == other.0.code

@@ -8,6 +8,7 @@ pub mod selector;
 pub mod registry;
 pub mod transport;
 pub mod broker;
+pub mod backend;
 pub mod server;
 pub mod debug;
 pub mod wire;

@@ -1,6 +1,5 @@
 //! Who is where: the registry's contract and its records.
 
-mod address;
 mod cache;
 mod follow;
 mod known;
@@ -18,7 +17,6 @@ use futures_core::Stream;
 
 use crate::{Error, Result};
 
-pub use self::address::server_uri;
 pub use self::cache::{CachedService, RegistryCache, RegistryCacheOptions, Snapshot};
 pub use self::follow::{News, WatchSource};
 pub use self::known::KnownNodes;

@@ -21,7 +21,7 @@ pub mod probe;
 mod routes;
 mod serve;
 mod serve_stream;
-pub(super) mod tls;
+pub(crate) mod tls;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

@@ -65,6 +65,14 @@ impl Socket {
         stream.set_nodelay(leaves_at_once)
     }
 
+    /// The protocol (a name of ALPN) that both sides agreed on when they began to encrypt, if they did.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match &self.io {
+            Io::Tcp(_) => None,
+            Io::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+
     /// Whether the other side begins to speak HTTP/2. What was read to see it is read again. Sets no limit on the time.
     ///
     /// # Errors
@@ -122,6 +130,20 @@ impl Connector {
     pub async fn connect_as(&self, address: &str, authority: &str) -> io::Result<Socket> {
         let io = self.0.connect_as(address, authority).await?;
         Ok(Socket::new(io, Bytes::new()))
+    }
+
+    /// Goes on encrypted, if there is encryption, over a connection that began without: for protocols in which both
+    /// sides agree on it first. `address`, also `host:port`, has the name that the server must prove where
+    /// [`Tls::server_name`] names none. Sets no limit on the time. Cancelled, it closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// When the two cannot agree on the encryption.
+    pub async fn encrypt(&self, socket: Socket, address: &str) -> io::Result<Socket> {
+        match socket.io {
+            Io::Tcp(stream) => Ok(Socket::new(self.0.encrypt(stream, address).await?, Bytes::new())),
+            Io::Tls(_) => Ok(socket),
+        }
     }
 }
 

@@ -12,13 +12,14 @@ use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use micro_core::backend::Role;
 use micro_core::{Error, ErrorKind, Result};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::ConsulAgents;
 use crate::duration::duration_text;
-use crate::error::{self, Role};
+use crate::error::{self, CONSUL};
 use crate::path::Path;
 use crate::tls::connector;
 
@@ -97,12 +98,12 @@ impl ConsulClient {
                 token.set_sensitive(true);
                 Ok(token)
             }
-            Err(_) => Err(error::misconfigured(
+            Err(_) => Err(CONSUL.misconfigured(
                 role,
                 "the ACL token holds what no header may hold; check CONSUL_HTTP_TOKEN",
             )),
         });
-        let connector = connector(agents).map_err(|why| error::misconfigured(role, why))?;
+        let connector = connector(agents, role)?;
         let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(KEPT_FOR)
@@ -243,7 +244,7 @@ impl ConsulClient {
         };
         match timeout_at(deadline, exchange).await {
             Ok(answer) => answer,
-            Err(_) => Err(error::late(self.role, address, timeout)),
+            Err(_) => Err(CONSUL.late(self.role, address, timeout)),
         }
     }
 
@@ -259,7 +260,7 @@ impl ConsulClient {
         }
         let request = request.body(Full::new(question.body.clone()));
         request.map_err(|problem| {
-            error::misconfigured(
+            CONSUL.misconfigured(
                 self.role,
                 format_args!("a name makes no address for a request: {problem}"),
             )
@@ -296,7 +297,7 @@ impl ConsulClient {
 
     /// What an agent did is not what Consul's agents do.
     pub fn unexpected(&self, agent: usize, what: impl Display) -> Error {
-        error::unexpected(self.role, &self.agents[agent], what)
+        CONSUL.unexpected(self.role, &self.agents[agent], what)
     }
 
     /// The agent that is used now, unless it is to be a certain one.

@@ -4,10 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use micro_core::Result;
-use micro_core::registry::server_uri;
-use micro_core::transport::http::Identity;
+use micro_core::backend::{Role, ServerTls, server_uri};
 
-use crate::error::{Role, misconfigured};
+use crate::error::CONSUL;
+
+/// Where an agent listens, unless its address says otherwise.
+const PORT: u16 = 8500;
 
 /// How to reach Consul. The default is the agent of this machine.
 #[derive(Clone)]
@@ -34,16 +36,8 @@ pub struct ConsulAgents {
     pub watch_wait: Duration,
 }
 
-/// How to speak TLS with Consul. All texts are PEM.
-#[derive(Clone, Default)]
-pub struct ConsulTls {
-    /// The authorities whose agents are believed.
-    pub authorities: Vec<u8>,
-    /// What this side shows, for an agent with `verify_incoming`.
-    pub identity: Option<Identity>,
-    /// The name that the agent must prove, when it is not the host of its address.
-    pub server_name: Option<String>,
-}
+/// How to speak TLS with Consul. Agents with `verify_incoming` want an identity.
+pub type ConsulTls = ServerTls;
 
 impl Default for ConsulAgents {
     fn default() -> Self {
@@ -72,7 +66,7 @@ impl ConsulAgents {
             agents.addresses = addresses.to_vec();
         }
         for address in &agents.addresses {
-            uri(address, false, role)?;
+            server_uri(address, PORT, false).map_err(|why| CONSUL.misconfigured(role, why))?;
         }
         Ok(agents)
     }
@@ -80,37 +74,16 @@ impl ConsulAgents {
     /// The addresses of all agents, whole: `http://127.0.0.1:8500`.
     pub(crate) fn uris(&self, role: Role) -> Result<Vec<String>> {
         if self.addresses.is_empty() {
-            return Err(misconfigured(
-                role,
-                "there is no agent; name one such as 127.0.0.1:8500",
-            ));
+            return Err(CONSUL.misconfigured(role, "there is no agent; name one such as 127.0.0.1:8500"));
         }
         let times = [self.connect_timeout, self.request_timeout, self.watch_wait];
         if times.into_iter().any(|time| time.is_zero()) {
-            return Err(misconfigured(
+            return Err(CONSUL.misconfigured(
                 role,
                 "a time of zero lets nothing happen; give at least a millisecond",
             ));
         }
-        let uris = self.addresses.iter();
-        let uris = uris.map(|address| uri(address, self.tls.is_some(), role));
-        let uris = uris.collect::<Result<Vec<String>>>()?;
-        let encrypted = uris.iter().find(|uri| uri.starts_with("https"));
-        if let (Some(uri), None) = (encrypted, &self.tls) {
-            return Err(misconfigured(
-                role,
-                format!(
-                    "{uri} wants TLS, but no authority to believe is configured; set `tls`, or CONSUL_CACERT to a PEM file"
-                ),
-            ));
-        }
-        if let (Some(uri), Some(_)) = (uris.iter().find(|uri| uri.starts_with("http:")), &self.tls) {
-            return Err(misconfigured(
-                role,
-                format!("{uri} is not encrypted though TLS is configured; write https:// or leave out `tls`"),
-            ));
-        }
-        Ok(uris)
+        CONSUL.uris(role, &self.addresses, PORT, self.tls.as_ref())
     }
 }
 
@@ -131,83 +104,25 @@ impl fmt::Debug for ConsulAgents {
     }
 }
 
-impl fmt::Debug for ConsulTls {
-    // The key is left out.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("ConsulTls")
-            .field("server_name", &self.server_name)
-            .field("shows_certificate", &self.identity.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-fn uri(address: &str, is_encrypted: bool, role: Role) -> Result<String> {
-    let uri = server_uri(address, 8500, is_encrypted);
-    uri.map_err(|why| match role {
-        Role::Registry => misconfigured(role, why),
-        Role::Config => misconfigured(role, why.trim_start_matches("registry ")),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn addresses_may_leave_out_what_is_usual() {
-        let rows = [
-            ("127.0.0.1", "http://127.0.0.1:8500"),
-            ("consul.example:18500", "http://consul.example:18500"),
-            (" http://consul/ ", "http://consul:8500"),
-            ("https://consul:8501", "https://consul:8501"),
-            ("[::1]:99", "http://[::1]:99"),
-            ("::1", "http://[::1]:8500"),
-            (":99", "http://127.0.0.1:99"),
-        ];
-        for (address, expected) in rows {
-            assert_eq!(uri(address, false, Role::Registry).unwrap(), expected);
-        }
-        assert_eq!(
-            uri("consul", true, Role::Registry).unwrap(),
-            "https://consul:8500"
-        );
-        for address in [
-            "",
-            "ftp://consul",
-            "consul:x",
-            "consul:0",
-            "consul:99999",
-            "a b",
-            "me@consul",
-            "consul/path",
-        ] {
-            let error = ConsulAgents::from_addresses(&[address.to_owned()], Role::Config).unwrap_err();
-            assert_eq!(error.id(), "go.micro.config");
-            assert!(
-                error.detail().contains(&format!("{:?}", address.trim())),
-                "{error}"
-            );
-        }
+    fn what_is_no_address_is_told() {
+        let error = ConsulAgents::from_addresses(&["consul:x".to_owned()], Role::Config).unwrap_err();
+        assert_eq!(error.id(), "go.micro.config");
+        assert!(error.detail().contains("\"consul:x\""), "{error}");
     }
 
     #[test]
-    fn an_encrypted_agent_needs_an_authority_and_a_plain_one_none() {
-        let uris = |agent: &str, tls| {
-            let agents = ConsulAgents {
-                addresses: vec![agent.to_owned()],
-                tls,
-                ..ConsulAgents::default()
-            };
-            agents.uris(Role::Registry)
+    fn an_encrypted_agent_needs_an_authority() {
+        let agents = ConsulAgents {
+            addresses: vec!["https://consul".to_owned()],
+            ..ConsulAgents::default()
         };
-        let error = uris("https://consul", None).unwrap_err();
+        let error = agents.uris(Role::Registry).unwrap_err();
         assert!(error.detail().contains("CONSUL_CACERT"), "{error}");
-        assert!(uris("http://consul", Some(ConsulTls::default())).is_err());
-        assert_eq!(
-            uris("consul", Some(ConsulTls::default())).unwrap(),
-            ["https://consul:8500"]
-        );
     }
 
     #[test]

@@ -1,113 +1,67 @@
 //! The errors of a connection.
 
-use std::fmt::Display;
-use std::time::Duration;
-
 use http::StatusCode;
 use micro_core::Error;
-use micro_core::error::first_cause;
+use micro_core::backend::{Backend, Role};
+use micro_core::error::with_first_cause;
 
 /// How many characters of what Consul says an error repeats.
 const LONGEST: usize = 300;
 
-/// What a connection is for: where its errors say that they come from, and what they advise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// A registry's: `go.micro.registry`.
-    Registry,
-    /// A source of configuration's: `go.micro.config`.
-    Config,
+/// How errors speak of Consul.
+pub(crate) const CONSUL: Backend = Backend {
+    name: "consul",
+    expected: "an agent of Consul 1.12 or later",
+    encrypted_scheme: "https",
+    authorities_variable: "CONSUL_CACERT",
+};
+
+/// What errors advise.
+struct Advice {
+    token: &'static str,
+    missing: &'static str,
+    size: &'static str,
+    number: &'static str,
 }
 
-impl Role {
-    /// Where errors of this role come from, as they say.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Registry => "go.micro.registry",
-            Self::Config => "go.micro.config",
-        }
-    }
+const OF_A_REGISTRY: Advice = Advice {
+    token: "check the ACL token (CONSUL_HTTP_TOKEN): it needs `write` on the services and `read` on services and nodes",
+    missing: "register again",
+    size: "make the record smaller",
+    number: "raise the agent's `limits.http_max_conns_per_client`, or watch fewer services",
+};
 
-    fn about_the_token(self) -> &'static str {
-        match self {
-            Self::Registry => {
-                "check the ACL token (CONSUL_HTTP_TOKEN): it needs `write` on the services and `read` on services and nodes"
-            }
-            Self::Config => {
-                "check the ACL token (CONSUL_HTTP_TOKEN): it needs `key_prefix … read` on the keys"
-            }
-        }
-    }
+const OF_CONFIGURATION: Advice = Advice {
+    token: "check the ACL token (CONSUL_HTTP_TOKEN): it needs `key_prefix … read` on the keys",
+    missing: "put the key",
+    size: "make the values smaller",
+    number: "raise the agent's `limits.http_max_conns_per_client`, or watch fewer keys",
+};
 
-    fn about_what_is_missing(self) -> &'static str {
-        match self {
-            Self::Registry => "register again",
-            Self::Config => "put the key",
-        }
+fn advice(role: Role) -> &'static Advice {
+    match role {
+        Role::Registry => &OF_A_REGISTRY,
+        _ => &OF_CONFIGURATION,
     }
-
-    fn about_the_size(self) -> &'static str {
-        match self {
-            Self::Registry => "make the record smaller",
-            Self::Config => "make the values smaller",
-        }
-    }
-
-    fn about_the_number(self) -> &'static str {
-        match self {
-            Self::Registry => "raise the agent's `limits.http_max_conns_per_client`, or watch fewer services",
-            Self::Config => "raise the agent's `limits.http_max_conns_per_client`, or watch fewer keys",
-        }
-    }
-}
-
-/// A configuration that makes no sense.
-pub(crate) fn misconfigured(role: Role, why: impl Display) -> Error {
-    Error::bad_request(role.id(), format!("consul: {why}"))
 }
 
 /// An answer that is too large to be read.
 pub(crate) fn too_large(role: Role, address: &str, most: usize) -> Error {
-    let advice = role.about_the_size();
+    let advice = advice(role).size;
     Error::too_large(
         role.id(),
         format!("consul: {address} answered with more than {most} bytes; {advice}"),
     )
 }
 
-/// The answer did not come in time.
-pub(crate) fn late(role: Role, address: &str, timeout: Duration) -> Error {
-    Error::timeout(
-        role.id(),
-        format!(
-            "consul at {address} did not answer within {timeout:?}; is it overloaded or cut off? \
-             The option `request_timeout` allows for more"
-        ),
-    )
-}
-
 /// No connection, or one that broke.
 pub(crate) fn unreachable(role: Role, address: &str, problem: &(dyn std::error::Error + 'static)) -> Error {
-    Error::unavailable(
-        role.id(),
-        format!(
-            "consul at {address}: {}; is it running and reachable, and does it speak TLS as configured?",
-            chain(problem)
-        ),
-    )
-}
-
-/// What Consul did is not what Consul does.
-pub(crate) fn unexpected(role: Role, address: &str, what: impl Display) -> Error {
-    Error::unavailable(
-        role.id(),
-        format!("consul at {address} {what}; is it an agent of Consul 1.12 or later?"),
-    )
+    CONSUL.unreachable(role, address, with_first_cause(problem))
 }
 
 /// A request that Consul answered with an error.
 pub(crate) fn failed(role: Role, address: &str, status: StatusCode, body: &[u8]) -> Error {
-    let id = role.id();
+    let (id, advice) = (role.id(), advice(role));
     let said = said(body);
     let told = |advice: &str| format!("consul at {address}: {status}: {said}; {advice}");
     match status.as_u16() {
@@ -115,13 +69,13 @@ pub(crate) fn failed(role: Role, address: &str, status: StatusCode, body: &[u8])
             id,
             told("it refuses what it was told, so change that or the option it comes from"),
         ),
-        401 => Error::unauthorized(id, told(role.about_the_token())),
-        403 => Error::forbidden(id, told(role.about_the_token())),
-        404 => Error::not_found(id, told(role.about_what_is_missing())),
-        413 => Error::too_large(id, told(role.about_the_size())),
-        429 => Error::unavailable(id, told(role.about_the_number())),
+        401 => Error::unauthorized(id, told(advice.token)),
+        403 => Error::forbidden(id, told(advice.token)),
+        404 => Error::not_found(id, told(advice.missing)),
+        413 => Error::too_large(id, told(advice.size)),
+        429 => Error::unavailable(id, told(advice.number)),
         500..=599 => Error::unavailable(id, told("has it a leader, and is it healthy?")),
-        _ => unexpected(role, address, format_args!("answered {status}: {said}")),
+        _ => CONSUL.unexpected(role, address, format_args!("answered {status}: {said}")),
     }
 }
 
@@ -135,16 +89,6 @@ fn said(body: &[u8]) -> String {
         "without a word".to_owned()
     } else {
         line
-    }
-}
-
-/// The message, with its first cause: `client error (Connect): Connection refused`.
-fn chain(problem: &(dyn std::error::Error + 'static)) -> String {
-    let text = problem.to_string();
-    let first = first_cause(problem).to_string();
-    match text.contains(&first) {
-        true => text,
-        false => format!("{text}: {first}"),
     }
 }
 

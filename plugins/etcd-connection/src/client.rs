@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, future, stream};
 use http::uri::PathAndQuery;
 use micro_core::Result;
+use micro_core::backend::Role;
 use prost::Message;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -18,7 +19,7 @@ use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::config::{EtcdServers, EtcdTls};
-use crate::error::{self, Role};
+use crate::error::{self, ETCD};
 use crate::keys::KeyRange;
 use crate::proto::{
     AUTHENTICATE, AuthenticateRequest, AuthenticateResponse, KeyValue, RANGE, RangeRequest, RangeResponse,
@@ -121,7 +122,7 @@ impl EtcdClient {
                 Ok(Err(status)) => status,
                 Err(_) => {
                     self.leave(index);
-                    return Err(error::late(self.role, &member.address, self.timeout));
+                    return Err(ETCD.late(self.role, &member.address, self.timeout));
                 }
             };
             if self.login.is_some() && !logged_in && error::wants_login(&status) {
@@ -151,7 +152,7 @@ impl EtcdClient {
         let answer: RangeResponse = self.call(RANGE, request).await?;
         let revision = answer.header.map(|header| header.revision);
         let revision = revision
-            .ok_or_else(|| error::unexpected(self.role, &self.member().1.address, "told no revision"))?;
+            .ok_or_else(|| ETCD.unexpected(self.role, &self.member().1.address, "told no revision"))?;
         Ok((answer.kvs, revision))
     }
 
@@ -165,7 +166,7 @@ impl EtcdClient {
         let began = self.begin(index, member, range, start_revision);
         let began = match timeout_at(Instant::now() + self.timeout, began).await {
             Ok(began) => began,
-            Err(_) => Err(error::late(self.role, &member.address, self.timeout)),
+            Err(_) => Err(ETCD.late(self.role, &member.address, self.timeout)),
         };
         if began.is_err() {
             self.leave(index);
@@ -314,7 +315,7 @@ impl Member {
         let wrong = |problem: tonic::transport::Error| {
             let cause = std::error::Error::source(&problem).map(ToString::to_string);
             let cause = cause.unwrap_or_else(|| problem.to_string());
-            error::misconfigured(
+            ETCD.misconfigured(
                 role,
                 format!("cannot use the endpoint {address}: {cause}; check its address and the TLS files"),
             )

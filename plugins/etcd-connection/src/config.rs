@@ -4,10 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use micro_core::Result;
-use micro_core::registry::server_uri;
-use micro_core::transport::http::Identity;
+use micro_core::backend::{Role, ServerTls, server_uri};
 
-use crate::error::{Role, misconfigured};
+use crate::error::ETCD;
+
+/// Where a member listens, unless its address says otherwise.
+const PORT: u16 = 2379;
 
 /// How to reach etcd. The default is an etcd of this machine.
 #[derive(Clone)]
@@ -28,16 +30,8 @@ pub struct EtcdServers {
     pub request_timeout: Duration,
 }
 
-/// How to speak TLS with etcd. All texts are PEM.
-#[derive(Clone, Default)]
-pub struct EtcdTls {
-    /// The authorities whose servers are believed.
-    pub authorities: Vec<u8>,
-    /// What this side shows, for an etcd with `--client-cert-auth`.
-    pub identity: Option<Identity>,
-    /// The name that the server must prove, when it is not the host of its address.
-    pub server_name: Option<String>,
-}
+/// How to speak TLS with etcd. One with `--client-cert-auth` wants an identity.
+pub type EtcdTls = ServerTls;
 
 impl Default for EtcdServers {
     fn default() -> Self {
@@ -64,7 +58,7 @@ impl EtcdServers {
             config.endpoints = addresses.to_vec();
         }
         for address in &config.endpoints {
-            uri(address, false, role)?;
+            server_uri(address, PORT, false).map_err(|why| ETCD.misconfigured(role, why))?;
         }
         Ok(config)
     }
@@ -76,38 +70,15 @@ impl EtcdServers {
     /// When the configuration makes no sense.
     pub(crate) fn uris(&self, role: Role) -> Result<Vec<String>> {
         if self.endpoints.is_empty() {
-            return Err(misconfigured(
-                role,
-                "there is no endpoint; name one such as 127.0.0.1:2379",
-            ));
+            return Err(ETCD.misconfigured(role, "there is no endpoint; name one such as 127.0.0.1:2379"));
         }
         if self.connect_timeout.is_zero() || self.request_timeout.is_zero() {
-            return Err(misconfigured(
+            return Err(ETCD.misconfigured(
                 role,
                 "a timeout of zero lets nothing happen; give at least a millisecond",
             ));
         }
-        let uris = self
-            .endpoints
-            .iter()
-            .map(|address| uri(address, self.tls.is_some(), role));
-        let uris = uris.collect::<Result<Vec<String>>>()?;
-        let encrypted = uris.iter().find(|uri| uri.starts_with("https"));
-        if let (Some(uri), None) = (encrypted, &self.tls) {
-            return Err(misconfigured(
-                role,
-                format!(
-                    "{uri} wants TLS, but no authority to believe is configured; set `tls`, or ETCD_CACERT to a PEM file"
-                ),
-            ));
-        }
-        if let (Some(uri), Some(_)) = (uris.iter().find(|uri| uri.starts_with("http:")), &self.tls) {
-            return Err(misconfigured(
-                role,
-                format!("{uri} is not encrypted though TLS is configured; write https:// or leave out `tls`"),
-            ));
-        }
-        Ok(uris)
+        ETCD.uris(role, &self.endpoints, PORT, self.tls.as_ref())
     }
 }
 
@@ -125,87 +96,25 @@ impl fmt::Debug for EtcdServers {
     }
 }
 
-impl fmt::Debug for EtcdTls {
-    // The key is left out.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("EtcdTls")
-            .field("server_name", &self.server_name)
-            .field("shows_certificate", &self.identity.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
-fn uri(address: &str, is_encrypted: bool, role: Role) -> Result<String> {
-    let uri = server_uri(address, 2379, is_encrypted);
-    uri.map_err(|why| match role {
-        Role::Registry => misconfigured(role, why),
-        Role::Config => misconfigured(role, why.trim_start_matches("registry ")),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn addresses_may_leave_out_what_is_usual() {
-        let rows = [
-            ("127.0.0.1", "http://127.0.0.1:2379"),
-            ("etcd.example:12379", "http://etcd.example:12379"),
-            (" http://etcd/ ", "http://etcd:2379"),
-            ("https://etcd:1", "https://etcd:1"),
-            ("[::1]:99", "http://[::1]:99"),
-            ("::1", "http://[::1]:2379"),
-            (":99", "http://127.0.0.1:99"),
-        ];
-        for (address, expected) in rows {
-            assert_eq!(uri(address, false, Role::Registry).unwrap(), expected);
-        }
-        assert_eq!(uri("etcd", true, Role::Registry).unwrap(), "https://etcd:2379");
-        for address in [
-            "",
-            "ftp://etcd",
-            "etcd:x",
-            "etcd:0",
-            "etcd:99999",
-            "a b",
-            "me@etcd",
-            "etcd/path",
-        ] {
-            let error = EtcdServers::from_addresses(&[address.to_owned()], Role::Config).unwrap_err();
-            assert!(
-                error.detail().contains(&format!("{:?}", address.trim())),
-                "{error}"
-            );
-        }
+    fn what_is_no_address_is_told() {
+        let error = EtcdServers::from_addresses(&["etcd:x".to_owned()], Role::Config).unwrap_err();
+        assert_eq!(error.id(), "go.micro.config");
+        assert!(error.detail().contains("\"etcd:x\""), "{error}");
     }
 
     #[test]
-    fn an_encrypted_endpoint_needs_an_authority_and_a_plain_one_none() {
-        let with = |endpoint: &str, tls| EtcdServers {
-            endpoints: vec![endpoint.to_owned()],
-            tls,
+    fn an_encrypted_endpoint_needs_an_authority() {
+        let servers = EtcdServers {
+            endpoints: vec!["https://etcd".to_owned()],
             ..EtcdServers::default()
         };
-        assert!(
-            with("https://etcd", None)
-                .uris(Role::Registry)
-                .unwrap_err()
-                .detail()
-                .contains("ETCD_CACERT")
-        );
-        assert!(
-            with("http://etcd", Some(EtcdTls::default()))
-                .uris(Role::Registry)
-                .is_err()
-        );
-        assert_eq!(
-            with("etcd", Some(EtcdTls::default()))
-                .uris(Role::Registry)
-                .unwrap(),
-            ["https://etcd:2379"]
-        );
+        let error = servers.uris(Role::Registry).unwrap_err();
+        assert!(error.detail().contains("ETCD_CACERT"), "{error}");
     }
 
     #[test]

@@ -1,75 +1,43 @@
 //! The errors of a connection.
 
 use micro_core::Error;
+use micro_core::backend::{Backend, Role};
+use micro_core::error::first_cause;
 use tonic::{Code, Status};
 
-/// What a connection is for: where its errors say that they come from, and what they advise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// A registry's: `go.micro.registry`.
-    Registry,
-    /// A source of configuration's: `go.micro.config`.
-    Config,
+/// How errors speak of etcd.
+pub(crate) const ETCD: Backend = Backend {
+    name: "etcd",
+    expected: "an etcd of version 3.4 or later",
+    encrypted_scheme: "https",
+    authorities_variable: "ETCD_CACERT",
+};
+
+/// What errors advise.
+struct Advice {
+    rights: &'static str,
+    size: &'static str,
+    missing: &'static str,
 }
 
-impl Role {
-    /// Where errors of this role come from, as they say.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Registry => "go.micro.registry",
-            Self::Config => "go.micro.config",
-        }
+const OF_A_REGISTRY: Advice = Advice {
+    rights: "grant the user's role `readwrite` on the prefix of the keys, as etcdctl role grant-permission does",
+    size: "make the records smaller, or keep fewer of them under one prefix",
+    missing: "register again",
+};
+
+const OF_CONFIGURATION: Advice = Advice {
+    rights: "grant the user's role `read` on the key and on all that begins with it, as etcdctl role grant-permission \
+             --prefix=true does",
+    size: "make the values smaller, or keep fewer of them under one prefix",
+    missing: "put the key",
+};
+
+fn advice(role: Role) -> &'static Advice {
+    match role {
+        Role::Registry => &OF_A_REGISTRY,
+        _ => &OF_CONFIGURATION,
     }
-
-    fn about_the_rights(self) -> &'static str {
-        match self {
-            Self::Registry => {
-                "grant the user's role `readwrite` on the prefix of the keys, as etcdctl role grant-permission does"
-            }
-            Self::Config => {
-                "grant the user's role `read` on the key and on all that begins with it, as etcdctl role grant-permission \
-                 --prefix=true does"
-            }
-        }
-    }
-
-    fn about_the_size(self) -> &'static str {
-        match self {
-            Self::Registry => "make the records smaller, or keep fewer of them under one prefix",
-            Self::Config => "make the values smaller, or keep fewer of them under one prefix",
-        }
-    }
-
-    fn about_what_is_missing(self) -> &'static str {
-        match self {
-            Self::Registry => "register again",
-            Self::Config => "put the key",
-        }
-    }
-}
-
-/// A configuration that makes no sense.
-pub(crate) fn misconfigured(role: Role, why: impl std::fmt::Display) -> Error {
-    Error::bad_request(role.id(), format!("etcd: {why}"))
-}
-
-/// The answer did not come in time.
-pub(crate) fn late(role: Role, address: &str, timeout: std::time::Duration) -> Error {
-    Error::timeout(
-        role.id(),
-        format!(
-            "etcd at {address} did not answer within {timeout:?}; is it overloaded or cut off? \
-             The option `request_timeout` allows for more"
-        ),
-    )
-}
-
-/// What etcd did is not what etcd does.
-pub(crate) fn unexpected(role: Role, address: &str, what: impl std::fmt::Display) -> Error {
-    Error::unavailable(
-        role.id(),
-        format!("etcd at {address} {what}; is it an etcd of version 3.4 or later?"),
-    )
 }
 
 /// A watch that etcd ended, with its reason.
@@ -95,20 +63,20 @@ pub(crate) fn failed(role: Role, address: &str, status: &Status) -> Error {
     match status.code() {
         Code::Unauthenticated => Error::unauthorized(role.id(), told(LOGIN)),
         Code::InvalidArgument if is_about_the_user(status) => Error::unauthorized(role.id(), told(LOGIN)),
-        Code::PermissionDenied => Error::forbidden(role.id(), told(role.about_the_rights())),
+        Code::PermissionDenied => Error::forbidden(role.id(), told(advice(role).rights)),
         Code::InvalidArgument if said.contains("too large") => Error::too_large(
             role.id(),
             told("make the record smaller, or raise etcd's --max-request-bytes"),
         ),
         Code::OutOfRange | Code::ResourceExhausted if said.contains("message") => {
-            Error::too_large(role.id(), told(role.about_the_size()))
+            Error::too_large(role.id(), told(advice(role).size))
         }
         Code::ResourceExhausted => Error::unavailable(
             role.id(),
             told("its storage is full: compact and defragment it, then disarm the alarm"),
         ),
         Code::DeadlineExceeded => Error::timeout(role.id(), told("is it overloaded, or without a leader?")),
-        Code::NotFound => Error::not_found(role.id(), told(role.about_what_is_missing())),
+        Code::NotFound => Error::not_found(role.id(), told(advice(role).missing)),
         Code::Unimplemented => Error::unavailable(role.id(), told("is it an etcd of version 3.4 or later?")),
         _ => Error::unavailable(
             role.id(),
@@ -138,14 +106,11 @@ fn is_about_the_user(status: &Status) -> bool {
 /// The message, with its deepest cause: `tcp connect error: Connection refused`.
 fn said(status: &Status) -> String {
     let mut text = status.message().to_owned();
-    let mut cause = std::error::Error::source(status);
-    let mut deepest = None;
-    while let Some(next) = cause {
-        deepest = Some(next.to_string());
-        cause = next.source();
-    }
-    if let Some(deepest) = deepest.filter(|deepest| !text.contains(deepest.as_str())) {
-        text = format!("{text}: {deepest}");
+    if let Some(cause) = std::error::Error::source(status) {
+        let first = first_cause(cause).to_string();
+        if !text.contains(&first) {
+            text = format!("{text}: {first}");
+        }
     }
     if text.is_empty() {
         text = format!("failed with {}", status.code());

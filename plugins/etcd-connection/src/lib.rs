@@ -6,7 +6,8 @@ mod keys;
 pub mod proto;
 mod error;
 
+pub use micro_core::backend::Role;
+
 pub use crate::client::{EtcdClient, WatchStream};
 pub use crate::config::{EtcdServers, EtcdTls};
-pub use crate::error::Role;
 pub use crate::keys::KeyRange;

@@ -11,12 +11,13 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use micro_core::Result;
+use micro_core::backend::Role;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::KubernetesServer;
 use crate::connect::Connector;
-use crate::error::{self, Role};
+use crate::error::{self, KUBERNETES};
 use crate::objects::Status;
 use crate::token::Credentials;
 
@@ -87,7 +88,7 @@ impl Client {
     pub fn new(config: &KubernetesServer, role: Role) -> Result<Self> {
         let server = config.parsed(role)?;
         let tls = config.tls.as_ref().filter(|_| server.is_encrypted);
-        let connector = Connector::new(&server.host, server.port, tls, config.connect_timeout, role)?;
+        let connector = Connector::new(server.host_and_port(), tls, config.connect_timeout, role)?;
         let credentials = Credentials::new(config.token.clone(), role);
         credentials.check()?;
         Ok(Self {
@@ -151,7 +152,9 @@ impl Client {
         grant: &str,
     ) -> Result<T> {
         let body = serde_json::to_vec(patch).map_err(|problem| {
-            error::misconfigured(self.role, "the record is no JSON").with_source(problem)
+            KUBERNETES
+                .misconfigured(self.role, "the record is no JSON")
+                .with_source(problem)
         })?;
         let ask = Ask {
             method: Method::PATCH,
@@ -183,7 +186,7 @@ impl Client {
                 // A connection that is silent is not for the next watch.
                 self.lock_watches()
                     .retain(|known| !Arc::ptr_eq(known, &connection));
-                Err(error::late(self.role, &self.address, self.timeout))
+                Err(KUBERNETES.late(self.role, &self.address, self.timeout))
             }
         }
     }
@@ -201,10 +204,10 @@ impl Client {
         let Ok(answer) = timeout_at(deadline, answering).await else {
             // Nothing would tell a connection that is cut off from one that is slow; so it is not used again.
             *self.lock_calls() = for_calls(&self.connector);
-            return Err(error::late(self.role, &self.address, self.timeout));
+            return Err(KUBERNETES.late(self.role, &self.address, self.timeout));
         };
         serde_json::from_slice(&answer?).map_err(|problem| {
-            error::unexpected(
+            KUBERNETES.unexpected(
                 self.role,
                 &self.address,
                 format_args!("answered with what is no object, {}", error::place(&problem)),
@@ -256,8 +259,8 @@ impl Client {
             .method(&ask.method)
             .uri(uri)
             .body(Full::new(body));
-        let mut request =
-            request.map_err(|problem| error::misconfigured(self.role, format!("{}: {problem}", ask.path)))?;
+        let mut request = request
+            .map_err(|problem| KUBERNETES.misconfigured(self.role, format!("{}: {problem}", ask.path)))?;
         *request.headers_mut() = headers;
         Ok(request)
     }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use micro_core::Result;
-use micro_core::transport::http::Identity;
+use micro_core::backend::{Role, ServerTls};
 
-use crate::error::{self, Role};
+use crate::error::{self, KUBERNETES};
 use crate::kubeconfig::Kubeconfig;
 use crate::token::Token;
 
@@ -32,16 +32,8 @@ pub struct KubernetesServer {
     pub request_timeout: Duration,
 }
 
-/// How to speak TLS with the API server. All texts are PEM.
-#[derive(Clone, Default)]
-pub struct KubernetesTls {
-    /// The authorities whose servers are believed.
-    pub authorities: Vec<u8>,
-    /// What this side shows, where a certificate says who is calling.
-    pub identity: Option<Identity>,
-    /// The name that the server must prove, when it is not the host of its address.
-    pub server_name: Option<String>,
-}
+/// How to speak TLS with the API server. Where a certificate says who is calling, the identity is it.
+pub type KubernetesTls = ServerTls;
 
 impl KubernetesServer {
     /// The server at an address, with neither token nor certificates.
@@ -79,12 +71,12 @@ impl KubernetesServer {
             ([], None) => Self::kubeconfig(&kubeconfigs(&variable, role)?, None, role)?,
             ([address], _) => Self::new(whole(address)),
             (several, _) => {
-                return Err(error::misconfigured(
+                return Err(KUBERNETES.misconfigured(
                     role,
                     format!(
                         "there is one API server, not {}{}",
                         several.join(","),
-                        role.check_address()
+                        error::check_address(role)
                     ),
                 ));
             }
@@ -152,22 +144,17 @@ impl KubernetesServer {
     pub(crate) fn parsed(&self, role: Role) -> Result<Address> {
         let address = Address::parse(&self.address, role)?;
         if self.connect_timeout.is_zero() || self.request_timeout.is_zero() {
-            return Err(error::misconfigured(
+            return Err(KUBERNETES.misconfigured(
                 role,
                 "a timeout of zero lets nothing happen; give at least a millisecond",
             ));
         }
-        if address.is_encrypted && self.tls.as_ref().is_none_or(|tls| tls.authorities.is_empty()) {
-            return Err(error::misconfigured(
-                role,
-                format!(
-                    "{address} wants TLS, but no authority to believe is configured; set `tls`, or KUBERNETES_CACERT to \
-                     a PEM file"
-                ),
-            ));
+        if address.is_encrypted {
+            let believed = self.tls.as_ref().filter(|tls| !tls.authorities.is_empty());
+            KUBERNETES.check_encryption(role, &address.to_string(), true, believed)?;
         }
         if !address.is_encrypted && (self.tls.is_some() || self.token != Token::None) {
-            return Err(error::misconfigured(
+            return Err(KUBERNETES.misconfigured(
                 role,
                 format!(
                     "{address} is not encrypted, so that anybody could read the token; write https://, or leave out the \
@@ -194,17 +181,6 @@ impl fmt::Debug for KubernetesServer {
     }
 }
 
-impl fmt::Debug for KubernetesTls {
-    // The key is left out.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("KubernetesTls")
-            .field("server_name", &self.server_name)
-            .field("shows_certificate", &self.identity.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
 /// Where the server is.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Address {
@@ -217,17 +193,21 @@ pub(crate) struct Address {
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_encrypted { "https" } else { "http" };
-        match self.host.contains(':') {
-            true => write!(formatter, "{scheme}://[{}]:{}", self.host, self.port),
-            false => write!(formatter, "{scheme}://{}:{}", self.host, self.port),
-        }
+        write!(formatter, "{scheme}://{}", self.host_and_port())
     }
 }
 
 impl Address {
+    pub(crate) fn host_and_port(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
     fn parse(address: &str, role: Role) -> Result<Self> {
         let wrong = |why: &str| {
-            error::misconfigured(
+            KUBERNETES.misconfigured(
                 role,
                 format!("server {address:?}: {why}; write https://host:port, such as https://127.0.0.1:6443"),
             )
@@ -288,7 +268,7 @@ pub fn check_name(what: &str, name: &str, role: Role) -> Result<()> {
     {
         return Ok(());
     }
-    Err(error::misconfigured(
+    Err(KUBERNETES.misconfigured(
         role,
         format!("{name:?} is no name of a {what}: lower-case letters, digits, dashes and dots"),
     ))
@@ -302,12 +282,12 @@ fn kubeconfigs(variable: &impl Fn(&str) -> Option<String>, role: Role) -> Result
     let usual = variable("HOME").map(|home| Path::new(&home).join(".kube/config"));
     match usual.filter(|path| path.is_file()) {
         Some(path) => Ok(vec![path]),
-        None => Err(error::misconfigured(
+        None => Err(KUBERNETES.misconfigured(
             role,
             format!(
                 "nothing says where the API server is: this is no pod (KUBERNETES_SERVICE_HOST is not set), and there is \
                  no kubeconfig (KUBECONFIG, ~/.kube/config); {}",
-                role.give_address()
+                error::give_address(role)
             ),
         )),
     }
@@ -315,7 +295,7 @@ fn kubeconfigs(variable: &impl Fn(&str) -> Option<String>, role: Role) -> Result
 
 pub(crate) fn read(path: &Path, role: Role) -> Result<Vec<u8>> {
     fs::read(path).map_err(|problem| {
-        error::misconfigured(
+        KUBERNETES.misconfigured(
             role,
             format!("the file {} cannot be read: {problem}", path.display()),
         )

@@ -1,59 +1,31 @@
 //! The errors of requests to the API server.
 
-use std::time::Duration;
-
 use micro_core::Error;
+use micro_core::backend::{Backend, Role};
 use micro_core::error::first_cause;
 
-/// What the API server is asked for: where errors say that they come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// A registry's records: `go.micro.registry`.
-    Registry,
-    /// Configuration: `go.micro.config`.
-    Config,
-}
+/// How errors speak of the API server.
+pub(crate) const KUBERNETES: Backend = Backend {
+    name: "kubernetes",
+    expected: "an API server of Kubernetes",
+    encrypted_scheme: "https",
+    authorities_variable: "KUBERNETES_CACERT",
+};
 
-impl Role {
-    /// Where errors of this role come from, as they say.
-    pub fn id(self) -> &'static str {
-        match self {
-            Self::Registry => "go.micro.registry",
-            Self::Config => "go.micro.config",
-        }
-    }
-
-    /// How to say where the server is.
-    pub(crate) fn give_address(self) -> &'static str {
-        match self {
-            Self::Registry => "give --registry_address",
-            Self::Config => "set KUBECONFIG",
-        }
-    }
-
-    /// What to look at where more than one server was named.
-    pub(crate) fn check_address(self) -> &'static str {
-        match self {
-            Self::Registry => "; check --registry_address",
-            Self::Config => "",
-        }
+/// How to say where the server is.
+pub(crate) fn give_address(role: Role) -> &'static str {
+    match role {
+        Role::Registry => "give --registry_address",
+        _ => "set KUBECONFIG",
     }
 }
 
-/// A configuration that makes no sense.
-pub(crate) fn misconfigured(role: Role, why: impl std::fmt::Display) -> Error {
-    Error::bad_request(role.id(), format!("kubernetes: {why}"))
-}
-
-/// The answer did not come in time.
-pub(crate) fn late(role: Role, address: &str, timeout: Duration) -> Error {
-    Error::timeout(
-        role.id(),
-        format!(
-            "kubernetes at {address} did not answer within {timeout:?}; is it overloaded or cut off? \
-             The option `request_timeout` allows for more"
-        ),
-    )
+/// What to look at where more than one server was named.
+pub(crate) fn check_address(role: Role) -> &'static str {
+    match role {
+        Role::Registry => "; check --registry_address",
+        _ => "",
+    }
 }
 
 /// The connection failed.
@@ -72,14 +44,6 @@ pub(crate) fn ended(role: Role, address: &str, why: impl std::fmt::Display) -> E
     Error::unavailable(
         role.id(),
         format!("kubernetes at {address} ended the watch: {why}"),
-    )
-}
-
-/// What the server did is not what an API server does.
-pub(crate) fn unexpected(role: Role, address: &str, what: impl std::fmt::Display) -> Error {
-    Error::unavailable(
-        role.id(),
-        format!("kubernetes at {address} {what}; is it an API server of Kubernetes?"),
     )
 }
 

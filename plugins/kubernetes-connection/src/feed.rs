@@ -8,11 +8,12 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use http_body_util::BodyExt;
 use micro_core::Result;
+use micro_core::backend::Role;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::client::{Client, WatchBody};
-use crate::error::{self, Role};
+use crate::error::{self, KUBERNETES};
 use crate::objects::{Event, EventKind, List, Metadata, Object, Status};
 
 /// The longest line of a watch. etcd keeps no object of more than 1.5 MiB.
@@ -167,7 +168,7 @@ impl<T: Object, K> Feed<T, K> {
         let (role, address) = (self.client.role(), self.client.address());
         let wrong = |problem| {
             let place = error::place(&problem);
-            error::unexpected(
+            KUBERNETES.unexpected(
                 role,
                 address,
                 format_args!("told a watch what is no event, {place}"),
@@ -239,7 +240,7 @@ impl Lines {
             }
             searched = self.buffer.len();
             if searched > LONGEST_LINE {
-                return Err(error::unexpected(
+                return Err(KUBERNETES.unexpected(
                     role,
                     address,
                     format_args!("told a watch an event of more than {LONGEST_LINE} bytes"),

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use micro_core::Result;
+use micro_core::backend::Role;
 use micro_core::transport::http::Identity;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::config::{KubernetesServer, KubernetesTls, read};
-use crate::error::{self, Role};
+use crate::error::KUBERNETES;
 use crate::token::Token;
 
 /// One or more files, as if they were one: what comes first counts.
@@ -150,14 +151,14 @@ impl Kubeconfig {
             .iter()
             .map(|(path, _)| path.display().to_string())
             .collect();
-        error::misconfigured(self.role, format!("kubeconfig {}: {why}", paths.join(", ")))
+        KUBERNETES.misconfigured(self.role, format!("kubeconfig {}: {why}", paths.join(", ")))
     }
 }
 
 impl Cluster {
     fn tls(&self, path: &Path, context: &str, role: Role) -> Result<Option<KubernetesTls>> {
         let unsupported = |what: &str| {
-            error::misconfigured(
+            KUBERNETES.misconfigured(
                 role,
                 format!(
                     "kubeconfig {}: the cluster of context {context:?} has {what}, which is not supported here",
@@ -205,7 +206,7 @@ impl User {
             role,
         )?;
         let wrong = |why: &str| {
-            Err(error::misconfigured(
+            Err(KUBERNETES.misconfigured(
                 role,
                 format!("kubeconfig {}: the user {name:?} {why}", path.display()),
             ))
@@ -246,7 +247,7 @@ fn content(
     if let Some(data) = data {
         let data: String = data.split_ascii_whitespace().collect();
         let decoded = BASE64_STANDARD.decode(data).map_err(|problem| {
-            error::misconfigured(
+            KUBERNETES.misconfigured(
                 role,
                 format!("kubeconfig {}: {what} is no base64: {problem}", path.display()),
             )
@@ -270,7 +271,7 @@ fn parse(bytes: &[u8], path: &Path, role: Role) -> Result<File> {
         let place = problem.location().map_or_else(String::new, |place| {
             format!(" at line {}, column {}", place.line(), place.column())
         });
-        error::misconfigured(role, format!(
+        KUBERNETES.misconfigured(role, format!(
             "kubeconfig {}: it is no kubeconfig; see{place}, or what `kubectl --kubeconfig … config view` says",
             path.display()
         ))

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use micro_core::Result;
+use micro_core::backend::Role;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use crate::error::{self, Role};
+use crate::error::KUBERNETES;
 
 /// How long what was read of a file is believed. Kubernetes changes the file of a pod's token long before the old
 /// token lapses.
@@ -103,7 +104,9 @@ impl Credentials {
         });
         let text = reading.await;
         let text = text.map_err(|problem| {
-            error::misconfigured(self.role, "reading the token's file broke off").with_source(problem)
+            KUBERNETES
+                .misconfigured(self.role, "reading the token's file broke off")
+                .with_source(problem)
         })?;
         self.believe(&text?).map(Some)
     }
@@ -127,7 +130,7 @@ impl Credentials {
 
 fn read(path: &Path, role: Role) -> Result<String> {
     let wrong = |problem: &dyn fmt::Display| {
-        error::misconfigured(
+        KUBERNETES.misconfigured(
             role,
             format!("the token's file {} cannot be read: {problem}", path.display()),
         )
@@ -148,10 +151,7 @@ fn bearer(token: &str, role: Role) -> Result<HeaderValue> {
     let token = token.trim();
     let header = (!token.is_empty()).then(|| HeaderValue::try_from(format!("Bearer {token}")));
     let Some(Ok(mut header)) = header else {
-        return Err(error::misconfigured(
-            role,
-            "the token is empty or has characters that no token has",
-        ));
+        return Err(KUBERNETES.misconfigured(role, "the token is empty or has characters that no token has"));
     };
     header.set_sensitive(true);
     Ok(header)

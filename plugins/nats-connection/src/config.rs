@@ -4,10 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use micro_core::Result;
-use micro_core::registry::server_uri;
-use micro_core::transport::http::Identity;
+use micro_core::backend::{Role, ServerTls, server_uri};
 
-use crate::error::{Role, misconfigured};
+use crate::error::NATS;
 
 /// How to reach NATS. The default meets Go Micro's services at a server of this machine.
 #[derive(Clone)]
@@ -46,16 +45,8 @@ pub enum NatsLogin {
     Credentials(String),
 }
 
-/// How to speak TLS with NATS. All texts are PEM.
-#[derive(Clone, Default)]
-pub struct NatsTls {
-    /// The authorities whose servers are believed.
-    pub authorities: Vec<u8>,
-    /// What this side shows, for a server with `verify`.
-    pub identity: Option<Identity>,
-    /// The name that the server must prove, when it is not the host of its address.
-    pub server_name: Option<String>,
-}
+/// How to speak TLS with NATS. A server with `verify` wants an identity.
+pub type NatsTls = ServerTls;
 
 impl Default for NatsServers {
     fn default() -> Self {
@@ -96,34 +87,21 @@ impl NatsServers {
 
     pub(crate) fn parsed(&self, role: Role) -> Result<Vec<Address>> {
         if self.addresses.is_empty() {
-            return Err(misconfigured(
-                role,
-                "there is no address; name one such as 127.0.0.1:4222",
-            ));
+            return Err(NATS.misconfigured(role, "there is no address; name one such as 127.0.0.1:4222"));
         }
         if self.connect_timeout.is_zero() || self.ping_interval.is_zero() {
-            return Err(misconfigured(
+            return Err(NATS.misconfigured(
                 role,
                 "a time of zero lets nothing happen; give at least a millisecond",
             ));
         }
-        let parsed = self
-            .addresses
-            .iter()
-            .map(|address| parse(address, self.tls.is_some(), role));
-        let parsed = parsed.collect::<Result<Vec<Address>>>()?;
-        let encrypted = parsed.iter().find(|address| address.url.starts_with("tls:"));
-        if let (Some(address), None) = (encrypted, &self.tls) {
-            return Err(misconfigured(
-                role,
-                format!(
-                    "{} wants TLS, but no authority to believe is configured; set `tls`, or MICRO_NATS_CACERT to a \
-                     PEM file",
-                    address.url
-                ),
-            ));
-        }
-        Ok(parsed)
+        let parsed = self.addresses.iter().map(|address| {
+            let address = parse(address, self.tls.is_some(), role)?;
+            let is_encrypted = address.url.starts_with("tls:");
+            NATS.check_encryption(role, &address.url, is_encrypted, self.tls.as_ref())?;
+            Ok(address)
+        });
+        parsed.collect()
     }
 }
 
@@ -135,7 +113,7 @@ fn parse(address: &str, is_encrypted: bool, role: Role) -> Result<Address> {
         Some(("nats", rest)) => ("http://", rest),
         Some(("tls", rest)) => ("https://", rest),
         Some((other, _)) => {
-            return Err(misconfigured(
+            return Err(NATS.misconfigured(
                 role,
                 format!("address: the scheme {other:?} is neither nats nor tls; write nats://host:port"),
             ));
@@ -147,7 +125,7 @@ fn parse(address: &str, is_encrypted: bool, role: Role) -> Result<Address> {
         None => (None, rest),
     };
     let uri = server_uri(&format!("{scheme}{host}"), 4222, is_encrypted).map_err(|_| {
-        misconfigured(
+        NATS.misconfigured(
             role,
             format!(
                 "address {host:?} is none; write host, host:port or nats://host:port, such as 127.0.0.1:4222"
@@ -196,17 +174,6 @@ impl fmt::Debug for NatsLogin {
             Self::Nkey(_) => formatter.write_str("Nkey"),
             Self::Credentials(_) => formatter.write_str("Credentials"),
         }
-    }
-}
-
-impl fmt::Debug for NatsTls {
-    // The key is left out.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("NatsTls")
-            .field("server_name", &self.server_name)
-            .field("shows_certificate", &self.identity.is_some())
-            .finish_non_exhaustive()
     }
 }
 

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, ServerError};
+use micro_core::backend::Role;
 use micro_core::{Error, ErrorKind, Result};
 use tokio::sync::watch;
 
 use crate::config::{NatsLogin, NatsServers};
-use crate::error::{Role, misconfigured, unreachable};
+use crate::error::{NATS, unreachable};
 use crate::settle::{Settler, Unsettled};
-use crate::tls;
 
 /// How many refused subjects are remembered.
 const MAX_REFUSED: usize = 256;
@@ -58,7 +58,7 @@ impl NatsConnection {
         let (mut addresses, mut names) = (Vec::new(), Vec::new());
         for address in servers.parsed(role)? {
             let parsed: Result<ServerAddr, _> = address.url.parse();
-            addresses.push(parsed.map_err(|problem| misconfigured(role, problem))?);
+            addresses.push(parsed.map_err(|problem| NATS.misconfigured(role, problem))?);
             names.push(address.url);
             login = login.or(address.login);
         }
@@ -76,7 +76,7 @@ impl NatsConnection {
         let client = connected.map_err(|problem| unreachable(role, &names, &problem))?;
         let settler = Settler::start(&client, health.clone())
             .await
-            .map_err(|problem| misconfigured(role, problem))?;
+            .map_err(|problem| NATS.misconfigured(role, problem))?;
         Ok(Self(Arc::new(Shared {
             client,
             health,
@@ -241,8 +241,9 @@ impl fmt::Debug for NatsConnection {
 }
 
 fn options(servers: &NatsServers, login: Option<NatsLogin>, role: Role) -> Result<ConnectOptions> {
+    let what_for = role.id().trim_start_matches("go.micro.");
     let options = ConnectOptions::new()
-        .name(role.connection_name())
+        .name(format!("micro {what_for}"))
         .connection_timeout(servers.connect_timeout)
         .ping_interval(servers.ping_interval)
         .reconnect_delay_callback(pause);
@@ -256,7 +257,7 @@ fn options(servers: &NatsServers, login: Option<NatsLogin>, role: Role) -> Resul
             options.nkey(seed)
         }
         Some(NatsLogin::Credentials(text)) => options.credentials(&text).map_err(|_| {
-            misconfigured(
+            NATS.misconfigured(
                 role,
                 "the credentials are none; give the text of a file as nsc makes it, with a JWT and a seed",
             )
@@ -266,7 +267,7 @@ fn options(servers: &NatsServers, login: Option<NatsLogin>, role: Role) -> Resul
         None => options,
         Some(tls) => options
             .require_tls(true)
-            .tls_client_config(tls::client_config(tls, role)?),
+            .tls_client_config(NATS.client_config(role, Some(tls))?),
     })
 }
 

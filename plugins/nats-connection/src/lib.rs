@@ -4,12 +4,11 @@ mod config;
 mod connection;
 mod settle;
 mod subject;
-mod tls;
 mod error;
 
 pub use async_nats;
+pub use micro_core::backend::Role;
 
 pub use crate::config::{NatsLogin, NatsServers, NatsTls};
 pub use crate::connection::{Health, NatsConnection};
-pub use crate::error::Role;
 pub use crate::subject::check_subject;

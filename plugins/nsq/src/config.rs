@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use micro_core::Result;
-use micro_core::transport::http::Identity;
+use micro_core::backend::{ServerTls, host_and_port};
 
 use crate::error;
 
@@ -46,16 +46,8 @@ pub struct NsqConfig {
     pub max_pending: usize,
 }
 
-/// How to speak TLS with nsqds. All texts are PEM.
-#[derive(Clone, Default)]
-pub struct NsqTls {
-    /// The authorities whose servers are believed.
-    pub authorities: Vec<u8>,
-    /// What this side shows, for an nsqd with `-tls-client-auth-policy`.
-    pub identity: Option<Identity>,
-    /// The name that each nsqd must prove, when it is not the host of its address.
-    pub server_name: Option<String>,
-}
+/// How to speak TLS with nsqds. One with `-tls-client-auth-policy` wants an identity.
+pub type NsqTls = ServerTls;
 
 impl Default for NsqConfig {
     fn default() -> Self {
@@ -143,7 +135,8 @@ impl NsqConfig {
 
 /// The address of an nsqd, whole: `host:port`.
 fn nsqd(address: &str) -> Result<String> {
-    authority(address.trim(), 4150).map_err(|why| wrong(address, why, "host or host:port", "127.0.0.1:4150"))
+    host_and_port(address.trim(), 4150)
+        .map_err(|why| wrong(address, why, "host or host:port", "127.0.0.1:4150"))
 }
 
 /// The address of a directory, whole: `http://host:port`.
@@ -159,7 +152,7 @@ fn lookupd(address: &str) -> Result<String> {
     let text = address.trim();
     let text = text.strip_prefix("http://").unwrap_or(text);
     let text = text.strip_suffix('/').unwrap_or(text);
-    Ok(format!("http://{}", authority(text, 4161).map_err(wrong)?))
+    Ok(format!("http://{}", host_and_port(text, 4161).map_err(wrong)?))
 }
 
 fn wrong(address: &str, why: &str, form: &str, example: &str) -> micro_core::Error {
@@ -167,27 +160,6 @@ fn wrong(address: &str, why: &str, form: &str, example: &str) -> micro_core::Err
         "the address {:?}: {why}; write {form}, such as {example}",
         address.trim()
     ))
-}
-
-fn authority(text: &str, default_port: u16) -> Result<String, &'static str> {
-    // An IPv6 address has colons of its own.
-    let text = match text.parse::<std::net::Ipv6Addr>() {
-        Ok(_) => format!("[{text}]"),
-        Err(_) if text.starts_with(':') => format!("127.0.0.1{text}"),
-        Err(_) => text.to_owned(),
-    };
-    let parsed: http::uri::Authority = text.parse().map_err(|_| "it is no host")?;
-    if parsed.host().is_empty() || parsed.as_str().contains('@') {
-        return Err("it is no host");
-    }
-    let port = match parsed.as_str().len() - parsed.host().len() {
-        0 => default_port,
-        _ => parsed
-            .port_u16()
-            .filter(|port| *port != 0)
-            .ok_or("the port is none")?,
-    };
-    Ok(format!("{}:{port}", parsed.host()))
 }
 
 impl fmt::Debug for NsqConfig {
@@ -209,17 +181,6 @@ impl fmt::Debug for NsqConfig {
             .field("publish_timeout", &self.publish_timeout)
             .field("max_pending", &self.max_pending)
             .finish()
-    }
-}
-
-impl fmt::Debug for NsqTls {
-    // The key is left out.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("NsqTls")
-            .field("server_name", &self.server_name)
-            .field("shows_certificate", &self.identity.is_some())
-            .finish_non_exhaustive()
     }
 }
 

@@ -1,26 +1,24 @@
 //! Connections to nsqds: made known, encrypted and authorized as configured.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use micro_core::Result;
+use micro_core::backend::Role;
+use micro_core::transport::socket::{Connector, Socket};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_rustls::client::TlsStream;
 
 use crate::config::NsqConfig;
-use crate::error;
+use crate::error::{self, NSQ};
 use crate::frame::{self, Frame};
-use crate::tls::Encryption;
 
 /// Makes connections.
 pub(crate) struct Dialer {
-    encryption: Option<Encryption>,
+    plain: Connector,
+    encryption: Option<Connector>,
     secret: Option<String>,
     identity: Vec<u8>,
     max_message: usize,
@@ -56,16 +54,11 @@ pub(crate) struct Terms {
 
 /// A connection on which commands are spoken.
 pub(crate) struct Connection {
-    stream: Stream,
+    socket: Socket,
     arrived: BytesMut,
     max_message: usize,
     pub(crate) address: String,
     pub(crate) terms: Terms,
-}
-
-enum Stream {
-    Plain(TcpStream),
-    Encrypted(Box<TlsStream<TcpStream>>),
 }
 
 impl Dialer {
@@ -86,8 +79,11 @@ impl Dialer {
             tls_v1: config.tls.is_some(),
             msg_timeout: config.message_timeout.map(|timeout| timeout.as_millis()),
         };
+        let tls = config.tls.as_ref();
+        let encryption = tls.map(|tls| NSQ.connector(Role::Broker, Some(tls), &[]));
         Ok(Self {
-            encryption: config.tls.as_ref().map(Encryption::new).transpose()?,
+            plain: Connector::new(None, &[])?,
+            encryption: encryption.transpose()?,
             secret: config.secret.clone(),
             identity: serde_json::to_vec(&identity).map_err(error::misconfigured)?,
             max_message: config.max_message,
@@ -109,16 +105,9 @@ impl Dialer {
 
     async fn connect(&self, address: &str) -> Result<Connection> {
         let broken = |problem: io::Error| error::unreachable(address, problem);
-        let stream = TcpStream::connect(address).await.map_err(broken)?;
-        if stream.local_addr().map_err(broken)? == stream.peer_addr().map_err(broken)? {
-            return Err(error::unreachable(
-                address,
-                "nobody listens there; the connection met itself",
-            ));
-        }
-        stream.set_nodelay(true).map_err(broken)?;
+        let socket = self.plain.connect(address).await.map_err(broken)?;
         let mut connection = Connection {
-            stream: Stream::Plain(stream),
+            socket,
             arrived: BytesMut::with_capacity(16 * 1024),
             max_message: self.max_message,
             address: address.to_owned(),
@@ -150,25 +139,21 @@ impl Dialer {
 
     /// Goes on encrypted, if both sides are to.
     async fn encrypted(&self, connection: Connection) -> Result<Connection> {
-        let address = connection.address.clone();
         let Some(encryption) = &self.encryption else {
             return Ok(connection);
         };
         if !connection.terms.tls_v1 {
             return Err(error::unreachable(
-                &address,
+                &connection.address,
                 "it does not offer TLS, which is configured here",
             ));
         }
-        let Stream::Plain(stream) = connection.stream else {
-            return Ok(connection);
-        };
-        let handshake = encryption.connector.connect(encryption.name(&address)?, stream);
-        let stream = handshake
-            .await
-            .map_err(|problem| error::unreachable(&address, format_args!("TLS: {problem}")))?;
+        let Connection { socket, address, .. } = connection;
+        let encrypted = encryption.encrypt(socket, &address).await;
         let mut connection = Connection {
-            stream: Stream::Encrypted(Box::new(stream)),
+            socket: encrypted
+                .map_err(|problem| error::unreachable(&address, format_args!("TLS: {problem}")))?,
+            address,
             ..connection
         };
         connection.confirmed().await?;
@@ -219,7 +204,7 @@ impl Connection {
             if let Some(frame) = self.arrived()? {
                 return Ok(frame);
             }
-            let read = self.stream.read_buf(&mut self.arrived).await;
+            let read = self.socket.read_buf(&mut self.arrived).await;
             match read {
                 Ok(0) => return Err(error::unreachable(&self.address, "it closed the connection")),
                 Ok(_) => {}
@@ -237,47 +222,11 @@ impl Connection {
     /// Says something. Cancelled, the connection is of no more use.
     pub(crate) async fn write(&mut self, said: &[u8]) -> Result<()> {
         let written = async {
-            self.stream.write_all(said).await?;
-            self.stream.flush().await
+            self.socket.write_all(said).await?;
+            self.socket.flush().await
         };
         written
             .await
             .map_err(|problem| error::unreachable(&self.address, problem))
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Encrypted(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Encrypted(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Encrypted(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Encrypted(stream) => Pin::new(stream).poll_shutdown(context),
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use micro_core::backend::{Backend, Role};
 use micro_core::{Error, ErrorKind};
 
 /// Where the errors say they come from.
@@ -10,9 +11,17 @@ const ID: &str = "go.micro.broker";
 /// How many characters of what a server says an error repeats.
 const LONGEST: usize = 300;
 
+/// How errors speak of NSQ.
+pub(crate) const NSQ: Backend = Backend {
+    name: "nsq",
+    expected: "an nsqd of version 1.0 or later",
+    encrypted_scheme: "tls",
+    authorities_variable: "MICRO_NSQ_CACERT",
+};
+
 /// A configuration that makes no sense.
 pub(crate) fn misconfigured(why: impl Display) -> Error {
-    Error::bad_request(ID, format!("nsq: {why}"))
+    NSQ.misconfigured(Role::Broker, why)
 }
 
 /// What NSQ does not take.
@@ -33,10 +42,7 @@ pub(crate) fn too_large(size: usize, limit: usize) -> Error {
 
 /// No connection, or one that broke.
 pub(crate) fn unreachable(address: &str, why: impl Display) -> Error {
-    Error::unavailable(
-        ID,
-        format!("nsq at {address}: {why}; is it running and reachable, and does it speak TLS as configured?"),
-    )
+    NSQ.unreachable(Role::Broker, address, why)
 }
 
 /// No connection or answer within the time.
@@ -60,10 +66,7 @@ pub(crate) fn late(addresses: &str, timeout: Duration, last: Option<&Error>) -> 
 
 /// What a server did is not what NSQ does.
 pub(crate) fn unexpected(address: &str, what: impl Display) -> Error {
-    Error::unavailable(
-        ID,
-        format!("nsq at {address} {what}; is it an nsqd of version 1.0 or later?"),
-    )
+    NSQ.unexpected(Role::Broker, address, what)
 }
 
 /// An nsqd that wants to know who is calling.

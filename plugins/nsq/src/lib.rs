@@ -7,7 +7,6 @@ mod consumer;
 mod line;
 mod lookup;
 mod dial;
-mod tls;
 mod frame;
 mod name;
 mod error;

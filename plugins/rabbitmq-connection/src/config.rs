@@ -7,9 +7,9 @@ use std::time::Duration;
 use amq_protocol_tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use micro_core::Result;
-use micro_core::transport::http::Identity;
+use micro_core::backend::{Role, ServerTls};
 
-use crate::error::Origin;
+use crate::error::RABBITMQ;
 
 /// How to reach RabbitMQ. The default meets Go Micro's services at a RabbitMQ of this machine.
 #[derive(Clone)]
@@ -33,16 +33,8 @@ pub struct RabbitmqServer {
     pub connect_timeout: Duration,
 }
 
-/// How to speak TLS with RabbitMQ. All texts are PEM.
-#[derive(Clone, Default)]
-pub struct RabbitmqTls {
-    /// The authorities whose servers are believed.
-    pub authorities: Vec<u8>,
-    /// What this side shows, for a RabbitMQ that wants certificates of its clients.
-    pub identity: Option<Identity>,
-    /// The name that the server must prove, when it is not the host of its address.
-    pub server_name: Option<String>,
-}
+/// How to speak TLS with RabbitMQ. One that wants certificates of its clients wants an identity.
+pub type RabbitmqTls = ServerTls;
 
 impl Default for RabbitmqServer {
     fn default() -> Self {
@@ -64,13 +56,13 @@ impl RabbitmqServer {
     /// # Errors
     ///
     /// When a text is no address. The message does not repeat a password.
-    pub fn from_addresses(origin: Origin, addresses: &[String]) -> Result<Self> {
+    pub fn from_addresses(addresses: &[String], role: Role) -> Result<Self> {
         let mut server = Self::default();
         if !addresses.is_empty() {
             server.addresses = addresses.to_vec();
         }
         for address in &server.addresses {
-            uri(origin, address, false)?;
+            uri(role, address, false)?;
         }
         Ok(server)
     }
@@ -80,38 +72,28 @@ impl RabbitmqServer {
     /// # Errors
     ///
     /// When the configuration makes no sense.
-    pub(crate) fn nodes(&self, origin: Origin) -> Result<Vec<Node>> {
+    pub(crate) fn nodes(&self, role: Role) -> Result<Vec<Node>> {
         if self.addresses.is_empty() {
-            return Err(origin.misconfigured("there is no address; name one such as 127.0.0.1:5672"));
+            return Err(RABBITMQ.misconfigured(role, "there is no address; name one such as 127.0.0.1:5672"));
         }
         if self.connect_timeout.is_zero() {
-            return Err(origin.misconfigured("a `connect_timeout` of zero lets nobody connect"));
+            return Err(RABBITMQ.misconfigured(role, "a `connect_timeout` of zero lets nobody connect"));
         }
         if !(1..=3600).contains(&self.heartbeat.as_secs()) {
-            return Err(origin.misconfigured(format!(
-                "a `heartbeat` of {:?} is not from 1 s to 3600 s",
-                self.heartbeat
-            )));
+            return Err(RABBITMQ.misconfigured(
+                role,
+                format!("a `heartbeat` of {:?} is not from 1 s to 3600 s", self.heartbeat),
+            ));
         }
-        let nodes = self.addresses.iter().map(|address| self.node(origin, address));
+        let nodes = self.addresses.iter().map(|address| self.node(role, address));
         nodes.collect()
     }
 
-    fn node(&self, origin: Origin, address: &str) -> Result<Node> {
-        let mut uri = uri(origin, address, self.tls.is_some())?;
+    fn node(&self, role: Role, address: &str) -> Result<Node> {
+        let mut uri = uri(role, address, self.tls.is_some())?;
         let is_encrypted = uri.scheme == AMQPScheme::AMQPS;
         let name = format!("{}:{}", uri.authority.host, uri.authority.port);
-        if is_encrypted && self.tls.is_none() {
-            return Err(origin.misconfigured(format!(
-                "{name} wants TLS, but no authority to believe is configured; set `tls`, or MICRO_RABBITMQ_CACERT to a \
-                 PEM file"
-            )));
-        }
-        if !is_encrypted && self.tls.is_some() {
-            return Err(origin.misconfigured(format!(
-                "{name} is not encrypted though TLS is configured; write amqps:// or leave out `tls`"
-            )));
-        }
+        RABBITMQ.check_encryption(role, &name, is_encrypted, self.tls.as_ref())?;
         if let Some(user) = &self.user {
             uri.authority.userinfo.username.clone_from(user);
         }
@@ -125,25 +107,24 @@ impl RabbitmqServer {
         Ok(Node {
             name,
             server_name: tls.server_name.clone().unwrap_or_else(|| host.clone()),
-            tls: tls.texts(origin)?,
+            tls: texts(tls, role)?,
             host,
             uri,
         })
     }
 }
 
-impl RabbitmqTls {
-    fn texts(self, origin: Origin) -> Result<OwnedTLSConfig> {
-        let text = String::from_utf8(self.authorities);
-        let authorities = text.map_err(|_| origin.misconfigured("TLS: the authorities are no PEM"))?;
-        Ok(OwnedTLSConfig {
-            cert_chain: Some(authorities),
-            identity: self.identity.map(|identity| OwnedIdentity::PKCS8 {
-                pem: identity.certificates,
-                key: identity.key,
-            }),
-        })
-    }
+/// The certificates as the client takes them.
+fn texts(tls: ServerTls, role: Role) -> Result<OwnedTLSConfig> {
+    let text = String::from_utf8(tls.authorities);
+    let authorities = text.map_err(|_| RABBITMQ.misconfigured(role, "TLS: the authorities are no PEM"))?;
+    Ok(OwnedTLSConfig {
+        cert_chain: Some(authorities),
+        identity: tls.identity.map(|identity| OwnedIdentity::PKCS8 {
+            pem: identity.certificates,
+            key: identity.key,
+        }),
+    })
 }
 
 /// One node of the cluster.
@@ -157,7 +138,7 @@ pub(crate) struct Node {
     pub(crate) uri: AMQPUri,
 }
 
-fn uri(origin: Origin, address: &str, is_encrypted: bool) -> Result<AMQPUri> {
+fn uri(role: Role, address: &str, is_encrypted: bool) -> Result<AMQPUri> {
     let address = address.trim();
     let (scheme, rest) = match address.split_once("://") {
         Some((scheme, rest)) => (scheme, rest),
@@ -167,9 +148,12 @@ fn uri(origin: Origin, address: &str, is_encrypted: bool) -> Result<AMQPUri> {
     // Whoever it names, the password stays unsaid.
     let shown = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
     let wrong = |why: &str| {
-        origin.misconfigured(format!(
-            "address {shown:?}: {why}; write host, host:port or amqp://user:password@host:port/vhost"
-        ))
+        RABBITMQ.misconfigured(
+            role,
+            format!(
+                "address {shown:?}: {why}; write host, host:port or amqp://user:password@host:port/vhost"
+            ),
+        )
     };
     if !matches!(scheme, "amqp" | "amqps") {
         return Err(wrong("the scheme is neither amqp nor amqps"));
@@ -223,23 +207,12 @@ impl fmt::Debug for RabbitmqServer {
     }
 }
 
-impl fmt::Debug for RabbitmqTls {
-    // The key is left out.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("RabbitmqTls")
-            .field("server_name", &self.server_name)
-            .field("shows_certificate", &self.identity.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn node(server: &RabbitmqServer) -> Result<Node> {
-        Ok(server.nodes(Origin::BROKER)?.remove(0))
+        Ok(server.nodes(Role::Broker)?.remove(0))
     }
 
     fn at(address: &str) -> RabbitmqServer {
@@ -285,7 +258,7 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused_without_its_password() {
         for address in ["", "ftp://rabbit", "rabbit:x", "rabbit:0", "rabbit:99999", "a b"] {
-            let error = RabbitmqServer::from_addresses(Origin::BROKER, &[address.to_owned()]).unwrap_err();
+            let error = RabbitmqServer::from_addresses(&[address.to_owned()], Role::Broker).unwrap_err();
             assert!(error.detail().contains("amqp://user"), "{error}");
         }
         let server = at("amqp://me:hush@rabbit:x/");

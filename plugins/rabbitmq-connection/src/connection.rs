@@ -10,12 +10,13 @@ use futures_util::stream::StreamExt;
 use lapin::uri::AMQPScheme;
 use lapin::{Channel, ConnectionProperties, Event};
 use micro_core::Result;
+use micro_core::backend::Role;
 use socket2::{SockRef, Socket};
 use tokio::net::lookup_host;
 use tokio::time::{interval, sleep, timeout};
 
 use crate::config::{Node, RabbitmqServer};
-use crate::error::Origin;
+use crate::error::{self, RABBITMQ};
 
 /// How long a goodbye may take before the connection is cut.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -31,28 +32,28 @@ pub struct Connection {
     lapin: Option<lapin::Connection>,
     wire: Wire,
     node: String,
-    origin: Origin,
+    role: Role,
 }
 
 impl Connection {
     /// Connects to a node and logs in.
-    pub(crate) async fn open(server: &RabbitmqServer, node: &Node, origin: Origin) -> Result<Self> {
+    pub(crate) async fn open(server: &RabbitmqServer, node: &Node, role: Role) -> Result<Self> {
         let wire = Wire::default();
         let connecting = connect(server, node, wire.clone());
         let lapin = match timeout(server.connect_timeout, connecting).await {
             Ok(Ok(lapin)) => lapin,
-            Ok(Err(problem)) => return Err(origin.not_connected(&node.name, &problem)),
+            Ok(Err(problem)) => return Err(error::not_connected(role, &node.name, &problem)),
             Err(_) => {
                 // The client's thread would wait for the handshake without end.
                 wire.cut();
-                return Err(origin.late(&node.name, server.connect_timeout));
+                return Err(error::late(role, &node.name, server.connect_timeout));
             }
         };
         Ok(Self {
             lapin: Some(lapin),
             wire,
             node: node.name.clone(),
-            origin,
+            role,
         })
     }
 
@@ -64,14 +65,14 @@ impl Connection {
     pub async fn channel(&self) -> Result<Channel> {
         let opened = match &self.lapin {
             Some(lapin) => lapin.create_channel().await,
-            None => return Err(self.origin.misconfigured("the connection is closed")),
+            None => return Err(RABBITMQ.misconfigured(self.role, "the connection is closed")),
         };
         opened.map_err(|problem| self.failed("opening a channel", &problem))
     }
 
     /// The error of something that did not work on this connection: "declaring the exchange micro".
     pub fn failed(&self, doing: impl std::fmt::Display, problem: &lapin::Error) -> micro_core::Error {
-        self.origin.failed(&self.node, doing, problem)
+        error::failed(self.role, &self.node, doing, problem)
     }
 
     /// Whether it works, as far as is known.

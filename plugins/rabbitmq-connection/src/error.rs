@@ -5,101 +5,87 @@ use std::fmt::Display;
 use lapin::ErrorKind;
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use micro_core::Error;
+use micro_core::backend::{Backend, Role};
 
-/// Whose errors they are: the id that they carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin(&'static str);
+/// How errors speak of RabbitMQ.
+pub const RABBITMQ: Backend = Backend {
+    name: "rabbitmq",
+    expected: "a RabbitMQ",
+    encrypted_scheme: "amqps",
+    authorities_variable: "MICRO_RABBITMQ_CACERT",
+};
 
-impl Origin {
-    /// Errors of a broker.
-    pub const BROKER: Self = Self("go.micro.broker");
-    /// Errors of a transport.
-    pub const TRANSPORT: Self = Self("go.micro.transport");
-
-    /// The id of its errors.
-    pub fn id(self) -> &'static str {
-        self.0
-    }
-
-    /// The error of a configuration that makes no sense.
-    pub fn misconfigured(self, why: impl Display) -> Error {
-        Error::bad_request(self.0, format!("rabbitmq: {why}"))
-    }
-
-    /// The error of something that RabbitMQ did not take, or could not be asked.
-    ///
-    /// `server` is where it is, `doing` what it was asked: "declaring the exchange micro".
-    pub fn failed(self, server: &str, doing: impl Display, problem: &lapin::Error) -> Error {
-        let told = |advice: &str| format!("rabbitmq at {server}: {doing}: {problem}; {advice}");
-        let ErrorKind::ProtocolError(said) = problem.kind() else {
-            return Error::unavailable(self.0, told("is it running and reachable?"));
-        };
-        match said.kind() {
-            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Error::forbidden(
-                self.0,
-                told("grant the user the permission, as rabbitmqctl set_permissions does"),
-            ),
-            AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => {
-                Error::not_found(self.0, told("declare it, or let this side declare it"))
-            }
-            AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)
-                if said.get_message().as_str().contains("larger") =>
-            {
-                Error::too_large(
-                    self.0,
-                    told("make the message smaller, or raise RabbitMQ's max_message_size"),
-                )
-            }
-            AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::RESOURCELOCKED) => {
-                Error::conflict(
-                    self.0,
-                    told(
-                        "somebody declared it otherwise: use the same settings everywhere, or another name, or delete it",
-                    ),
-                )
-            }
-            AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Error::forbidden(
-                self.0,
-                told("check the virtual host of the address, and the user's permissions for it"),
-            ),
-            AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED) => Error::unavailable(
-                self.0,
-                told("it is stopping, or its operator closed the connection"),
-            ),
-            _ => Error::unavailable(self.0, told("its log says more")),
+/// The error of something that RabbitMQ did not take, or could not be asked.
+///
+/// `server` is where it is, `doing` what it was asked: "declaring the exchange micro".
+pub(crate) fn failed(role: Role, server: &str, doing: impl Display, problem: &lapin::Error) -> Error {
+    let told = |advice: &str| format!("rabbitmq at {server}: {doing}: {problem}; {advice}");
+    let ErrorKind::ProtocolError(said) = problem.kind() else {
+        return Error::unavailable(role.id(), told("is it running and reachable?"));
+    };
+    match said.kind() {
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Error::forbidden(
+            role.id(),
+            told("grant the user the permission, as rabbitmqctl set_permissions does"),
+        ),
+        AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => {
+            Error::not_found(role.id(), told("declare it, or let this side declare it"))
         }
-    }
-
-    /// The same for a connection that could not be made.
-    pub(crate) fn not_connected(self, server: &str, problem: &lapin::Error) -> Error {
-        let told = |advice: &str| format!("rabbitmq at {server}: connecting: {problem}; {advice}");
-        match problem.kind() {
-            ErrorKind::ProtocolError(said) if said.get_id() == AMQPSoftError::ACCESSREFUSED.get_id() => {
-                Error::unauthorized(
-                    self.0,
-                    told(
-                        "check the user and the password (MICRO_RABBITMQ_USERNAME, MICRO_RABBITMQ_PASSWORD)",
-                    ),
-                )
-            }
-            ErrorKind::ProtocolError(_) => self.failed(server, "connecting", problem),
-            _ => Error::unavailable(
-                self.0,
-                told("is it running and reachable, and does it speak TLS as configured?"),
-            ),
+        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)
+            if said.get_message().as_str().contains("larger") =>
+        {
+            Error::too_large(
+                role.id(),
+                told("make the message smaller, or raise RabbitMQ's max_message_size"),
+            )
         }
+        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::RESOURCELOCKED) => {
+            Error::conflict(
+                role.id(),
+                told(
+                    "somebody declared it otherwise: use the same settings everywhere, or another name, or delete it",
+                ),
+            )
+        }
+        AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => Error::forbidden(
+            role.id(),
+            told("check the virtual host of the address, and the user's permissions for it"),
+        ),
+        AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED) => Error::unavailable(
+            role.id(),
+            told("it is stopping, or its operator closed the connection"),
+        ),
+        _ => Error::unavailable(role.id(), told("its log says more")),
     }
+}
 
-    /// The error of a connection that did not come about in time.
-    pub(crate) fn late(self, server: &str, limit: std::time::Duration) -> Error {
-        Error::timeout(
-            self.0,
-            format!(
-                "rabbitmq at {server}: connecting: no connection within {limit:?}; is it overloaded or cut off? The \
-                 option `connect_timeout` allows for more"
-            ),
-        )
+/// The same for a connection that could not be made.
+pub(crate) fn not_connected(role: Role, server: &str, problem: &lapin::Error) -> Error {
+    let told = |advice: &str| format!("rabbitmq at {server}: connecting: {problem}; {advice}");
+    match problem.kind() {
+        ErrorKind::ProtocolError(said) if said.get_id() == AMQPSoftError::ACCESSREFUSED.get_id() => {
+            Error::unauthorized(
+                role.id(),
+                told("check the user and the password (MICRO_RABBITMQ_USERNAME, MICRO_RABBITMQ_PASSWORD)"),
+            )
+        }
+        ErrorKind::ProtocolError(_) => failed(role, server, "connecting", problem),
+        _ => Error::unavailable(
+            role.id(),
+            told("is it running and reachable, and does it speak TLS as configured?"),
+        ),
     }
+}
+
+/// The error of a connection that did not come about in time.
+pub(crate) fn late(role: Role, server: &str, limit: std::time::Duration) -> Error {
+    Error::timeout(
+        role.id(),
+        format!(
+            "rabbitmq at {server}: connecting: no connection within {limit:?}; is it overloaded or cut off? The \
+             option `connect_timeout` allows for more"
+        ),
+    )
 }
 
 #[cfg(test)]
@@ -137,13 +123,18 @@ mod tests {
             (said(501, "FRAME_ERROR"), Kind::Unavailable, "log"),
         ];
         for (problem, kind, advice) in rows {
-            let error = Origin::BROKER.failed("127.0.0.1:5672", "declaring the exchange micro", &problem);
+            let error = failed(
+                Role::Broker,
+                "127.0.0.1:5672",
+                "declaring the exchange micro",
+                &problem,
+            );
             assert_eq!(error.kind(), kind, "{error}");
             for words in [advice, "127.0.0.1:5672", "the exchange micro"] {
                 assert!(error.detail().contains(words), "{words}: {error}");
             }
         }
-        let error = Origin::TRANSPORT.not_connected("127.0.0.1:5672", &said(403, "ACCESS_REFUSED"));
+        let error = not_connected(Role::Transport, "127.0.0.1:5672", &said(403, "ACCESS_REFUSED"));
         assert_eq!(error.kind(), Kind::Unauthorized);
         assert!(error.detail().contains("MICRO_RABBITMQ_PASSWORD"), "{error}");
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use micro_core::backend::Role;
 use micro_core::{Error, Result};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -16,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::config::{Node, RabbitmqServer};
 use crate::connection::{Connection, pause};
-use crate::error::Origin;
+use crate::error;
 
 /// What is made of each new connection before anybody uses it.
 #[async_trait]
@@ -64,7 +65,7 @@ enum State<M> {
 pub struct Link<M> {
     state: watch::Receiver<State<M>>,
     look: Arc<Notify>,
-    origin: Origin,
+    role: Role,
     stop: DropGuard,
     task: JoinHandle<()>,
 }
@@ -75,15 +76,11 @@ impl<M: Send + Sync + 'static> Link<M> {
     /// # Errors
     ///
     /// When no node can be reached, or refuses the login or what is to be made.
-    pub async fn connect(
-        server: RabbitmqServer,
-        origin: Origin,
-        outfit: impl Outfit<Made = M>,
-    ) -> Result<Self> {
+    pub async fn connect(server: RabbitmqServer, role: Role, outfit: impl Outfit<Made = M>) -> Result<Self> {
         let mut keeper = Keeper {
-            nodes: server.nodes(origin)?,
+            nodes: server.nodes(role)?,
             server,
-            origin,
+            role,
             outfit,
             next: 0,
             stop: CancellationToken::new(),
@@ -94,7 +91,7 @@ impl<M: Send + Sync + 'static> Link<M> {
         Ok(Self {
             state: receiver,
             look: keeper.look.clone(),
-            origin,
+            role,
             stop: keeper.stop.clone().drop_guard(),
             task: tokio::spawn(keeper.keep(up, state)),
         })
@@ -157,7 +154,7 @@ impl<M: Send + Sync + 'static> Link<M> {
             ),
         };
         Error::timeout(
-            self.origin.id(),
+            self.role.id(),
             format!("{what} was not done within {limit:?}: {why}"),
         )
     }
@@ -174,7 +171,7 @@ const GOODBYES: usize = 4;
 struct Keeper<O> {
     server: RabbitmqServer,
     nodes: Vec<Node>,
-    origin: Origin,
+    role: Role,
     outfit: O,
     /// The node to try next.
     next: usize,
@@ -279,10 +276,10 @@ impl<O: Outfit> Keeper<O> {
     }
 
     async fn connect(&self, node: &Node) -> Result<Arc<Up<O::Made>>> {
-        let connection = Connection::open(&self.server, node, self.origin).await?;
+        let connection = Connection::open(&self.server, node, self.role).await?;
         let limit = self.server.connect_timeout;
         let made = timeout(limit, self.outfit.make(&connection)).await;
-        match made.unwrap_or_else(|_| Err(self.origin.late(&node.name, limit))) {
+        match made.unwrap_or_else(|_| Err(error::late(self.role, &node.name, limit))) {
             Ok(made) => Ok(Arc::new(Up { connection, made })),
             Err(error) => {
                 connection.close().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use micro_core::Result;
-use micro_rabbitmq_connection::{Origin, RabbitmqServer};
+use micro_rabbitmq_connection::{RABBITMQ, RabbitmqServer, Role};
 
 /// How to carry calls over RabbitMQ. The default meets Go Micro's services.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ impl RabbitmqTransportConfig {
     /// When a text is no address.
     pub fn from_addresses(addresses: &[String]) -> Result<Self> {
         Ok(Self {
-            server: RabbitmqServer::from_addresses(Origin::TRANSPORT, addresses)?,
+            server: RabbitmqServer::from_addresses(addresses, Role::Transport)?,
             ..Self::default()
         })
     }
@@ -61,7 +61,7 @@ impl RabbitmqTransportConfig {
     ///
     /// When the configuration makes no sense.
     pub(crate) fn check(&self) -> Result<()> {
-        let wrong = |why: &str| Err(Origin::TRANSPORT.misconfigured(why));
+        let wrong = |why: &str| Err(RABBITMQ.misconfigured(Role::Transport, why));
         if self.exchange.is_empty() || self.exchange.len() > 255 {
             return wrong("the name of the exchange has from 1 to 255 bytes");
         }

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use micro_core::{Error, Result};
-use micro_rabbitmq_connection::Origin;
+use micro_rabbitmq_connection::Role;
 
 /// The error of a request that surely reached nobody.
 pub(crate) fn unreachable(address: &str, problem: impl Display) -> Error {
@@ -38,7 +38,7 @@ pub(crate) fn check(address: &str) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::bad_request(
-        Origin::TRANSPORT.id(),
+        Role::Transport.id(),
         format!("address {address:?} is none of the rabbitmq transport: {why}; :0 lets it choose one"),
     ))
 }

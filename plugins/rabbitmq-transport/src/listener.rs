@@ -10,7 +10,7 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use micro_core::transport::Listener;
 use micro_core::{Handler, Result};
-use micro_rabbitmq_connection::{Connection, Link, Origin, Outfit};
+use micro_rabbitmq_connection::{Connection, Link, Outfit, Role};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ pub(crate) async fn listen(
         is_durable: config.durable_exchange,
         closing: closing.clone(),
     };
-    let link = Link::connect(config.server.clone(), Origin::TRANSPORT, receiving).await;
+    let link = Link::connect(config.server.clone(), Role::Transport, receiving).await;
     let link = link.map_err(|error| {
         let what =
             format!("cannot listen at {address}, which another program may do; :0 takes a free address");

@@ -8,7 +8,7 @@ use micro_core::registry::Node;
 use micro_core::transport::Listener;
 use micro_core::wire::PROTOCOL;
 use micro_core::{Handler, Result, Transport};
-use micro_rabbitmq_connection::{Link, Origin};
+use micro_rabbitmq_connection::{Link, Role};
 
 use crate::caller::{Caller, Calling};
 use crate::config::RabbitmqTransportConfig;
@@ -40,7 +40,7 @@ impl RabbitmqTransport {
             exchange: config.exchange.as_str().into(),
             is_durable: config.durable_exchange,
         };
-        let link = Link::connect(config.server.clone(), Origin::TRANSPORT, calling).await?;
+        let link = Link::connect(config.server.clone(), Role::Transport, calling).await?;
         Ok(Self(Arc::new(Shared { config, link })))
     }
 }

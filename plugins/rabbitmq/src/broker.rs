@@ -8,7 +8,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use micro_core::broker::{Message, SubscribeOptions, Subscription};
 use micro_core::{Broker, Error, Result};
-use micro_rabbitmq_connection::{Connection, Link, Origin, Outfit, header_size};
+use micro_rabbitmq_connection::{Connection, Link, Outfit, Role, header_size};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -99,7 +99,7 @@ impl Broker for RabbitmqBroker {
 
 impl Shared {
     async fn connect_consuming(&self) -> Result<Arc<Link<()>>> {
-        let link = Link::connect(self.config.server.clone(), Origin::BROKER, Bare).await?;
+        let link = Link::connect(self.config.server.clone(), Role::Broker, Bare).await?;
         Ok(Arc::new(link))
     }
 
@@ -108,7 +108,7 @@ impl Shared {
         if message.body.len() > most {
             let size = message.body.len();
             return Err(Error::too_large(
-                Origin::BROKER.id(),
+                Role::Broker.id(),
                 format!("the message has {size} bytes; `max_message` of RabbitmqConfig allows {most}"),
             ));
         }
@@ -133,7 +133,7 @@ impl Shared {
             && given != topic
         {
             return Err(Error::bad_request(
-                Origin::BROKER.id(),
+                Role::Broker.id(),
                 format!(
                     "without an exchange, all subscribers of {topic} share the queue of this name: leave out the queue \
                      {given}, or configure an exchange"

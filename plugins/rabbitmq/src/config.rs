@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use micro_core::Result;
-use micro_rabbitmq_connection::{Origin, RabbitmqServer};
+use micro_rabbitmq_connection::{RABBITMQ, RabbitmqServer, Role};
 
 /// What a name of AMQP may have, in bytes.
 pub(crate) const LONGEST_NAME: usize = 255;
@@ -127,7 +127,7 @@ impl RabbitmqConfig {
     /// When a text is no address.
     pub fn from_addresses(addresses: &[String]) -> Result<Self> {
         Ok(Self {
-            server: RabbitmqServer::from_addresses(Origin::BROKER, addresses)?,
+            server: RabbitmqServer::from_addresses(addresses, Role::Broker)?,
             ..Self::default()
         })
     }
@@ -136,7 +136,7 @@ impl RabbitmqConfig {
     ///
     /// When the configuration makes no sense.
     pub(crate) fn check(&self) -> Result<()> {
-        let wrong = |why: &str| Err(Origin::BROKER.misconfigured(why));
+        let wrong = |why: &str| Err(RABBITMQ.misconfigured(Role::Broker, why));
         let names = [&self.exchange, &self.queues.dead_letter_exchange];
         if names
             .into_iter()

@@ -6,7 +6,7 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use micro_core::broker::Message;
 use micro_core::{Error, Metadata, Result, Text};
-use micro_rabbitmq_connection::{Origin, text_of};
+use micro_rabbitmq_connection::{Role, text_of};
 
 use crate::config::LONGEST_NAME;
 
@@ -39,7 +39,7 @@ pub(crate) fn short(what: &str, text: &str) -> Result<ShortString> {
     ShortString::try_new(text).map_err(|_| {
         let begin: String = text.chars().take(40).collect();
         Error::bad_request(
-            Origin::BROKER.id(),
+            Role::Broker.id(),
             format!(
                 "{what} has {} bytes, and AMQP takes {LONGEST_NAME}: {begin}…",
                 text.len()

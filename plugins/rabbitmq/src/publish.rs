@@ -13,7 +13,7 @@ use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation, ExchangeKind};
 use micro_core::{Error, Result};
-use micro_rabbitmq_connection::{Connection, Link, Origin, Outfit, PublishChannel, Up};
+use micro_rabbitmq_connection::{Connection, Link, Outfit, PublishChannel, Role, Up};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -127,7 +127,7 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     pub(crate) async fn connect(config: &RabbitmqConfig) -> Result<Self> {
-        let link = Link::connect(config.server.clone(), Origin::BROKER, Declaring::new(config)).await?;
+        let link = Link::connect(config.server.clone(), Role::Broker, Declaring::new(config)).await?;
         Ok(Self {
             link,
             room: Semaphore::new(config.max_pending.min(Semaphore::MAX_PERMITS)),
@@ -155,7 +155,7 @@ impl Publisher {
         if parcel.head > most {
             let size = parcel.head;
             return Err(Error::too_large(
-                Origin::BROKER.id(),
+                Role::Broker.id(),
                 format!(
                     "the headers have {size} bytes, and RabbitMQ's frame_max leaves {most} for them; use the body"
                 ),
@@ -214,7 +214,7 @@ fn taken(up: &Up<Publishing>, confirmation: Confirmation) -> Result<()> {
     match confirmation {
         Confirmation::Ack(_) | Confirmation::NotRequested => Ok(()),
         Confirmation::Nack(_) => Err(Error::unavailable(
-            Origin::BROKER.id(),
+            Role::Broker.id(),
             format!(
                 "rabbitmq at {} refused the message: a queue is full and refuses, or could not store it; let its \
                  subscribers catch up",

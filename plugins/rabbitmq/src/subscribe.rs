@@ -14,7 +14,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use micro_core::broker::{Acknowledge, Event, EventSource, Remainder};
 use micro_core::{Error, ErrorKind, Result, Text};
-use micro_rabbitmq_connection::{Connection, Link, Origin, Up};
+use micro_rabbitmq_connection::{Connection, Link, Role, Up};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
@@ -296,7 +296,7 @@ fn give_back(channel: &Channel, tag: u64) {
 }
 
 fn ended(why: &str) -> Error {
-    Error::unavailable(Origin::BROKER.id(), format!("rabbitmq: the consumer {why}"))
+    Error::unavailable(Role::Broker.id(), format!("rabbitmq: the consumer {why}"))
 }
 
 /// What a queue needs beyond its name.
@@ -318,7 +318,7 @@ fn told(answer: Option<lapin::Result<()>>) -> Result<()> {
         return Ok(());
     };
     Err(Error::unavailable(
-        Origin::BROKER.id(),
+        Role::Broker.id(),
         format!("rabbitmq could not be told what became of an event, and gives it out again: {problem}"),
     ))
 }

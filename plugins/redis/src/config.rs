@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use micro_core::Result;
-use micro_core::transport::http::{Identity, Tls};
+use micro_core::backend::{Role, ServerTls};
 use redis::{ConnectionAddr, IntoConnectionInfo};
 
-use crate::error;
+use crate::error::{self, REDIS};
 
 const PORT: u16 = 6379;
 
@@ -63,16 +63,8 @@ pub enum Layout {
     Fields,
 }
 
-/// How to speak TLS with Redis. All texts are PEM.
-#[derive(Clone, Default)]
-pub struct RedisTls {
-    /// The authorities whose servers are believed.
-    pub authorities: Vec<u8>,
-    /// What this side shows, for a Redis with `tls-auth-clients`.
-    pub identity: Option<Identity>,
-    /// The name that the server must prove, when it is not the host of its address.
-    pub server_name: Option<String>,
-}
+/// How to speak TLS with Redis. One with `tls-auth-clients` wants an identity.
+pub type RedisTls = ServerTls;
 
 impl Default for RedisConfig {
     fn default() -> Self {
@@ -141,19 +133,9 @@ impl RedisConfig {
             ));
         }
         let mut server = self.server_of_address()?;
-        if server.is_encrypted && self.tls.is_none() {
-            return Err(error::misconfigured(format_args!(
-                "rediss://{} wants TLS, but no authority to believe is configured; set `tls`, or MICRO_REDIS_CACERT to \
-                 a PEM file",
-                server.address
-            )));
-        }
-        if !server.is_encrypted && self.tls.is_some() {
-            return Err(error::misconfigured(format_args!(
-                "redis://{} is not encrypted though TLS is configured; write rediss:// or leave out `tls`",
-                server.address
-            )));
-        }
+        let scheme = if server.is_encrypted { "rediss" } else { "redis" };
+        let address = format!("{scheme}://{}", server.address);
+        REDIS.check_encryption(Role::Broker, &address, server.is_encrypted, self.tls.as_ref())?;
         if let Some(user) = &self.user {
             server.user = Some(user.clone());
         }
@@ -168,16 +150,6 @@ impl RedisConfig {
 
     fn server_of_address(&self) -> Result<Server> {
         Server::parse(&self.address, self.tls.is_some())
-    }
-
-    /// The encryption as connections take it.
-    pub(crate) fn encryption(&self) -> Option<Tls> {
-        self.tls.as_ref().map(|tls| Tls {
-            identity: tls.identity.clone(),
-            authorities: tls.authorities.clone(),
-            server_name: tls.server_name.clone(),
-            ..Tls::default()
-        })
     }
 }
 
@@ -272,17 +244,6 @@ impl fmt::Debug for RedisConfig {
             .field("response_timeout", &self.response_timeout)
             .field("publish_timeout", &self.publish_timeout)
             .field("max_pending", &self.max_pending)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for RedisTls {
-    // The key is left out.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("RedisTls")
-            .field("server_name", &self.server_name)
-            .field("shows_certificate", &self.identity.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use micro_core::backend::Role;
 use micro_core::transport::socket::Connector;
 use micro_core::{Error, Result};
 use redis::aio::MultiplexedConnection;
@@ -11,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::config::{RedisConfig, Server};
-use crate::error;
+use crate::error::{self, REDIS};
 
 /// Makes connections, encrypted and logged in as configured.
 pub(crate) struct Dialer {
@@ -36,8 +37,7 @@ impl Dialer {
     pub(crate) fn new(config: &RedisConfig) -> Result<Self> {
         Ok(Self {
             server: config.server()?,
-            connector: Connector::new(config.encryption().as_ref(), &[])
-                .map_err(|problem| problem.context("redis"))?,
+            connector: REDIS.connector(Role::Broker, config.tls.as_ref(), &[])?,
             connect_timeout: config.connect_timeout,
             max_pending: config.max_pending.min(Semaphore::MAX_PERMITS),
         })

@@ -4,14 +4,23 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use micro_core::Error;
+use micro_core::backend::{Backend, Role};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// Where the errors say they come from.
 const ID: &str = "go.micro.broker";
 
+/// How errors speak of Redis.
+pub(crate) const REDIS: Backend = Backend {
+    name: "redis",
+    expected: "a Redis of version 6.2 or later",
+    encrypted_scheme: "rediss",
+    authorities_variable: "MICRO_REDIS_CACERT",
+};
+
 /// A configuration that makes no sense.
 pub(crate) fn misconfigured(why: impl Display) -> Error {
-    Error::bad_request(ID, format!("redis: {why}"))
+    REDIS.misconfigured(Role::Broker, why)
 }
 
 /// What cannot be done with Redis as it is configured.
@@ -26,12 +35,7 @@ pub(crate) fn too_large(why: impl Display) -> Error {
 
 /// No connection within the time.
 pub(crate) fn unreachable(address: &str, why: impl Display) -> Error {
-    Error::unavailable(
-        ID,
-        format!(
-            "redis at {address}: {why}; is it running and reachable, and does it speak TLS as configured?"
-        ),
-    )
+    REDIS.unreachable(Role::Broker, address, why)
 }
 
 /// No confirmation within the time.
@@ -70,10 +74,7 @@ pub(crate) fn crowded(address: &str, limit: usize, timeout: Duration) -> Error {
 
 /// What Redis did is not what Redis does.
 pub(crate) fn unexpected(address: &str, what: impl Display) -> Error {
-    Error::unavailable(
-        ID,
-        format!("redis at {address} {what}; is it a Redis of version 6.2 or later?"),
-    )
+    REDIS.unexpected(Role::Broker, address, what)
 }
 
 /// A subscriber that does not keep up with a channel.

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use micro_core::Result;
+use micro_core::backend::Role;
+use micro_core::transport::socket::Connector;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::config::{Server, ZookeeperConfig};
 use crate::dial::Dialler;
-use crate::error::Trouble;
+use crate::error::{Trouble, ZOOKEEPER};
 use crate::inbox::Inboxes;
 use crate::intake::{Asked, Intake};
 use crate::jute::Malformed;
@@ -19,7 +21,6 @@ use crate::requests::{
     read_multi,
 };
 use crate::session::Session;
-use crate::tls::Encryption;
 
 /// How many requests may wait to be taken by the session's task.
 const QUEUE: usize = 256;
@@ -29,7 +30,7 @@ const REPEATS: usize = 2;
 /// What makes sessions.
 pub(crate) struct Opener {
     servers: Vec<Server>,
-    encryption: Option<Encryption>,
+    connector: Connector,
     config: ZookeeperConfig,
 }
 
@@ -50,7 +51,7 @@ impl Opener {
     pub(crate) fn new(config: &ZookeeperConfig, servers: Vec<Server>) -> Result<Self> {
         Ok(Self {
             servers,
-            encryption: config.tls.as_ref().map(Encryption::new).transpose()?,
+            connector: ZOOKEEPER.connector(Role::Registry, config.tls.as_ref(), &[])?,
             config: config.clone(),
         })
     }
@@ -64,7 +65,7 @@ impl Opener {
         let task = Session {
             dialler: Dialler::new(
                 self.servers.clone(),
-                self.encryption.clone(),
+                self.connector.clone(),
                 config.connect_timeout,
                 config.session_timeout,
             ),

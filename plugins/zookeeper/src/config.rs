@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use micro_core::Result;
-use micro_core::transport::http::Identity;
+use micro_core::backend::ServerTls;
 
 use crate::error;
 use crate::record::Paths;
@@ -51,16 +51,8 @@ pub enum ZookeeperAccess {
     OwnerOnly,
 }
 
-/// How to speak TLS with ZooKeeper. All texts are PEM.
-#[derive(Clone, Default)]
-pub struct ZookeeperTls {
-    /// The authorities whose servers are believed.
-    pub authorities: Vec<u8>,
-    /// What this side shows, for a ZooKeeper with `ssl.clientAuth=need`, which is its default.
-    pub identity: Option<Identity>,
-    /// The name that the server must prove, when it is not the host of its address.
-    pub server_name: Option<String>,
-}
+/// How to speak TLS with ZooKeeper. One with `ssl.clientAuth=need`, which is its default, wants an identity.
+pub type ZookeeperTls = ServerTls;
 
 impl Default for ZookeeperConfig {
     fn default() -> Self {
@@ -167,17 +159,6 @@ impl fmt::Debug for ZookeeperConfig {
             .field("connect_timeout", &self.connect_timeout)
             .field("request_timeout", &self.request_timeout)
             .field("max_message", &self.max_message)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for ZookeeperTls {
-    // The key is left out.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("ZookeeperTls")
-            .field("server_name", &self.server_name)
-            .field("shows_certificate", &self.identity.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use micro_core::transport::socket::Socket;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::dial::{Dialled, Stream};
+use crate::dial::Dialled;
 use crate::error::Trouble;
 use crate::inbox::Inboxes;
 use crate::intake::{Asked, Intake};
@@ -41,7 +42,7 @@ pub(crate) enum End {
 
 pub(crate) struct Connection {
     dialogue: Dialogue,
-    stream: Box<dyn Stream>,
+    stream: Socket,
     timeout: Duration,
 }
 

@@ -5,25 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use micro_core::transport::socket::{Connector, Socket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::config::Server;
 use crate::error::Trouble;
 use crate::jute::{BadFrame, Writer, take_frame};
 use crate::requests::Hello;
-use crate::tls::Encryption;
-
-/// A stream to a server, encrypted or not.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection over which a session is open.
 pub(crate) struct Dialled {
     pub(crate) server: Arc<str>,
-    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) stream: Socket,
     /// What was received beyond the greeting.
     pub(crate) received: BytesMut,
     pub(crate) session: i64,
@@ -35,7 +29,7 @@ pub(crate) struct Dialled {
 pub(crate) struct Dialler {
     servers: Vec<Server>,
     current: usize,
-    encryption: Option<Encryption>,
+    connector: Connector,
     connect_timeout: Duration,
     hello: Hello,
 }
@@ -46,7 +40,7 @@ const LONGEST_GREETING: usize = 1024;
 impl Dialler {
     pub(crate) fn new(
         servers: Vec<Server>,
-        encryption: Option<Encryption>,
+        connector: Connector,
         connect_timeout: Duration,
         session_timeout: Duration,
     ) -> Self {
@@ -54,7 +48,7 @@ impl Dialler {
             // So that the clients of an ensemble spread over it.
             current: fastrand::usize(..servers.len()),
             servers,
-            encryption,
+            connector,
             connect_timeout,
             hello: Hello {
                 timeout: i32::try_from(session_timeout.as_millis()).unwrap_or(i32::MAX),
@@ -103,15 +97,7 @@ impl Dialler {
     }
 
     async fn open(&mut self, server: &Server) -> io::Result<Dialled> {
-        let stream = TcpStream::connect((server.host.as_str(), server.port)).await?;
-        stream.set_nodelay(true)?;
-        let mut stream: Box<dyn Stream> = match &self.encryption {
-            None => Box::new(stream),
-            Some(encryption) => {
-                let name = encryption.name(server).map_err(io::Error::other)?;
-                Box::new(encryption.connector.connect(name, stream).await?)
-            }
-        };
+        let mut stream = self.connector.connect(&server.to_string()).await?;
         let hello = Writer::default().bytes(&self.hello.write()).finish();
         stream.write_all(&hello).await?;
         stream.flush().await?;

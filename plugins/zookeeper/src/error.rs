@@ -5,11 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micro_core::Error;
+use micro_core::backend::{Backend, Role};
 
 use crate::requests::Code;
 
 /// Where the errors say they come from.
 const ID: &str = "go.micro.registry";
+
+/// How errors speak of ZooKeeper.
+pub(crate) const ZOOKEEPER: Backend = Backend {
+    name: "zookeeper",
+    expected: "a ZooKeeper of version 3.6 or later",
+    encrypted_scheme: "tls",
+    authorities_variable: "ZOOKEEPER_CACERT",
+};
 
 /// Why a request has no result. Several requests may share one reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,13 +63,7 @@ impl From<Trouble> for Error {
                     "zookeeper: {why}; is it running and reachable, and does it speak TLS as configured?"
                 ),
             ),
-            Trouble::Late { servers, timeout } => Error::timeout(
-                ID,
-                format!(
-                    "zookeeper at {servers} did not answer within {timeout:?}; is it overloaded or cut off? \
-                     The option `request_timeout` allows for more"
-                ),
-            ),
+            Trouble::Late { servers, timeout } => ZOOKEEPER.late(Role::Registry, &servers, timeout),
             Trouble::TooLarge { size, limit } => Error::too_large(
                 ID,
                 format!(
@@ -68,10 +71,10 @@ impl From<Trouble> for Error {
                      smaller, or raise the option `max_message` and the servers' jute.maxbuffer"
                 ),
             ),
-            Trouble::Unexpected { server, what } => Error::unavailable(
-                ID,
-                format!("zookeeper at {server}: {what}; is it a ZooKeeper of version 3.6 or later?"),
-            ),
+            Trouble::Unexpected { server, what } => {
+                let what = format_args!("sent what cannot be read: {what}");
+                ZOOKEEPER.unexpected(Role::Registry, &server, what)
+            }
         }
     }
 }
@@ -117,7 +120,7 @@ fn refused(server: &str, code: Code) -> Error {
 
 /// A configuration that makes no sense.
 pub(crate) fn misconfigured(why: impl Display) -> Error {
-    Error::bad_request(ID, format!("zookeeper: {why}"))
+    ZOOKEEPER.misconfigured(Role::Registry, why)
 }
 
 /// A name that ZooKeeper cannot have.

@@ -16,7 +16,6 @@ mod intake;
 mod inbox;
 mod requests;
 mod jute;
-mod tls;
 mod error;
 
 pub use crate::config::{ZookeeperAccess, ZookeeperConfig, ZookeeperTls};

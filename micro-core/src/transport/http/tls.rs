@@ -68,7 +68,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-fn wrong(what: &str, problem: impl fmt::Display) -> Error {
+pub(crate) fn wrong(what: &str, problem: impl fmt::Display) -> Error {
     Error::bad_request(
         "go.micro.transport",
         format!("TLS: {what} cannot be used: {problem}"),
@@ -86,7 +86,7 @@ fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>> 
     }
 }
 
-fn authorities(pem: &[u8], what: &str) -> Result<RootCertStore> {
+pub(crate) fn authorities(pem: &[u8], what: &str) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem, what)? {
         roots.add(certificate).map_err(|problem| wrong(what, problem))?;
@@ -102,7 +102,7 @@ impl Identity {
 }
 
 impl Tls {
-    fn provider() -> Arc<CryptoProvider> {
+    pub(crate) fn provider() -> Arc<CryptoProvider> {
         Arc::new(ring::default_provider())
     }
 
@@ -132,7 +132,14 @@ impl Tls {
         Ok(Some(TlsAcceptor::from(Arc::new(config))))
     }
 
-    fn connector(&self, protocols: &[&str]) -> Result<TlsConnector> {
+    /// The name that servers must prove, where it is not the host of their address.
+    pub(crate) fn name(&self) -> Result<Option<ServerName<'static>>> {
+        let name = self.server_name.clone().map(ServerName::try_from).transpose();
+        name.map_err(|problem| wrong("server_name", problem))
+    }
+
+    /// What encrypts the connections that this side makes.
+    pub(crate) fn client_config(&self, protocols: &[&str]) -> Result<ClientConfig> {
         let builder = ClientConfig::builder_with_provider(Self::provider())
             .with_safe_default_protocol_versions()
             .map_err(|problem| wrong("the versions", problem))?;
@@ -155,7 +162,7 @@ impl Tls {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = names(protocols);
-        Ok(TlsConnector::from(Arc::new(config)))
+        Ok(config)
     }
 }
 
@@ -179,9 +186,8 @@ impl Connector {
 
     pub(in crate::transport) fn new(tls: Option<&Tls>, protocols: &[&str]) -> Result<Self> {
         let Some(tls) = tls else { return Ok(Self::plain()) };
-        let name = tls.server_name.clone().map(ServerName::try_from).transpose();
-        let name = name.map_err(|problem| wrong("server_name", problem))?;
-        Ok(Self(Some((tls.connector(protocols)?, name))))
+        let connector = TlsConnector::from(Arc::new(tls.client_config(protocols)?));
+        Ok(Self(Some((connector, tls.name()?))))
     }
 
     pub(in crate::transport) async fn connect(&self, address: &str) -> io::Result<Io> {
@@ -193,6 +199,11 @@ impl Connector {
         let stream = TcpStream::connect(address).await?;
         refuse_itself(&stream)?;
         prepare(&stream)?;
+        self.encrypt(stream, authority).await
+    }
+
+    /// Goes on encrypted, if that is asked for.
+    pub(in crate::transport) async fn encrypt(&self, stream: TcpStream, authority: &str) -> io::Result<Io> {
         let Some((connector, name)) = &self.0 else {
             return Ok(Io::Tcp(stream));
         };
@@ -203,7 +214,9 @@ impl Connector {
                     .rsplit_once(':')
                     .map_or(authority, |(host, _)| host)
                     .trim_matches(['[', ']']);
-                ServerName::try_from(host.to_owned()).map_err(io::Error::other)?
+                ServerName::try_from(host.to_owned()).map_err(|problem| {
+                    io::Error::other(format!("TLS: {host:?} is no name to prove: {problem}"))
+                })?
             }
         };
         let stream = connector.connect(name, stream).await.map_err(explained)?;
@@ -225,10 +238,10 @@ fn refuse_itself(stream: &TcpStream) -> io::Result<()> {
 fn explained(problem: io::Error) -> io::Error {
     match tls_error(&problem) {
         Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
-            io::Error::other("it does not speak TLS, but this transport is configured for it")
+            io::Error::other("it does not speak TLS, which is configured here")
         }
         Some(rustls::Error::InvalidCertificate(wrong)) => io::Error::other(format!(
-            "TLS: its certificate is not believed ({wrong}); see Tls::authorities and Tls::server_name"
+            "TLS: its certificate is not believed ({wrong}); see `authorities` and `server_name` of the TLS options"
         )),
         _ => problem,
     }

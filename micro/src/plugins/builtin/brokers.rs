@@ -5,7 +5,7 @@ use std::sync::Arc;
 use micro_core::{Broker, Result};
 
 use super::super::{PluginArguments, wrong};
-use super::variables::{chosen, files, number};
+use super::variables::{chosen, number, server_tls};
 
 type Connected = Result<Arc<dyn Broker>>;
 
@@ -41,9 +41,9 @@ fn kafka_config(arguments: &PluginArguments) -> Result<micro_kafka::KafkaConfig>
     });
     config.sasl = kafka_user(arguments)?;
     let names = ["MICRO_KAFKA_CACERT", "MICRO_KAFKA_CERT", "MICRO_KAFKA_KEY"];
-    config.tls = files(arguments, names)?.map(|(authorities, identity)| KafkaTls {
-        authorities,
-        identity,
+    config.tls = server_tls(arguments, names)?.map(|tls| KafkaTls {
+        authorities: tls.authorities,
+        identity: tls.identity,
     });
     Ok(config)
 }
@@ -93,11 +93,7 @@ fn redis_config(arguments: &PluginArguments) -> Result<micro_redis::RedisConfig>
     }
     config.max_length = number(arguments, "MICRO_REDIS_MAX_LENGTH")?;
     let names = ["MICRO_REDIS_CACERT", "MICRO_REDIS_CERT", "MICRO_REDIS_KEY"];
-    config.tls = files(arguments, names)?.map(|(authorities, identity)| micro_redis::RedisTls {
-        authorities,
-        identity,
-        server_name: None,
-    });
+    config.tls = server_tls(arguments, names)?;
     Ok(config)
 }
 
@@ -119,11 +115,7 @@ fn nsq_config(arguments: &PluginArguments) -> Result<micro_nsq::NsqConfig> {
         .collect();
     config.secret = arguments.variable("MICRO_NSQ_SECRET").map(str::to_owned);
     let names = ["MICRO_NSQ_CACERT", "MICRO_NSQ_CERT", "MICRO_NSQ_KEY"];
-    config.tls = files(arguments, names)?.map(|(authorities, identity)| micro_nsq::NsqTls {
-        authorities,
-        identity,
-        server_name: None,
-    });
+    config.tls = server_tls(arguments, names)?;
     Ok(config)
 }
 

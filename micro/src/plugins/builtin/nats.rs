@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use micro_core::backend::ServerTls;
 use micro_core::{Broker, Registry, Result, Transport};
 
 use super::super::{PluginArguments, wrong};
-use super::variables::{files, is_true};
+use super::variables::{is_true, server_tls};
 
 #[cfg(feature = "nats")]
 pub(super) async fn broker(arguments: PluginArguments) -> Result<Arc<dyn Broker>> {
@@ -67,10 +68,9 @@ pub(super) fn secure(
 ) -> Result<()> {
     servers.login = login(arguments)?;
     let names = ["MICRO_NATS_CACERT", "MICRO_NATS_CERT", "MICRO_NATS_KEY"];
-    servers.tls = files(arguments, names)?.map(|(authorities, identity)| micro_nats_connection::NatsTls {
-        authorities,
-        identity,
+    servers.tls = server_tls(arguments, names)?.map(|tls| ServerTls {
         server_name: arguments.variable("MICRO_NATS_SERVER_NAME").map(str::to_owned),
+        ..tls
     });
     Ok(())
 }

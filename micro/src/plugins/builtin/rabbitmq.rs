@@ -3,21 +3,18 @@
 use std::sync::Arc;
 
 use micro_core::Result;
+use micro_core::backend::ServerTls;
 
 use super::super::{PluginArguments, wrong};
-use super::variables::{files, is_true};
+use super::variables::{is_true, server_tls};
 
 /// Says how to log in, and what to encrypt with: variables of RabbitMQ's own, or the TLS flags.
 macro_rules! server {
-    ($arguments:expr, $server:expr, $tls:ident) => {{
+    ($arguments:expr, $server:expr) => {{
         let (arguments, server) = ($arguments, $server);
         server.user = arguments.variable("MICRO_RABBITMQ_USERNAME").map(str::to_owned);
         server.password = arguments.variable("MICRO_RABBITMQ_PASSWORD").map(str::to_owned);
-        server.tls = tls(arguments)?.map(|(authorities, identity, server_name)| $tls {
-            authorities,
-            identity,
-            server_name,
-        });
+        server.tls = tls(arguments)?;
     }};
 }
 
@@ -29,10 +26,10 @@ pub(super) async fn broker(arguments: PluginArguments) -> Result<Arc<dyn micro_c
 
 #[cfg(feature = "rabbitmq")]
 fn broker_config(arguments: &PluginArguments) -> Result<micro_rabbitmq::RabbitmqConfig> {
-    use micro_rabbitmq::{Durable, QueueNames, RabbitmqConfig, RabbitmqTls};
+    use micro_rabbitmq::{Durable, QueueNames, RabbitmqConfig};
 
     let mut config = RabbitmqConfig::from_addresses(&arguments.addresses)?;
-    server!(arguments, &mut config.server, RabbitmqTls);
+    server!(arguments, &mut config.server);
     if let Some(exchange) = arguments.variable("MICRO_RABBITMQ_EXCHANGE") {
         config.exchange = Some(exchange.to_owned());
     }
@@ -53,10 +50,10 @@ fn broker_config(arguments: &PluginArguments) -> Result<micro_rabbitmq::Rabbitmq
 
 #[cfg(feature = "rabbitmq-transport")]
 pub(super) async fn transport(arguments: PluginArguments) -> Result<Arc<dyn micro_core::Transport>> {
-    use micro_rabbitmq_transport::{RabbitmqTls, RabbitmqTransport, RabbitmqTransportConfig};
+    use micro_rabbitmq_transport::{RabbitmqTransport, RabbitmqTransportConfig};
 
     let mut config = RabbitmqTransportConfig::from_addresses(&arguments.addresses)?;
-    server!(&arguments, &mut config.server, RabbitmqTls);
+    server!(&arguments, &mut config.server);
     if let Some(exchange) = arguments.variable("MICRO_RABBITMQ_EXCHANGE") {
         exchange.clone_into(&mut config.exchange);
     }
@@ -64,21 +61,19 @@ pub(super) async fn transport(arguments: PluginArguments) -> Result<Arc<dyn micr
     Ok(Arc::new(RabbitmqTransport::connect(config).await?))
 }
 
-type Encryption = (
-    Vec<u8>,
-    Option<micro_core::transport::http::Identity>,
-    Option<String>,
-);
-
-fn tls(arguments: &PluginArguments) -> Result<Option<Encryption>> {
+fn tls(arguments: &PluginArguments) -> Result<Option<ServerTls>> {
     let names = [
         "MICRO_RABBITMQ_CACERT",
         "MICRO_RABBITMQ_CERT",
         "MICRO_RABBITMQ_KEY",
     ];
-    if let Some((authorities, identity)) = files(arguments, names)? {
-        let name = arguments.variable("MICRO_RABBITMQ_SERVER_NAME");
-        return Ok(Some((authorities, identity, name.map(str::to_owned))));
+    if let Some(tls) = server_tls(arguments, names)? {
+        return Ok(Some(ServerTls {
+            server_name: arguments
+                .variable("MICRO_RABBITMQ_SERVER_NAME")
+                .map(str::to_owned),
+            ..tls
+        }));
     }
     let Some(tls) = &arguments.tls else {
         return Ok(None);
@@ -88,11 +83,11 @@ fn tls(arguments: &PluginArguments) -> Result<Option<Encryption>> {
             "RabbitMQ is believed by its authority alone; give --tls_ca".into(),
         ));
     }
-    Ok(Some((
-        tls.authorities.clone(),
-        tls.identity.clone(),
-        tls.server_name.clone(),
-    )))
+    Ok(Some(ServerTls {
+        authorities: tls.authorities.clone(),
+        identity: tls.identity.clone(),
+        server_name: tls.server_name.clone(),
+    }))
 }
 
 #[cfg(all(test, feature = "rabbitmq"))]

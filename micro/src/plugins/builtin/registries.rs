@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use micro_core::transport::http::Identity;
+use micro_core::backend::ServerTls;
 use micro_core::{Registry, Result};
 
 use super::super::{PluginArguments, wrong};
-use super::variables::files;
+use super::variables::server_tls;
 
 type Connected = Result<Arc<dyn Registry>>;
 
@@ -36,18 +36,8 @@ fn consul_config(arguments: &PluginArguments) -> Result<micro_consul::ConsulConf
     Ok(config)
 }
 
-#[cfg(feature = "consul")]
-fn consul_tls(arguments: &PluginArguments) -> Result<Option<micro_consul::ConsulTls>> {
-    let files = consul_files(arguments)?;
-    Ok(files.map(|(authorities, identity)| micro_consul::ConsulTls {
-        authorities,
-        identity,
-        server_name: arguments.variable("CONSUL_TLS_SERVER_NAME").map(str::to_owned),
-    }))
-}
-
-/// The authorities to believe, and what to show. None: no encryption is asked for.
-pub(super) fn consul_files(arguments: &PluginArguments) -> Result<Option<(Vec<u8>, Option<Identity>)>> {
+/// How to speak TLS with Consul. None: no encryption is asked for.
+pub(super) fn consul_tls(arguments: &PluginArguments) -> Result<Option<ServerTls>> {
     let is_wanted = match arguments.variable("CONSUL_HTTP_SSL") {
         None => None,
         Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Some(true),
@@ -59,11 +49,14 @@ pub(super) fn consul_files(arguments: &PluginArguments) -> Result<Option<(Vec<u8
         }
     };
     let names = ["CONSUL_CACERT", "CONSUL_CLIENT_CERT", "CONSUL_CLIENT_KEY"];
-    match files(arguments, names)? {
+    match server_tls(arguments, names)? {
         None if is_wanted == Some(true) => Err(wrong(
             "CONSUL_HTTP_SSL is set without CONSUL_CACERT, the authorities whose agents are believed".into(),
         )),
-        files => Ok(files),
+        tls => Ok(tls.map(|tls| ServerTls {
+            server_name: arguments.variable("CONSUL_TLS_SERVER_NAME").map(str::to_owned),
+            ..tls
+        })),
     }
 }
 
@@ -88,12 +81,7 @@ pub(super) async fn etcd(arguments: PluginArguments) -> Connected {
     let mut config = micro_etcd::EtcdConfig::from_addresses(&arguments.addresses)?;
     config.user = arguments.variable("ETCD_USERNAME").map(str::to_owned);
     config.password = arguments.variable("ETCD_PASSWORD").unwrap_or_default().to_owned();
-    let files = files(&arguments, ["ETCD_CACERT", "ETCD_CERT", "ETCD_KEY"])?;
-    config.tls = files.map(|(authorities, identity)| micro_etcd::EtcdTls {
-        authorities,
-        identity,
-        server_name: None,
-    });
+    config.tls = server_tls(&arguments, ["ETCD_CACERT", "ETCD_CERT", "ETCD_KEY"])?;
     Ok(Arc::new(micro_etcd::EtcdRegistry::connect(config).await?))
 }
 
@@ -141,11 +129,7 @@ pub(super) async fn zookeeper(arguments: PluginArguments) -> Connected {
     let password = arguments.variable("ZOOKEEPER_PASSWORD");
     config.password = password.unwrap_or_default().to_owned();
     let names = ["ZOOKEEPER_CACERT", "ZOOKEEPER_CERT", "ZOOKEEPER_KEY"];
-    config.tls = files(&arguments, names)?.map(|(authorities, identity)| micro_zookeeper::ZookeeperTls {
-        authorities,
-        identity,
-        server_name: None,
-    });
+    config.tls = server_tls(&arguments, names)?;
     let registry = micro_zookeeper::ZookeeperRegistry::connect(config).await?;
     Ok(Arc::new(registry))
 }

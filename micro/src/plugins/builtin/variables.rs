@@ -3,16 +3,17 @@
 use std::str::FromStr;
 
 use micro_core::Result;
+use micro_core::backend::ServerTls;
 use micro_core::transport::http::Identity;
 
 use super::super::{PluginArguments, wrong};
 
-/// What the files have that three variables name: the authorities to believe, and the certificate and the key to show.
-/// None: no encryption is asked for.
-pub(super) fn files(
+/// How to speak TLS with a backend's servers, as the files say that three variables name: the authorities to believe, and
+/// the certificate and the key to show. None: no encryption is asked for.
+pub(super) fn server_tls(
     arguments: &PluginArguments,
     [authorities, certificate, key]: [&str; 3],
-) -> Result<Option<(Vec<u8>, Option<Identity>)>> {
+) -> Result<Option<ServerTls>> {
     let file = |variable: &str| match arguments.variable(variable) {
         None => Ok(None),
         Some(path) => std::fs::read(path)
@@ -29,7 +30,11 @@ pub(super) fn files(
         }
     };
     match (file(authorities)?, identity) {
-        (Some(authorities), identity) => Ok(Some((authorities, identity))),
+        (Some(authorities), identity) => Ok(Some(ServerTls {
+            authorities,
+            identity,
+            server_name: None,
+        })),
         (None, Some(_)) => Err(wrong(format!(
             "{certificate} is set without {authorities}, the authorities whose servers are believed"
         ))),
@@ -97,18 +102,18 @@ pub(super) mod tests {
 
     #[test]
     fn the_variables_of_certificates_belong_together() {
-        let files = |variables: &[(&str, &str)]| files(&with(variables), ["CA", "CERT", "KEY"]);
-        assert!(files(&[]).unwrap().is_none());
-        assert!(files(&[("CA", THIS)]).unwrap().is_some());
-        let all = files(&[("CA", THIS), ("CERT", THIS), ("KEY", THIS)]).unwrap();
-        assert!(all.unwrap().1.is_some());
+        let tls = |variables: &[(&str, &str)]| server_tls(&with(variables), ["CA", "CERT", "KEY"]);
+        assert!(tls(&[]).unwrap().is_none());
+        assert!(tls(&[("CA", THIS)]).unwrap().is_some());
+        let all = tls(&[("CA", THIS), ("CERT", THIS), ("KEY", THIS)]).unwrap();
+        assert!(all.unwrap().identity.is_some());
         let wrong: [&[(&str, &str)]; 3] = [
             &[("CA", "/nonexistent")],
             &[("CA", THIS), ("KEY", THIS)],
             &[("CERT", THIS), ("KEY", THIS)],
         ];
         for variables in wrong {
-            let error = files(variables).unwrap_err();
+            let error = tls(variables).unwrap_err();
             assert!(
                 error.detail().contains("CA") || error.detail().contains("CERT"),
                 "{error}"

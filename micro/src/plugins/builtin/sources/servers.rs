@@ -3,43 +3,33 @@
 use micro_core::Error;
 
 use super::super::super::SourceArguments;
-use super::super::registries::consul_files;
-use super::super::variables::files;
+use super::super::registries::consul_tls;
+use super::super::variables::server_tls;
 use super::{Made, misused};
 
 #[cfg(feature = "consul-config")]
 pub(super) fn consul(arguments: &SourceArguments) -> Made {
-    use micro_consul_config::{ConsulAgents, ConsulSource, ConsulSourceConfig, ConsulTls};
+    use micro_consul_config::{ConsulAgents, ConsulSource, ConsulSourceConfig};
 
     let mut agents = ConsulAgents::default();
     if let Some(address) = arguments.variable("CONSUL_HTTP_ADDR") {
         agents.addresses = vec![address.to_owned()];
     }
     agents.token = arguments.variable("CONSUL_HTTP_TOKEN").map(str::to_owned);
-    let files = consul_files(&arguments.as_plugin()).map_err(told)?;
-    agents.tls = files.map(|(authorities, identity)| ConsulTls {
-        authorities,
-        identity,
-        server_name: arguments.variable("CONSUL_TLS_SERVER_NAME").map(str::to_owned),
-    });
+    agents.tls = consul_tls(&arguments.as_plugin()).map_err(told)?;
     let config = ConsulSourceConfig::from_text(&arguments.text, agents)?;
     Ok(Box::new(ConsulSource::new(config)?))
 }
 
 #[cfg(feature = "etcd-config")]
 pub(super) fn etcd(arguments: &SourceArguments) -> Made {
-    use micro_etcd_config::{EtcdServers, EtcdSource, EtcdSourceConfig, EtcdTls};
+    use micro_etcd_config::{EtcdServers, EtcdSource, EtcdSourceConfig};
 
     let names = ["ETCD_CACERT", "ETCD_CERT", "ETCD_KEY"];
-    let files = files(&arguments.as_plugin(), names).map_err(told)?;
     let servers = EtcdServers {
         user: arguments.variable("ETCD_USERNAME").map(str::to_owned),
         password: arguments.variable("ETCD_PASSWORD").unwrap_or_default().to_owned(),
-        tls: files.map(|(authorities, identity)| EtcdTls {
-            authorities,
-            identity,
-            server_name: None,
-        }),
+        tls: server_tls(&arguments.as_plugin(), names).map_err(told)?,
         ..EtcdServers::default()
     };
     let config = EtcdSourceConfig::from_text(&arguments.text, servers)?;
