@@ -8,6 +8,7 @@
 
 pub mod by_hand;
 mod changes;
+pub mod folder;
 mod live;
 mod outages;
 mod reading;

@@ -5,8 +5,8 @@
 //! and panics where servers must be had.
 
 mod certificates;
-mod consul;
-mod etcd;
+pub mod consul;
+pub mod etcd;
 mod kafka;
 pub mod kubernetes;
 mod nsq;

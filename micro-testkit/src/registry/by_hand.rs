@@ -1,10 +1,13 @@
 //! For the tests that a registry has beside the cases: what they register, and how they wait for what comes of it. All
 //! of it panics when it is waited for in vain, as tests do.
 
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use micro_core::Registry;
-use micro_core::registry::{Change, KnownNodes, Node, RegisterOptions, ServiceRecord, Watcher};
+use micro_core::registry::{Action, Change, KnownNodes, Node, RegisterOptions, ServiceRecord, Watcher};
+use micro_core::service::RegistrationOptions;
+use micro_core::{ErrorKind, Registry, Service};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Long enough for the busiest machine.
@@ -74,4 +77,54 @@ pub async fn until_told(watcher: &mut Watcher, known: &mut KnownNodes, wanted: &
             "what is told is really another"
         );
     }
+}
+
+/// A restart of the server with its data is told by no change; what is new after it is.
+pub async fn tells_only_what_is_new(registry: &dyn Registry, restart: impl Future<Output = ()>) {
+    register(registry, &greeter("a")).await;
+    let mut watcher = told(registry.watch(None).await);
+    restart.await;
+    register(registry, &greeter("a")).await;
+    register(registry, &greeter("b")).await;
+    let new = next(&mut watcher).await;
+    assert_eq!((new.action, new.service), (Action::Create, greeter("b")));
+    told(registry.deregister(&greeter("a")).await);
+    let gone = next(&mut watcher).await;
+    assert_eq!((gone.action, gone.service), (Action::Delete, greeter("a")));
+}
+
+/// A service is found after its server came back without its data, as long as it runs. `restart` gives a registry at the
+/// new server.
+pub async fn finds_a_service_again(
+    registry: Arc<dyn Registry>,
+    restart: impl Future<Output = Arc<dyn Registry>>,
+) {
+    let service = Service::builder("greeter")
+        .registry(registry.clone())
+        .address("127.0.0.1:0")
+        .registration(RegistrationOptions {
+            interval: Duration::from_millis(200),
+            ..RegistrationOptions::default()
+        })
+        .build();
+    let running = told(told(service).start().await);
+    appears(&*registry).await;
+    let seen = restart.await;
+    appears(&*seen).await;
+    told(running.stop().await);
+    until(&*seen, "greeter", &[]).await;
+    let found = seen.get_service("greeter").await.map_err(|error| error.kind());
+    assert_eq!(found, Err(ErrorKind::NotFound));
+}
+
+/// Waits until there is a `greeter`.
+async fn appears(registry: &dyn Registry) {
+    let mut watcher = told(registry.watch(Some("greeter")).await);
+    if registry.get_service("greeter").await.is_err() {
+        assert_eq!(next(&mut watcher).await.action, Action::Create);
+    }
+}
+
+fn told<T>(result: micro_core::Result<T>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
 }

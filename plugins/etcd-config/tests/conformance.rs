@@ -5,12 +5,11 @@ use std::fmt::Display;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use micro_config::{Error, ErrorKind, Result, Source, async_trait};
 use micro_etcd_config::{EtcdServers, EtcdSource, EtcdSourceConfig};
 use micro_testkit::config::Place;
 use micro_testkit::proxy::Proxy;
+use servers::etcd::in_base64;
 use tokio::sync::Mutex;
 
 /// One key that says the whole.
@@ -55,9 +54,9 @@ fn wrong(server: SocketAddr, problem: impl Display) -> Error {
 impl Key {
     /// Asks etcd's JSON gateway.
     async fn ask(&self, path: &str, value: Option<&str>) -> Result<()> {
-        let key = STANDARD.encode(&self.name);
+        let key = in_base64(&self.name);
         let body = match value {
-            Some(value) => format!(r#"{{"key":"{key}","value":"{}"}}"#, STANDARD.encode(value)),
+            Some(value) => format!(r#"{{"key":"{key}","value":"{}"}}"#, in_base64(value)),
             None => format!(r#"{{"key":"{key}"}}"#),
         };
         let asked = servers::http(self.server, "POST", path, &body).await;

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::consul::{PATIENCE, config};
+use crate::consul::{PATIENCE, config_at};
 
 /// Status and index, and the body, for the request of this number. None: nothing, ever.
 type Answers = fn(usize) -> Option<(&'static str, &'static str)>;
@@ -67,7 +67,7 @@ impl Fake {
     }
 
     fn source(&self) -> ConsulSource {
-        ConsulSource::new(config(&self.address.to_string(), "shop/")).unwrap()
+        ConsulSource::new(config_at(vec![self.address.to_string()], "shop/")).unwrap()
     }
 
     fn asked(&self) -> Vec<String> {
@@ -186,7 +186,7 @@ async fn what_consul_does_not_say_is_an_error_and_never_a_value() {
 #[tokio::test]
 async fn a_silent_agent_is_not_waited_for_longer_than_the_timeout() {
     let fake = Fake::start(|_| None).await;
-    let mut config = config(&fake.address.to_string(), "shop/");
+    let mut config = config_at(vec![fake.address.to_string()], "shop/");
     config.agents.request_timeout = Duration::from_millis(300);
     let mut source = ConsulSource::new(config).unwrap();
     let error = timeout(PATIENCE, source.read()).await.unwrap().unwrap_err();
@@ -197,7 +197,7 @@ async fn a_silent_agent_is_not_waited_for_longer_than_the_timeout() {
 #[tokio::test]
 async fn datacenter_and_namespace_are_asked_for() {
     let fake = Fake::start(|_| Some(("200 OK\r\nx-consul-index: 7", ONE))).await;
-    let mut config = config(&fake.address.to_string(), "/shop/app");
+    let mut config = config_at(vec![fake.address.to_string()], "/shop/app");
     config.agents.datacenter = Some("north".into());
     config.agents.namespace = Some("team a".into());
     let _ = ConsulSource::new(config).unwrap().read().await;

@@ -1,7 +1,6 @@
 //! Against Consul processes of the tests' own: values, changes, restarts, cut connections, tokens and certificates.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod changes;
 mod consul;
 mod faults;
 mod outage;

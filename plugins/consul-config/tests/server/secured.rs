@@ -11,7 +11,7 @@ use servers::Authority;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::consul::{Consul, PATIENCE, config, follow, until};
+use crate::consul::{Consul, PATIENCE, config, config_at, follow, until};
 
 const ROOT: &str = "11111111-1111-1111-1111-111111111111";
 const OURS: &str = "22222222-2222-2222-2222-222222222222";
@@ -30,7 +30,7 @@ async fn as_root(consul: &Consul, path: &str, body: &str) {
 }
 
 fn with_token(consul: &Consul, token: &str, prefix: &str) -> ConsulSource {
-    let mut config = consul.config(prefix);
+    let mut config = config(consul, prefix);
     config.agents.token = Some(token.to_owned());
     ConsulSource::new(config).unwrap()
 }
@@ -100,7 +100,7 @@ fn with_tls(
     identity: Option<Identity>,
     name: Option<&str>,
 ) -> ConsulSourceConfig {
-    let mut config = config(&format!("https://{address}"), "shop/");
+    let mut config = config_at(vec![format!("https://{address}")], "shop/");
     config.agents.tls = Some(ConsulTls {
         authorities: authorities.pem.clone().into_bytes(),
         identity,
@@ -128,7 +128,7 @@ async fn both_sides_show_their_certificates() {
         with_tls(address, &stranger, identity(), name),
         with_tls(address, &authority, Some(stranger.issue("client").unwrap()), name),
         with_tls(address, &authority, identity(), None),
-        crate::consul::config(&address.to_string(), "shop/"),
+        config_at(vec![address.to_string()], "shop/"),
     ];
     for config in strangers {
         let error = ConsulSource::new(config).unwrap().read().await.unwrap_err();

@@ -1,10 +1,13 @@
 //! What keys say.
 
-use micro_config::{Config, ErrorKind, Format};
+use std::time::Duration;
+
+use micro_config::{Config, ErrorKind, Format, Source};
 use micro_consul_config::{ConsulAgents, ConsulSource, ConsulSourceConfig, KeyFolder};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
-use crate::consul::{Consul, said};
+use crate::consul::{Consul, config, said, source};
 
 /// Go Micro's source makes this of the keys below, by its rules.
 const GO: &str = r#"{"cache":{"hosts":["one","two"]},"database":{"host":"db","pool":{"idle":null,"limits":{"\u003chtml\u003e":"ü","max":9},"size":4},"ratio":1.5,"tags":[1,{"x":true}]},"deep":{"er":{"and":{"deeper":{"k":"v"}}}},"dots.in.name":{"k":1},"folder":{},"nothing":null}"#;
@@ -32,11 +35,11 @@ async fn the_same_keys_give_the_same_json_as_in_go_micro() {
     }
     consul.put("micro/configuration", "7").await;
     let go: Value = serde_json::from_str(GO).unwrap();
-    let told = said(consul.source("/micro/config/")).await.unwrap();
+    let told = said(source(&consul, "/micro/config/")).await.unwrap();
     assert_eq!(told, go);
     // The name without a slash means the same, but for a key of this name.
-    assert_eq!(said(consul.source("micro/config")).await.unwrap(), go);
-    let mut kept = consul.config("/micro/config/");
+    assert_eq!(said(source(&consul, "micro/config")).await.unwrap(), go);
+    let mut kept = config(&consul, "/micro/config/");
     kept.keys.strip_prefix = false;
     let told = said(ConsulSource::new(kept).unwrap()).await.unwrap();
     assert_eq!(told, json!({"micro": {"config": go}}), "Go Micro's default");
@@ -52,7 +55,7 @@ async fn values_that_are_no_json_are_texts() {
     consul.put("shop/database/password", "0123").await;
     consul.put("shop/debug", "true").await;
     let config = Config::builder()
-        .source(consul.source("shop/"))
+        .source(source(&consul, "shop/"))
         .build()
         .await
         .unwrap();
@@ -86,7 +89,7 @@ async fn one_key_may_hold_a_whole_document_of_any_format() {
         ("other?format=yaml", "forced"),
     ];
     for (text, host) in rows {
-        let agents = consul.config("").agents;
+        let agents = config(&consul, "").agents;
         let config = ConsulSourceConfig::from_text(text, agents).unwrap();
         let told = said(ConsulSource::new(config).unwrap()).await.unwrap();
         assert_eq!(told, json!({"database": {"host": host}}), "{text}");
@@ -103,11 +106,11 @@ async fn all_keys_may_be_of_one_format_and_names_of_any_kind() {
         return;
     };
     consul.put("gr%C3%BC%C3%9Fe/a%20b/%3Fx", "y: [1, 2]").await;
-    let mut config = consul.config("grüße/a b");
+    let mut config = config(&consul, "grüße/a b");
     config.keys.format = Some(Format::Yaml);
     let told = said(ConsulSource::new(config).unwrap()).await.unwrap();
     assert_eq!(told, json!({"?x": {"y": [1, 2]}}));
-    let told = said(consul.source("")).await.unwrap();
+    let told = said(source(&consul, "")).await.unwrap();
     assert_eq!(told, json!({"grüße": {"a b": {"?x": "y: [1, 2]"}}}));
 }
 
@@ -118,7 +121,7 @@ async fn no_key_is_missing_and_what_is_broken_is_told_with_its_key() {
     };
     consul.put("shopping", "1").await;
     for prefix in ["shop", "shop/", "/micro/config/"] {
-        let error = said(consul.source(prefix)).await.unwrap_err();
+        let error = said(source(&consul, prefix)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Missing, "{error}");
         let shown = prefix.trim_start_matches('/');
         assert!(error.to_string().contains(shown), "{error}");
@@ -128,7 +131,7 @@ async fn no_key_is_missing_and_what_is_broken_is_told_with_its_key() {
         );
     }
     consul.put("shop/database", "{\"host\":\n \"db\"").await;
-    let error = said(consul.source("shop")).await.unwrap_err();
+    let error = said(source(&consul, "shop")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     assert!(
         error.to_string().contains("consul key shop/database") && error.to_string().contains("line 2"),
@@ -159,4 +162,22 @@ fn a_configuration_that_makes_no_sense_is_refused_at_once() {
         let error = ConsulSource::new(with(agents)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Misused, "{error}");
     }
+}
+
+#[tokio::test]
+async fn others_keys_wake_nobody() {
+    let Some(consul) = Consul::start().await else {
+        return;
+    };
+    consul.put("shop/a", "1").await;
+    let mut source = source(&consul, "shop/");
+    source.read().await.unwrap();
+    let waiting = timeout(Duration::from_millis(500), source.changed());
+    let others = async {
+        for number in 0..20 {
+            consul.put("elsewhere/a", &number.to_string()).await;
+        }
+    };
+    let (waited, ()) = tokio::join!(waiting, others);
+    assert!(waited.is_err());
 }

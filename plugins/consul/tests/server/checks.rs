@@ -7,7 +7,7 @@ use micro_core::ErrorKind;
 use micro_core::registry::{Action, RegisterOptions, Registry};
 use tokio::net::TcpListener;
 
-use crate::consul::{Consul, LONG, SHORT, connect, greeter, ids, next, until};
+use crate::consul::{Consul, LONG, SHORT, config, connect, connect_to, greeter, ids, next, until};
 use crate::recorder::Recorder;
 
 #[tokio::test]
@@ -15,7 +15,7 @@ async fn a_node_that_is_killed_is_gone_from_look_ups_lists_and_watches() {
     let Some(consul) = Consul::start().await else {
         return;
     };
-    let registry = consul.connect().await;
+    let registry = connect_to(&consul).await;
     let mut of_one = registry.watch(Some("greeter")).await.unwrap();
     let mut of_all = registry.watch(None).await.unwrap();
     registry.register(&greeter("a"), SHORT).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_refresh_is_two_requests_and_changes_nothing() {
     let Some(consul) = Consul::start().await else {
         return;
     };
-    let recorder = Recorder::open(consul.address()).await;
+    let recorder = Recorder::open(consul.server.address()).await;
     let registry = ConsulRegistry::connect(crate::consul::config(recorder.address))
         .await
         .unwrap();
@@ -74,16 +74,16 @@ async fn what_somebody_took_away_or_overwrote_is_put_again() {
     let Some(consul) = Consul::start().await else {
         return;
     };
-    let registry = consul.connect().await;
+    let registry = connect_to(&consul).await;
     registry.register(&greeter("a"), LONG).await.unwrap();
     until(&registry, "greeter", &["a"]).await;
 
-    consul.put("/v1/agent/service/deregister/a", "").await;
+    consul.tell("/v1/agent/service/deregister/a", "").await;
     until(&registry, "greeter", &[]).await;
     registry.register(&greeter("a"), LONG).await.unwrap();
     until(&registry, "greeter", &["a"]).await;
 
-    consul.put("/v1/agent/check/deregister/service:a", "").await;
+    consul.tell("/v1/agent/check/deregister/service:a", "").await;
     registry.register(&greeter("a"), LONG).await.unwrap();
     let checks = consul.get("/v1/agent/checks").await;
     assert!(
@@ -92,7 +92,7 @@ async fn what_somebody_took_away_or_overwrote_is_put_again() {
     );
 
     let other = r#"{"ID":"a","Name":"greeter","Port":7,"Address":"192.0.2.9"}"#;
-    consul.put("/v1/agent/service/register", other).await;
+    consul.tell("/v1/agent/service/register", other).await;
     registry.register(&greeter("a"), LONG).await.unwrap();
     let has = consul.get("/v1/agent/service/a").await;
     assert!(has.contains("9101") && !has.contains("192.0.2.9"), "{has}");
@@ -103,7 +103,7 @@ async fn a_time_to_live_that_changes_is_another_check_and_none_is_none() {
     let Some(consul) = Consul::start().await else {
         return;
     };
-    let registry = consul.connect().await;
+    let registry = connect_to(&consul).await;
     registry.register(&greeter("a"), SHORT).await.unwrap();
     registry.register(&greeter("a"), LONG).await.unwrap();
     let mut watcher = registry.watch(Some("greeter")).await.unwrap();
@@ -127,7 +127,7 @@ async fn an_id_that_another_service_of_the_agent_has_is_no_obstacle() {
     let Some(consul) = Consul::start().await else {
         return;
     };
-    let (registry, another) = (consul.connect().await, consul.connect().await);
+    let (registry, another) = (connect_to(&consul).await, connect_to(&consul).await);
     let mut other = greeter("a");
     other.name = "waver".into();
     registry.register(&greeter("a"), LONG).await.unwrap();
@@ -152,7 +152,7 @@ async fn an_agent_may_try_the_nodes_address_itself() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut record = greeter("a");
     record.nodes[0].address = listener.local_addr().unwrap().to_string();
-    let mut config = consul.config();
+    let mut config = config(consul.server.address());
     config.tcp_check = Some(Duration::from_secs(1));
     let registry = connect(config).await;
     registry.register(&record, SHORT).await.unwrap();

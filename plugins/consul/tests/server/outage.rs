@@ -1,14 +1,12 @@
 //! What registrations and watches live through when a Consul goes and comes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use micro_core::ErrorKind;
-use micro_core::registry::{Action, KnownNodes, Registry, Watcher};
-use micro_core::service::RegistrationOptions;
+use micro_core::registry::{KnownNodes, Registry, Watcher};
 use micro_testkit::proxy::Proxy;
+use micro_testkit::registry::by_hand::finds_a_service_again;
 
-use crate::consul::{Consul, LONG, connect, greeter, ids, next, register, until};
+use crate::consul::{Consul, LONG, config, connect, connect_to, greeter, ids, next, register, until};
 
 /// Reads changes until the watcher knows just these nodes.
 async fn until_known(watcher: &mut Watcher, known: &mut KnownNodes, wanted: &[&str]) {
@@ -23,7 +21,7 @@ async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
     let Some(mut consul) = Consul::start().await else {
         return;
     };
-    let registry = consul.connect().await;
+    let registry = connect_to(&consul).await;
     let mut of_one = registry.watch(Some("greeter")).await.unwrap();
     let mut of_all = registry.watch(None).await.unwrap();
     let mut known = [KnownNodes::new(), KnownNodes::new()];
@@ -32,44 +30,25 @@ async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
     until_known(&mut of_one, &mut known[0], &["goes", "stays"]).await;
     until_known(&mut of_all, &mut known[1], &["goes", "stays"]).await;
 
-    consul.start_empty().await;
+    consul.server.start_empty().await.unwrap();
     register(&registry, &greeter("stays")).await;
-    register(&consul.connect().await, &greeter("comes")).await;
+    register(&connect_to(&consul).await, &greeter("comes")).await;
     until_known(&mut of_one, &mut known[0], &["comes", "stays"]).await;
     until_known(&mut of_all, &mut known[1], &["comes", "stays"]).await;
     until(&registry, "greeter", &["comes", "stays"]).await;
 }
 
 #[tokio::test]
-async fn a_service_is_back_when_its_consul_is_back_without_data() {
+async fn a_service_is_back_when_its_registry_is_back_without_data() {
     let Some(mut consul) = Consul::start().await else {
         return;
     };
-    let registry = consul.connect().await;
-    let service = micro_core::Service::builder("greeter")
-        .registry(Arc::new(registry.clone()))
-        .address("127.0.0.1:0")
-        .registration(RegistrationOptions {
-            interval: Duration::from_millis(200),
-            ..RegistrationOptions::default()
-        })
-        .build()
-        .unwrap();
-    let running = service.start().await.unwrap();
-    let mut watcher = consul.connect().await.watch(Some("greeter")).await.unwrap();
-    if registry.get_service("greeter").await.is_err() {
-        assert_eq!(next(&mut watcher).await.action, Action::Create);
-    }
-    consul.start_empty().await;
-    let seen = consul.connect().await;
-    let mut watcher = seen.watch(Some("greeter")).await.unwrap();
-    if seen.get_service("greeter").await.is_err() {
-        assert_eq!(next(&mut watcher).await.action, Action::Create);
-    }
-    running.stop().await.unwrap();
-    until(&seen, "greeter", &[]).await;
-    let error = seen.get_service("greeter").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let registry = Arc::new(connect_to(&consul).await);
+    let restart = async {
+        consul.server.start_empty().await.unwrap();
+        Arc::new(connect_to(&consul).await) as Arc<dyn Registry>
+    };
+    finds_a_service_again(registry, restart).await;
 }
 
 #[tokio::test]
@@ -77,8 +56,8 @@ async fn an_agent_that_is_away_is_left_for_the_next() {
     let Some(consul) = Consul::start().await else {
         return;
     };
-    let mut proxy = Proxy::open(consul.address()).await.unwrap();
-    let mut config = consul.config();
+    let mut proxy = Proxy::open(consul.server.address()).await.unwrap();
+    let mut config = config(consul.server.address());
     config.agents.insert(0, proxy.address().to_string());
     let registry = connect(config.clone()).await;
     let mut watcher = registry.watch(None).await.unwrap();

@@ -10,7 +10,7 @@ use servers::Authority;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::consul::{Consul, LONG, PATIENCE, connect, greeter, next, register, until};
+use crate::consul::{Consul, LONG, PATIENCE, config, connect, greeter, next, register, until};
 
 const ROOT: &str = "11111111-1111-1111-1111-111111111111";
 const OURS: &str = "22222222-2222-2222-2222-222222222222";
@@ -46,7 +46,7 @@ async fn ask_for_tokens(consul: &Consul) {
 fn with_token(consul: &Consul, token: &str) -> ConsulConfig {
     ConsulConfig {
         token: Some(token.to_owned()),
-        ..consul.config()
+        ..config(consul.server.address())
     }
 }
 

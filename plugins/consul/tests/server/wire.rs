@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use micro_core::registry::{Endpoint, Node, RegisterOptions, Registry, ServiceRecord};
 
-use crate::consul::{Consul, config, connect, until};
+use crate::consul::{Consul, config, connect, connect_to, until};
 use crate::recorder::Recorder;
 
 fn record() -> ServiceRecord {
@@ -17,7 +17,7 @@ async fn the_requests_are_those_of_go_micro() {
     let Some(consul) = Consul::start().await else {
         return;
     };
-    let recorder = Recorder::open(consul.address()).await;
+    let recorder = Recorder::open(consul.server.address()).await;
     let registry = connect(config(recorder.address)).await;
     recorder.take();
 
@@ -71,7 +71,7 @@ async fn what_go_micro_registered_is_read() {
     let Some(consul) = Consul::start().await else {
         return;
     };
-    let registry = consul.connect().await;
+    let registry = connect_to(&consul).await;
     // Captured of Go Micro.
     let body = concat!(
         r#"{"ID":"interop.greeter-node-1","Name":"interop.greeter","Tags":["#,
@@ -80,9 +80,9 @@ async fn what_go_micro_registered_is_read() {
         r#""Meta":{"protocol":"mucp"},"#,
         r#""Check":{"TTL":"30s","DeregisterCriticalServiceAfter":"1m5s"},"Checks":null}"#
     );
-    consul.put("/v1/agent/service/register", body).await;
+    consul.tell("/v1/agent/service/register", body).await;
     consul
-        .put("/v1/agent/check/pass/service:interop.greeter-node-1?note=", "")
+        .tell("/v1/agent/check/pass/service:interop.greeter-node-1?note=", "")
         .await;
     until(&registry, "interop.greeter", &["interop.greeter-node-1"]).await;
     assert_eq!(registry.get_service("interop.greeter").await.unwrap(), [record()]);
@@ -100,12 +100,12 @@ async fn the_plain_tags_of_old_and_services_of_others_are_read() {
     let Some(consul) = Consul::start().await else {
         return;
     };
-    let registry = consul.connect().await;
+    let registry = connect_to(&consul).await;
     let old = r#"{"ID":"old-1","Name":"old","Port":1,"Address":"127.0.0.1",
         "Tags":["t={\"protocol\":\"mucp\"}","e={\"name\":\"Old.Call\"}","v=0.9"]}"#;
-    consul.put("/v1/agent/service/register", old).await;
+    consul.tell("/v1/agent/service/register", old).await;
     let others = r#"{"ID":"redis-1","Name":"redis","Port":6379,"Tags":["primary","v7","eu-west"]}"#;
-    consul.put("/v1/agent/service/register", others).await;
+    consul.tell("/v1/agent/service/register", others).await;
     until(&registry, "old", &["old-1"]).await;
     until(&registry, "redis", &["redis-1"]).await;
 

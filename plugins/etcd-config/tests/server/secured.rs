@@ -6,7 +6,7 @@ use serde_json::json;
 use servers::Authority;
 use tempfile::TempDir;
 
-use crate::etcd::{Etcd, follow, in_base64, until, until_well};
+use crate::etcd::{Etcd, config, follow, in_base64, source, until, until_well};
 
 /// Lets in `root`, and `micro` with a password, who may read the configuration only.
 async fn ask_for_passwords(etcd: &Etcd) {
@@ -52,7 +52,7 @@ async fn put_as_root(etcd: &Etcd, key: &str, value: &str) {
 }
 
 fn as_user(etcd: &Etcd, user: &str, password: &str, prefix: &str) -> EtcdSource {
-    let mut config = etcd.config(prefix);
+    let mut config = config(etcd, prefix);
     config.servers = EtcdServers {
         user: Some(user.to_owned()),
         password: password.to_owned(),
@@ -72,7 +72,7 @@ async fn a_user_with_the_right_password_and_role_is_let_in() {
     let early = follow(as_user(&etcd, "micro", "secret", "/shop")).await;
     ask_for_passwords(&etcd).await;
     for mut source in [
-        etcd.source("/shop/"),
+        source(&etcd, "/shop/"),
         as_user(&etcd, "micro", "wrong", "/shop/"),
         as_user(&etcd, "nobody", "secret", "/shop/"),
     ] {
@@ -120,7 +120,7 @@ async fn both_sides_show_their_certificates() {
         return;
     };
     let with = |authorities: &Authority, identity| {
-        let mut config = etcd.config("/shop/");
+        let mut config = config(&etcd, "/shop/");
         config.servers.tls = Some(EtcdTls {
             authorities: authorities.pem.clone().into_bytes(),
             identity,

@@ -4,7 +4,7 @@ use micro_config::{ErrorKind, Format};
 use micro_etcd_config::{EtcdServers, EtcdSource, EtcdSourceConfig, KeyFolder};
 use serde_json::{Value, json};
 
-use crate::etcd::{Etcd, follow, said};
+use crate::etcd::{Etcd, config, follow, said, source};
 
 /// Go Micro's source makes this of the keys below, by its rules.
 const GO: &str = r#"{"cache":{"hosts":["one","two"]},"database":{"host":"db","pool":{"idle":null,"limits":{"\u003chtml\u003e":"ü","max":9},"size":4},"ratio":1.5,"tags":[1,{"x":true}]},"deep":{"er":{"and":{"deeper":{"k":"v"}}}},"dots.in.name":{"k":1},"nothing":null,"scalars":{"n":42,"s":"text","t":true}}"#;
@@ -33,12 +33,12 @@ async fn the_same_keys_give_the_same_json_as_in_go_micro() {
     etcd.put("/micro/configuration", "7").await;
     etcd.put("/micro/config.old", "{").await;
     let go: Value = serde_json::from_str(GO).unwrap();
-    let mut kept = etcd.config("/micro/config/");
+    let mut kept = config(&etcd, "/micro/config/");
     kept.keys.strip_prefix = false;
     let told = said(EtcdSource::new(kept).unwrap()).await.unwrap();
     assert_eq!(told, json!({"micro": {"config": go}}), "Go Micro's default");
     for prefix in ["/micro/config/", "/micro/config"] {
-        assert_eq!(said(etcd.source(prefix)).await.unwrap(), go);
+        assert_eq!(said(source(&etcd, prefix)).await.unwrap(), go);
     }
 }
 
@@ -49,7 +49,7 @@ async fn values_that_are_no_json_are_texts() {
     etcd.put("shop/database/port", "5432").await;
     etcd.put("shop/database/password", "0123").await;
     etcd.put("shop/empty", "").await;
-    let config = follow(etcd.source("shop/")).await;
+    let config = follow(source(&etcd, "shop/")).await;
     assert_eq!(config.get::<String>("database.host").unwrap(), "db.example");
     assert_eq!(config.get::<u16>("database.port").unwrap(), 5432);
     assert_eq!(config.get::<String>("database.password").unwrap(), "0123");
@@ -81,7 +81,7 @@ async fn one_key_may_hold_a_whole_document_of_any_format() {
         ("other?format=yaml", "forced"),
     ];
     for (text, host) in rows {
-        let config = EtcdSourceConfig::from_text(text, etcd.config("").servers).unwrap();
+        let config = EtcdSourceConfig::from_text(text, config(&etcd, "").servers).unwrap();
         let told = said(EtcdSource::new(config).unwrap()).await.unwrap();
         assert_eq!(told, json!({"database": {"host": host}}), "{text}");
     }
@@ -95,7 +95,7 @@ async fn one_key_may_hold_a_whole_document_of_any_format() {
 async fn all_keys_may_be_of_one_format_and_of_the_whole_store() {
     let Some(etcd) = Etcd::start().await else { return };
     etcd.put("grüße/a b", "y: [1, 2]").await;
-    let mut config = etcd.config("");
+    let mut config = config(&etcd, "");
     config.keys.format = Some(Format::Yaml);
     let told = said(EtcdSource::new(config).unwrap()).await.unwrap();
     assert_eq!(told, json!({"grüße": {"a b": {"y": [1, 2]}}}));
@@ -107,13 +107,13 @@ async fn no_key_is_missing_and_what_is_broken_is_told_with_its_key() {
     etcd.put("/shopping", "1").await;
     etcd.put("/shop-2", "1").await;
     for prefix in ["/shop", "/shop/", "/micro/config/"] {
-        let error = said(etcd.source(prefix)).await.unwrap_err();
+        let error = said(source(&etcd, prefix)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Missing, "{error}");
         assert!(error.to_string().contains(prefix), "{error}");
         assert!(error.to_string().contains(&etcd.address()), "{error}");
     }
     etcd.put("/shop/database", "{\"host\":\n \"db\"").await;
-    let error = said(etcd.source("/shop")).await.unwrap_err();
+    let error = said(source(&etcd, "/shop")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     assert!(
         error.to_string().contains("etcd key /shop/database") && error.to_string().contains("line 2"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use micro_core::ErrorKind;
 use micro_core::registry::{RegisterOptions, Registry};
 
-use crate::etcd::{Etcd, LONG, greeter, ids, in_base64, next};
+use crate::etcd::{Etcd, LONG, connect_to, greeter, ids, in_base64, next};
 
 async fn count(etcd: &Etcd) -> usize {
     etcd.post("/v3/lease/leases", "{}")
@@ -17,7 +17,7 @@ async fn count(etcd: &Etcd) -> usize {
 #[tokio::test]
 async fn registering_again_keeps_one_lease_and_deregistering_gives_it_back() {
     let Some(etcd) = Etcd::start().await else { return };
-    let registry = etcd.connect().await;
+    let registry = connect_to(&etcd).await;
     let mut record = greeter("a");
     for _ in 0..5 {
         registry.register(&record, LONG).await.unwrap();
@@ -57,7 +57,7 @@ async fn registering_again_keeps_one_lease_and_deregistering_gives_it_back() {
 #[tokio::test]
 async fn what_others_deleted_is_back_with_the_next_registration() {
     let Some(etcd) = Etcd::start().await else { return };
-    let registry = etcd.connect().await;
+    let registry = connect_to(&etcd).await;
     let mut watcher = registry.watch(Some("greeter")).await.unwrap();
     registry.register(&greeter("a"), LONG).await.unwrap();
     next(&mut watcher).await;
@@ -72,7 +72,7 @@ async fn what_others_deleted_is_back_with_the_next_registration() {
 #[tokio::test]
 async fn a_record_that_is_refused_leaves_no_lease_behind() {
     let Some(etcd) = Etcd::start().await else { return };
-    let registry = etcd.connect().await;
+    let registry = connect_to(&etcd).await;
     for size in [1_700_000, 4_000_000] {
         let mut record = greeter("a");
         record.nodes[0].metadata.insert("large".into(), "x".repeat(size));

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micro_core::registry::{Action, KnownNodes, Registry};
-use micro_core::service::RegistrationOptions;
 use micro_core::{ErrorKind, Result};
 use micro_etcd::EtcdConfig;
 use micro_testkit::proxy::Proxy;
-use micro_testkit::registry::by_hand::until_told;
+use micro_testkit::registry::by_hand::{finds_a_service_again, tells_only_what_is_new, until_told};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use crate::etcd::{Etcd, LONG, PATIENCE, connect, greeter, ids, next, register};
+use crate::etcd::{Etcd, LONG, PATIENCE, connect, connect_to, greeter, ids, next, register};
 
 fn config_of(proxy: &Proxy) -> EtcdConfig {
     EtcdConfig {
@@ -26,7 +25,7 @@ async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
     let Some(mut etcd) = Etcd::start().await else {
         return;
     };
-    let registry = etcd.connect().await;
+    let registry = connect_to(&etcd).await;
     let mut watcher = registry.watch(Some("greeter")).await.unwrap();
     let mut known = KnownNodes::new();
     register(&registry, &greeter("stays")).await;
@@ -45,7 +44,7 @@ async fn a_watcher_knows_the_truth_after_a_restart_without_data() {
 
     // The new server gets beyond the old one's revision, so that a watch from there on would see nothing of it.
     etcd.server.start_empty().await.unwrap();
-    let other = etcd.connect().await;
+    let other = connect_to(&etcd).await;
     for address in 0..20 {
         let mut new = greeter("comes");
         new.nodes[0].address = format!("127.0.0.1:{address}");
@@ -66,23 +65,15 @@ async fn after_a_restart_with_data_only_what_is_new_is_told() {
     let Some(mut etcd) = Etcd::start().await else {
         return;
     };
-    let registry = etcd.connect().await;
-    register(&registry, &greeter("a")).await;
-    let mut watcher = registry.watch(None).await.unwrap();
-    etcd.server.start_again().await.unwrap();
-    register(&registry, &greeter("a")).await;
-    register(&registry, &greeter("b")).await;
-    let told = next(&mut watcher).await;
-    assert_eq!((told.action, told.service), (Action::Create, greeter("b")));
-    registry.deregister(&greeter("a")).await.unwrap();
-    let told = next(&mut watcher).await;
-    assert_eq!((told.action, told.service), (Action::Delete, greeter("a")));
+    let registry = connect_to(&etcd).await;
+    let restart = async { etcd.server.start_again().await.unwrap() };
+    tells_only_what_is_new(&registry, restart).await;
 }
 
 #[tokio::test]
 async fn what_happened_while_the_connection_was_cut_is_told_though_etcd_forgot_it() {
     let Some(etcd) = Etcd::start().await else { return };
-    let direct = etcd.connect().await;
+    let direct = connect_to(&etcd).await;
     let mut proxy = Proxy::open(etcd.server.address()).await.unwrap();
     let registry = connect(config_of(&proxy)).await;
     register(&direct, &greeter("a")).await;
@@ -90,16 +81,7 @@ async fn what_happened_while_the_connection_was_cut_is_told_though_etcd_forgot_i
     proxy.cut().await;
     direct.deregister(&greeter("a")).await.unwrap();
     register(&direct, &greeter("b")).await;
-    let now = etcd.post("/v3/kv/range", r#"{"key":"AA=="}"#).await;
-    let revision = now
-        .split(r#""revision":""#)
-        .nth(1)
-        .unwrap()
-        .split('"')
-        .next()
-        .unwrap();
-    etcd.post("/v3/kv/compaction", &format!(r#"{{"revision":"{revision}"}}"#))
-        .await;
+    etcd.forget_history().await;
     assert!(
         timeout(PATIENCE, watcher.next()).await.unwrap().is_err(),
         "the trouble is told"
@@ -160,27 +142,10 @@ async fn a_service_is_back_when_its_registry_is_back_without_data() {
     let Some(mut etcd) = Etcd::start().await else {
         return;
     };
-    let registry = etcd.connect().await;
-    let service = micro_core::Service::builder("greeter")
-        .registry(Arc::new(registry.clone()))
-        .address("127.0.0.1:0")
-        .registration(RegistrationOptions {
-            interval: Duration::from_millis(200),
-            ..RegistrationOptions::default()
-        })
-        .build()
-        .unwrap();
-    let running = service.start().await.unwrap();
-    assert_eq!(registry.get_service("greeter").await.unwrap()[0].nodes.len(), 1);
-    etcd.server.start_empty().await.unwrap();
-    let seen = etcd.connect().await;
-    let mut watcher = seen.watch(Some("greeter")).await.unwrap();
-    if seen.get_service("greeter").await.is_err() {
-        assert_eq!(next(&mut watcher).await.action, Action::Create);
-    }
-    running.stop().await.unwrap();
-    assert_eq!(
-        seen.get_service("greeter").await.unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    let registry = Arc::new(connect_to(&etcd).await);
+    let restart = async {
+        etcd.server.start_empty().await.unwrap();
+        Arc::new(connect_to(&etcd).await) as Arc<dyn Registry>
+    };
+    finds_a_service_again(registry, restart).await;
 }

@@ -6,7 +6,7 @@ use micro_etcd::{EtcdConfig, EtcdRegistry, EtcdTls};
 use servers::Authority;
 use tempfile::TempDir;
 
-use crate::etcd::{Etcd, LONG, connect, greeter, ids, in_base64, next, register};
+use crate::etcd::{Etcd, LONG, config, connect, greeter, ids, in_base64, next, register};
 
 /// Lets in `root`, and `micro` with a password, to the records only.
 async fn ask_for_passwords(etcd: &Etcd) {
@@ -35,7 +35,7 @@ fn as_user(etcd: &Etcd, user: &str, password: &str) -> EtcdConfig {
     EtcdConfig {
         user: Some(user.to_owned()),
         password: password.to_owned(),
-        ..etcd.config()
+        ..config(etcd)
     }
 }
 
@@ -48,7 +48,7 @@ async fn a_user_with_the_right_password_and_role_is_let_in() {
     let early = connect(as_user(&etcd, "micro", "secret")).await;
     ask_for_passwords(&etcd).await;
     for config in [
-        etcd.config(),
+        config(&etcd),
         as_user(&etcd, "micro", "wrong"),
         as_user(&etcd, "nobody", "secret"),
     ] {
@@ -103,10 +103,10 @@ async fn both_sides_show_their_certificates() {
             identity,
             server_name: None,
         }),
-        ..etcd.config()
+        ..config(&etcd)
     };
-    let config = with(&authority, Some(authority.issue("client").unwrap()));
-    let registry = connect(config).await;
+    let right = with(&authority, Some(authority.issue("client").unwrap()));
+    let registry = connect(right).await;
     let mut watcher = registry.watch(None).await.unwrap();
     registry.register(&greeter("a"), LONG).await.unwrap();
     assert_eq!(next(&mut watcher).await.service, greeter("a"));
@@ -131,7 +131,7 @@ async fn both_sides_show_their_certificates() {
     };
     let broken = EtcdConfig {
         tls: Some(broken),
-        ..etcd.config()
+        ..config(&etcd)
     };
     assert!(EtcdRegistry::connect(broken).await.is_err());
 }

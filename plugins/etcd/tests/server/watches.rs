@@ -5,7 +5,7 @@ use std::time::Duration;
 use micro_core::registry::Registry;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::etcd::{Etcd, LONG, PATIENCE, greeter, next};
+use crate::etcd::{Etcd, LONG, PATIENCE, connect_to, greeter, next};
 
 const WATCHERS: &str = "etcd_debugging_mvcc_watcher_total";
 
@@ -20,7 +20,7 @@ async fn until_watched_by(etcd: &Etcd, watchers: &str) {
 #[tokio::test]
 async fn a_dropped_watcher_ends_at_etcd_too() {
     let Some(etcd) = Etcd::start().await else { return };
-    let registry = etcd.connect().await;
+    let registry = connect_to(&etcd).await;
     let before: u32 = etcd.metric(WATCHERS).await.parse().unwrap();
     let stays = registry.watch(None).await.unwrap();
     let goes = registry.watch(Some("greeter")).await.unwrap();
@@ -36,7 +36,7 @@ async fn a_dropped_watcher_ends_at_etcd_too() {
 async fn watchers_that_nobody_reads_hold_up_nothing() {
     const UPDATES: usize = 60;
     let Some(etcd) = Etcd::start().await else { return };
-    let registry = etcd.connect().await;
+    let registry = connect_to(&etcd).await;
     let mut watchers = Vec::new();
     for _ in 0..20 {
         watchers.push(registry.watch(None).await.unwrap());

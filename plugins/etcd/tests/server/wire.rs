@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use micro_core::registry::{Action, Node, RegisterOptions, Registry, ServiceRecord};
 
-use crate::etcd::{Etcd, LONG, greeter, ids, in_base64, next};
+use crate::etcd::{Etcd, LONG, connect_to, greeter, ids, in_base64, next};
 
 const CAPTURED: &str = include_str!("../captured/greeter.json");
 const KEY: &str = "/micro/registry/interop.greeter/interop.greeter-node-1";
@@ -12,7 +12,7 @@ const KEY: &str = "/micro/registry/interop.greeter/interop.greeter-node-1";
 #[tokio::test]
 async fn what_go_micro_put_is_read_and_what_is_put_has_the_same_bytes() {
     let Some(etcd) = Etcd::start().await else { return };
-    let registry = etcd.connect().await;
+    let registry = connect_to(&etcd).await;
     let mut watcher = registry.watch(Some("interop.greeter")).await.unwrap();
     etcd.put(KEY, CAPTURED).await;
     let told = next(&mut watcher).await;
@@ -50,7 +50,7 @@ async fn what_go_micro_put_is_read_and_what_is_put_has_the_same_bytes() {
 #[tokio::test]
 async fn slashes_become_dashes_and_nobody_loses_a_key_by_it() {
     let Some(etcd) = Etcd::start().await else { return };
-    let registry = etcd.connect().await;
+    let registry = connect_to(&etcd).await;
     let slash = ServiceRecord::new("a/b", "1").with_nodes(vec![Node::new("n/1", "127.0.0.1:1")]);
     let dash = ServiceRecord::new("a-b", "1").with_nodes(vec![Node::new("n-1", "127.0.0.1:2")]);
     registry.register(&slash, LONG).await.unwrap();
@@ -70,7 +70,7 @@ async fn slashes_become_dashes_and_nobody_loses_a_key_by_it() {
 #[tokio::test]
 async fn what_is_no_record_harms_nobody() {
     let Some(etcd) = Etcd::start().await else { return };
-    let registry = etcd.connect().await;
+    let registry = connect_to(&etcd).await;
     let mut watcher = registry.watch(None).await.unwrap();
     for (key, value) in [
         ("greeter/x", "garbage"),

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micro_core::ErrorKind;
-use micro_core::registry::{Action, KnownNodes, Registry};
-use micro_core::service::RegistrationOptions;
+use micro_core::registry::{KnownNodes, Registry};
 use micro_testkit::proxy::Proxy;
-use micro_testkit::registry::by_hand::until_told;
+use micro_testkit::registry::by_hand::{finds_a_service_again, tells_only_what_is_new, until_told};
 use micro_zookeeper::{ZookeeperConfig, ZookeeperRegistry};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -56,16 +55,8 @@ async fn after_a_restart_with_data_only_what_is_new_is_told() {
         return;
     };
     let registry = zookeeper.connect().await;
-    register(&registry, &greeter("a")).await;
-    let mut watcher = registry.watch(None).await.unwrap();
-    zookeeper.server.start_again().await.unwrap();
-    register(&registry, &greeter("a")).await;
-    register(&registry, &greeter("b")).await;
-    let told = next(&mut watcher).await;
-    assert_eq!((told.action, told.service), (Action::Create, greeter("b")));
-    registry.deregister(&greeter("a")).await.unwrap();
-    let told = next(&mut watcher).await;
-    assert_eq!((told.action, told.service), (Action::Delete, greeter("a")));
+    let restart = async { zookeeper.server.start_again().await.unwrap() };
+    tells_only_what_is_new(&registry, restart).await;
 }
 
 #[tokio::test]
@@ -73,29 +64,12 @@ async fn a_service_is_back_when_its_registry_is_back_without_data() {
     let Some(mut zookeeper) = Zookeeper::start().await else {
         return;
     };
-    let registry = zookeeper.connect().await;
-    let service = micro_core::Service::builder("greeter")
-        .registry(Arc::new(registry.clone()))
-        .address("127.0.0.1:0")
-        .registration(RegistrationOptions {
-            interval: Duration::from_millis(200),
-            ..RegistrationOptions::default()
-        })
-        .build()
-        .unwrap();
-    let running = service.start().await.unwrap();
-    assert_eq!(registry.get_service("greeter").await.unwrap()[0].nodes.len(), 1);
-    zookeeper.server.start_empty().await.unwrap();
-    let seen = zookeeper.connect().await;
-    let mut watcher = seen.watch(Some("greeter")).await.unwrap();
-    if seen.get_service("greeter").await.is_err() {
-        assert_eq!(next(&mut watcher).await.action, Action::Create);
-    }
-    running.stop().await.unwrap();
-    assert_eq!(
-        seen.get_service("greeter").await.unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    let registry = Arc::new(zookeeper.connect().await);
+    let restart = async {
+        zookeeper.server.start_empty().await.unwrap();
+        Arc::new(zookeeper.connect().await) as Arc<dyn Registry>
+    };
+    finds_a_service_again(registry, restart).await;
 }
 
 #[tokio::test]
