@@ -2,6 +2,7 @@
 
 mod ending;
 mod macros;
+pub(crate) mod outage;
 mod report;
 mod wait;
 

@@ -6,19 +6,14 @@ use micro_config::{Config, ErrorKind};
 use tokio::time::{Instant, sleep};
 
 use super::subject::SourceSubject;
+use crate::suite::outage::{self, KEPT};
 use crate::suite::{Ending, Outcome, ensure, ensure_eq, soon};
 
-/// How long a server that hangs up is left alone, to see how often it is asked.
-const WATCHED: Duration = Duration::from_secs(3);
-/// How many connections are right in that time for one source that comes back after growing pauses.
-const FEW: usize = 40;
 /// After how long a slow server answers, for how long it is watched, and how many pieces are right in that time. Whoever
 /// asks as soon as it is answered sends ten.
 const SLOW: Duration = Duration::from_millis(150);
 const ASKED: Duration = Duration::from_millis(1500);
 const FEW_PIECES: usize = 6;
-/// Connections that a client may keep for what it does next, after it is gone.
-const KEPT: usize = 6;
 
 pub(super) async fn reading_fails_in_time_while_the_server_is_away(subject: SourceSubject) -> Outcome {
     subject.put_number(1).await?;
@@ -122,12 +117,8 @@ pub(super) async fn a_server_that_hangs_up_is_not_asked_without_pause(subject: S
     subject.put_number(1).await?;
     subject.needs_server()?;
     let config = subject.config().await?;
-    let hung_up = subject.proxy().await?.hang_up().await;
-    hung_up.map_err(|problem| Ending::failed(format!("the proxy cannot hang up: {problem}")))?;
-    let before = subject.proxy().await?.accepted();
-    sleep(WATCHED).await;
-    let asked = subject.proxy().await?.accepted() - before;
-    ensure!(asked <= FEW, "{asked} connections within {WATCHED:?}");
+    let nothing = std::future::pending::<()>();
+    outage::hang_up(subject.needed_proxy()?, nothing).await?;
     subject.mend().await?;
     subject.put_number(2).await?;
     subject.says(&config, 2, subject.traits().works_within).await?;
@@ -166,16 +157,5 @@ pub(super) async fn a_closed_configuration_leaves_no_connections(subject: Source
         let config = subject.config().await?;
         config.close().await;
     }
-    let until = Instant::now() + subject.traits().works_within;
-    loop {
-        let open = subject.proxy().await?.connections();
-        if open <= before + KEPT {
-            return Ok(());
-        }
-        ensure!(
-            Instant::now() < until,
-            "{open} connections are open after all are closed"
-        );
-        sleep(Duration::from_millis(100)).await;
-    }
+    outage::closes(subject.needed_proxy()?, before, subject.traits().works_within).await
 }

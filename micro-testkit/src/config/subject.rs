@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use micro_config::{Config, Document, Error, ErrorKind, Source};
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 
 use super::{Place, SourceTraits};
 use crate::proxy::Proxy;
-use crate::suite::{Boxed, Ending, Failure, Outcome, Subject, ensure_eq, needs, soon};
+use crate::suite::{Boxed, Ending, Failure, Outcome, Subject, ensure_eq, outage, soon};
 
 /// How often a source may be found busy before it is asked again.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -68,20 +69,20 @@ impl SourceSubject {
 
     /// Ends the case as skipped where there is no server.
     pub(super) fn needs_server(&self) -> Outcome {
-        needs!(self.place.proxy().is_some(), "it has no server");
-        Ok(())
+        self.needed_proxy().map(drop)
     }
 
-    pub(super) async fn proxy(&self) -> Result<tokio::sync::MutexGuard<'_, Proxy>, Ending> {
-        match self.place.proxy() {
-            Some(proxy) => Ok(proxy.lock().await),
-            None => Err(Ending::Skipped("it has no server")),
-        }
+    pub(super) async fn proxy(&self) -> Result<MutexGuard<'_, Proxy>, Ending> {
+        Ok(self.needed_proxy()?.lock().await)
+    }
+
+    /// What is before the server. Ends the case as skipped where there is none.
+    pub(super) fn needed_proxy(&self) -> Result<&Mutex<Proxy>, Ending> {
+        self.place.proxy().ok_or(Ending::Skipped("it has no server"))
     }
 
     pub(super) async fn mend(&self) -> Outcome {
-        let mended = self.proxy().await?.mend().await;
-        mended.map_err(|problem| Ending::failed(format!("the proxy cannot be mended: {problem}")))
+        outage::mend(self.needed_proxy()?).await
     }
 
     /// A configuration of this source alone, that waits for nothing longer than it must.

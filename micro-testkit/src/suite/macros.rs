@@ -63,3 +63,17 @@ macro_rules! __test {
         }
     };
 }
+
+/// Makes one test of each case of a suite of outages.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __outage_tests {
+    ($suite:ident, $server:expr, $connect:expr, $traits:expr; $($case:ident)*) => {
+        $(
+            #[test]
+            fn $case() {
+                $crate::$suite::check_outage(stringify!($case), $server, $connect, $traits);
+            }
+        )*
+    };
+}
