@@ -8,6 +8,7 @@
 //! ```
 
 mod arriving;
+pub mod by_hand;
 mod deciding;
 mod leaving;
 mod listener;

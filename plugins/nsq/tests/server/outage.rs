@@ -1,8 +1,6 @@
 //! What publishing and subscriptions live through.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use micro_core::{Broker, ErrorKind};
@@ -11,7 +9,7 @@ use micro_testkit::proxy::Proxy;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::nsq::{Nsqd, PATIENCE, body, config, connect, publish, publish_until, queue, until_all};
+use crate::nsq::{Nsqd, PATIENCE, body, config, connect, loses_nothing, publish, queue, until_all};
 
 #[tokio::test]
 async fn nothing_confirmed_is_lost_over_restarts() {
@@ -20,19 +18,11 @@ async fn nothing_confirmed_is_lost_over_restarts() {
     };
     let broker = nsqd.connect().await;
     let mut member = broker.subscribe("orders", queue("workers", 4)).await.unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let publisher = tokio::spawn(publish_until(broker.clone(), "orders", stop.clone()));
-    let mut seen = BTreeMap::new();
-    for _ in 0..3 {
-        until_all(&mut member, &[seen.len() + 30], &mut seen).await;
+    loses_nothing(&broker, "orders", &mut member, 3, async || {
         nsqd.0.stop().await.unwrap();
         nsqd.0.start_again().await.unwrap();
-    }
-    stop.store(true, Ordering::Release);
-    let confirmed = publisher.await.unwrap();
-    until_all(&mut member, &confirmed, &mut seen).await;
-    let twice = seen.values().filter(|count| **count > 1).count();
-    println!("{} confirmed, {twice} came twice", confirmed.len());
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -61,20 +51,12 @@ async fn nothing_confirmed_is_lost_over_cut_connections() {
     let mut proxy = Proxy::open(nsqd.0.address()).await.unwrap();
     let broker = connect(config(&[proxy.address()])).await;
     let mut member = broker.subscribe("orders", queue("workers", 4)).await.unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let publisher = tokio::spawn(publish_until(broker.clone(), "orders", stop.clone()));
-    let mut seen = BTreeMap::new();
-    for _ in 0..5 {
-        until_all(&mut member, &[seen.len() + 30], &mut seen).await;
+    loses_nothing(&broker, "orders", &mut member, 5, async || {
         proxy.cut().await;
         sleep(Duration::from_millis(50)).await;
         proxy.mend().await.unwrap();
-    }
-    stop.store(true, Ordering::Release);
-    let confirmed = publisher.await.unwrap();
-    until_all(&mut member, &confirmed, &mut seen).await;
-    let twice = seen.values().filter(|count| **count > 1).count();
-    println!("{} confirmed, {twice} came twice", confirmed.len());
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -4,11 +4,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use micro_core::Broker;
-use micro_core::broker::{Event, Message, SubscribeOptions, Subscription};
+use micro_core::broker::{Message, SubscribeOptions, Subscription};
 use micro_rabbitmq::{Durable, RabbitmqBroker, RabbitmqConfig, RabbitmqServer};
-use tokio::time::timeout;
-
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use micro_testkit::broker::by_hand::{PATIENCE, body, next};
 
 /// The RabbitMQ that `MICRO_RABBITMQ` names as `host:port`, or else that of this machine.
 pub(crate) fn shared() -> SocketAddr {
@@ -54,23 +52,4 @@ pub(crate) async fn subscribe(broker: &RabbitmqBroker, topic: &str, queue: Optio
         ..SubscribeOptions::default()
     };
     broker.subscribe(topic, options).await.unwrap()
-}
-
-/// The next event; trouble that is told in between is no matter.
-pub(crate) async fn next(subscription: &mut Subscription) -> Event {
-    let next = async {
-        loop {
-            if let Ok(event) = subscription.next().await.unwrap() {
-                return event;
-            }
-        }
-    };
-    timeout(PATIENCE, next).await.expect("an event in time")
-}
-
-pub(crate) async fn body(subscription: &mut Subscription) -> bytes::Bytes {
-    let mut event = next(subscription).await;
-    let body = event.take_message().body;
-    event.acknowledge().await.unwrap();
-    body
 }

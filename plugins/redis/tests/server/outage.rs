@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use micro_core::broker::SubscribeOptions;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::redis::{PATIENCE, Redis, body, config, publish, publish_until, queue, until_all};
+use crate::redis::{PATIENCE, Redis, body, config, loses_nothing, publish, queue, until_all};
 
 #[tokio::test]
 async fn nothing_confirmed_is_lost_over_restarts() {
@@ -26,24 +26,11 @@ async fn nothing_confirmed_is_lost_over_restarts() {
         .subscribe("orders", SubscribeOptions::default())
         .await
         .unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let publisher = tokio::spawn(publish_until(broker.clone(), "orders", stop.clone()));
-    let (mut shared, mut all) = (BTreeMap::new(), BTreeMap::new());
-    for _ in 0..3 {
-        until_all(&mut member, &[shared.len() + 30], &mut shared).await;
+    let confirmed = loses_nothing(&broker, "orders", &mut member, 3, async || {
         redis.0.start_again().await.unwrap();
-    }
-    stop.store(true, Ordering::Release);
-    let confirmed = publisher.await.unwrap();
-    until_all(&mut member, &confirmed, &mut shared).await;
-    until_all(&mut everything, &confirmed, &mut all).await;
-    let twice = |seen: &BTreeMap<usize, usize>| seen.values().filter(|count| **count > 1).count();
-    println!(
-        "{} confirmed; twice: {} in the queue, {} alone",
-        confirmed.len(),
-        twice(&shared),
-        twice(&all)
-    );
+    })
+    .await;
+    until_all(&mut everything, &confirmed, &mut BTreeMap::new()).await;
 }
 
 #[tokio::test]
@@ -52,20 +39,12 @@ async fn nothing_confirmed_is_lost_over_cut_connections() {
     let mut proxy = Proxy::open(redis.0.address()).await.unwrap();
     let broker = RedisBroker::connect(config(proxy.address())).await.unwrap();
     let mut member = broker.subscribe("orders", queue("workers", 4)).await.unwrap();
-    let stop = Arc::new(AtomicBool::new(false));
-    let publisher = tokio::spawn(publish_until(broker.clone(), "orders", stop.clone()));
-    let mut seen = BTreeMap::new();
-    for _ in 0..5 {
-        until_all(&mut member, &[seen.len() + 30], &mut seen).await;
+    loses_nothing(&broker, "orders", &mut member, 5, async || {
         proxy.cut().await;
         sleep(Duration::from_millis(50)).await;
         proxy.mend().await.unwrap();
-    }
-    stop.store(true, Ordering::Release);
-    let confirmed = publisher.await.unwrap();
-    until_all(&mut member, &confirmed, &mut seen).await;
-    let twice = seen.values().filter(|count| **count > 1).count();
-    println!("{} confirmed, {twice} came twice", confirmed.len());
+    })
+    .await;
 }
 
 #[tokio::test]
