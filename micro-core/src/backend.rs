@@ -15,6 +15,9 @@ use crate::{Error, Result};
 pub use self::address::{host_and_port, server_uri};
 pub use self::tls::ServerTls;
 
+/// How many characters of what a server says an error repeats.
+const LONGEST_LINE: usize = 300;
+
 /// What a server is asked for: where errors say that they come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -178,6 +181,15 @@ impl Backend {
     }
 }
 
+/// What a server says, in one line of at most 300 characters, so that an error can repeat it.
+pub fn in_one_line(said: &[u8]) -> String {
+    // A character has four bytes at most.
+    let start = &said[..said.len().min(LONGEST_LINE * 4)];
+    let text = String::from_utf8_lossy(start);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().take(LONGEST_LINE).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,5 +232,12 @@ mod tests {
             }
         }
         assert!(SHOP.client_config(Role::Broker, None).is_ok());
+    }
+
+    #[test]
+    fn only_so_much_is_repeated() {
+        let long = in_one_line("ü\n".repeat(100_000).as_bytes());
+        assert!(long.chars().count() <= LONGEST_LINE);
+        assert_eq!(in_one_line(b"  two\r\nlines "), "two lines");
     }
 }

@@ -2,11 +2,8 @@
 
 use http::StatusCode;
 use micro_core::Error;
-use micro_core::backend::{Backend, Role};
+use micro_core::backend::{Backend, Role, in_one_line};
 use micro_core::error::with_first_cause;
-
-/// How many characters of what Consul says an error repeats.
-const LONGEST: usize = 300;
 
 /// How errors speak of Consul.
 pub(crate) const CONSUL: Backend = Backend {
@@ -62,7 +59,10 @@ pub(crate) fn unreachable(role: Role, address: &str, problem: &(dyn std::error::
 /// A request that Consul answered with an error.
 pub(crate) fn failed(role: Role, address: &str, status: StatusCode, body: &[u8]) -> Error {
     let (id, advice) = (role.id(), advice(role));
-    let said = said(body);
+    let said = match in_one_line(body) {
+        nothing if nothing.is_empty() => "without a word".to_owned(),
+        said => said,
+    };
     let told = |advice: &str| format!("consul at {address}: {status}: {said}; {advice}");
     match status.as_u16() {
         400 => Error::bad_request(
@@ -76,19 +76,6 @@ pub(crate) fn failed(role: Role, address: &str, status: StatusCode, body: &[u8])
         429 => Error::unavailable(id, told(advice.number)),
         500..=599 => Error::unavailable(id, told("has it a leader, and is it healthy?")),
         _ => CONSUL.unexpected(role, address, format_args!("answered {status}: {said}")),
-    }
-}
-
-/// What Consul says, in one line of a bounded length.
-fn said(body: &[u8]) -> String {
-    let start = &body[..body.len().min(LONGEST * 4)];
-    let text = String::from_utf8_lossy(start);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let line: String = words.join(" ").chars().take(LONGEST).collect();
-    if line.is_empty() {
-        "without a word".to_owned()
-    } else {
-        line
     }
 }
 
@@ -130,12 +117,5 @@ mod tests {
         let error = failed(Role::Config, "http://127.0.0.1:8500", StatusCode::FORBIDDEN, b"");
         assert!(error.detail().contains("key_prefix"), "{error}");
         assert_eq!(error.id(), "go.micro.config");
-    }
-
-    #[test]
-    fn only_so_much_is_repeated() {
-        let long = "ü\n".repeat(100_000);
-        assert!(said(long.as_bytes()).chars().count() <= LONGEST);
-        assert_eq!(said(b" \n"), "without a word");
     }
 }

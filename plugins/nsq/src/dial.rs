@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use micro_core::Result;
-use micro_core::backend::Role;
+use micro_core::backend::{Role, in_one_line};
 use micro_core::transport::socket::{Connector, Socket};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -119,10 +119,7 @@ impl Dialer {
         connection.terms = serde_json::from_slice(&answer).map_err(|problem| {
             error::unexpected(
                 address,
-                format_args!(
-                    "answered IDENTIFY with {} ({problem})",
-                    error::in_one_line(&answer)
-                ),
+                format_args!("answered IDENTIFY with {} ({problem})", in_one_line(&answer)),
             )
         })?;
         let mut connection = self.encrypted(connection).await?;
@@ -175,7 +172,7 @@ impl Connection {
             true => Ok(()),
             false => Err(error::unexpected(
                 &self.address,
-                format_args!("answered {} where OK is expected", error::in_one_line(&answer)),
+                format_args!("answered {} where OK is expected", in_one_line(&answer)),
             )),
         }
     }

@@ -3,13 +3,11 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use micro_core::backend::{Backend, Role};
+use micro_core::backend::{Backend, Role, in_one_line};
 use micro_core::{Error, ErrorKind};
 
 /// Where the errors say they come from.
 const ID: &str = "go.micro.broker";
-/// How many characters of what a server says an error repeats.
-const LONGEST: usize = 300;
 
 /// How errors speak of NSQ.
 pub(crate) const NSQ: Backend = Backend {
@@ -124,14 +122,6 @@ pub(crate) fn may_pass(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
 }
 
-/// What a server says, in one line of a bounded length.
-pub(crate) fn in_one_line(said: &[u8]) -> String {
-    let start = &said[..said.len().min(LONGEST * 4)];
-    let text = String::from_utf8_lossy(start);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").chars().take(LONGEST).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,10 +165,5 @@ mod tests {
             }
         }
         assert!(is_passing(b"E_FIN_FAILED FIN 1 failed") && !is_passing(b"E_INVALID"));
-    }
-
-    #[test]
-    fn only_so_much_is_repeated() {
-        assert!(in_one_line("ü\n".repeat(100_000).as_bytes()).chars().count() <= LONGEST);
     }
 }

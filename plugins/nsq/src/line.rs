@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use micro_core::backend::in_one_line;
 use micro_core::broker::Acknowledge;
 use micro_core::{Error, Result};
 use tokio::sync::mpsc;
@@ -229,11 +230,7 @@ impl LineTask {
             }
             Frame::Response(_) => {}
             Frame::Error(line) if error::is_passing(&line) => {
-                tracing::debug!(
-                    "nsqd at {}: {}",
-                    self.connection.address,
-                    error::in_one_line(&line)
-                );
+                tracing::debug!("nsqd at {}: {}", self.connection.address, in_one_line(&line));
             }
             Frame::Error(line) => return Err(error::said(&self.connection.address, &line)),
         }

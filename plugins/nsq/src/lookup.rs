@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use micro_core::backend::in_one_line;
 use micro_core::{Error, Result};
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -108,7 +109,7 @@ impl Directories {
             return Ok(Vec::new());
         }
         if !status.is_success() {
-            let said = error::in_one_line(&body);
+            let said = in_one_line(&body);
             return Err(error::unreachable(address, format_args!("{status}: {said}")));
         }
         read(&body).map_err(|problem| {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use micro_core::Error;
-use micro_core::backend::{Backend, Role};
+use micro_core::backend::{Backend, Role, in_one_line};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// Where the errors say they come from.
@@ -175,9 +175,7 @@ pub(crate) fn is_absent(problem: &RedisError) -> bool {
 
 /// In one line of a bounded length.
 fn said(problem: &RedisError) -> String {
-    let text = problem.to_string();
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").chars().take(300).collect()
+    in_one_line(problem.to_string().as_bytes())
 }
 
 #[cfg(test)]
