@@ -1,12 +1,12 @@
 //! A Consul agent in development mode: server and client in one, everything in memory.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Result, ensure};
 use tokio::process::Command;
 
 use crate::process::{Server, Site, exchange, http};
-use crate::{Kind, programs, start_or_skip, start_with_or_skip};
+use crate::{Authority, Kind, free_ports, programs, start_or_skip, start_with_or_skip};
 
 pub(crate) fn command(site: &Site<'_>) -> Result<Command> {
     let [clients, dns, server, lan, wan, grpc] = site.ports;
@@ -68,6 +68,18 @@ impl Consul {
         // It has read its configuration when it accepts connections.
         let server = start_with_or_skip(Kind::Consul, &arguments).await?;
         Some(Self { server })
+    }
+
+    /// Starts one that shows a certificate of this name and wants one of its callers. Also where it is encrypted.
+    pub async fn start_encrypted(authority: &Authority, name: &str) -> Option<(Self, SocketAddr)> {
+        let files = authority.files(name).expect("certificates can be made");
+        let (ca, certificate, key) = (&files.authority, &files.certificate, &files.key);
+        let configuration = format!(
+            r#"{{"tls":{{"https":{{"ca_file":"{ca}","cert_file":"{certificate}","key_file":"{key}","verify_incoming":true}}}}}}"#
+        );
+        let [port] = free_ports().expect("there are free ports");
+        let consul = Self::start_with(&configuration, &[&format!("-https-port={port}")]).await?;
+        Some((consul, SocketAddr::from((Ipv4Addr::LOCALHOST, port))))
     }
 
     /// Puts a value at a key, as anybody may.

@@ -25,7 +25,7 @@ use std::str::FromStr;
 
 use anyhow::{Result, bail};
 
-pub use self::certificates::Authority;
+pub use self::certificates::{Authority, Files};
 pub use self::process::Server;
 
 /// The servers that can be started.

@@ -1,14 +1,12 @@
 //! A Consul that asks for tokens, and one that asks for certificates.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use micro_config::{ErrorKind, Source};
-use micro_consul_config::{ConsulAgents, ConsulSource, ConsulSourceConfig, ConsulTls};
-use micro_core::transport::http::Identity;
+use micro_consul_config::{ConsulSource, ConsulSourceConfig, ConsulTls};
 use serde_json::json;
 use servers::Authority;
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::consul::{Consul, PATIENCE, config, config_at, follow, until};
@@ -71,40 +69,11 @@ async fn a_token_says_what_may_be_read() {
     assert!(!format!("{error} {error:?} {source:?}").contains(unknown));
 }
 
-/// Starts a Consul that shows a certificate of this name and wants one of its callers, and says where.
-async fn encrypted(authority: &Authority, name: &str) -> Option<(Consul, SocketAddr)> {
-    let files = TempDir::new().unwrap();
-    let file = |name: &str, content: &[u8]| {
-        let path = files.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let server = authority.issue(name).unwrap();
-    let (ca, cert, key) = (
-        file("ca.pem", authority.pem.as_bytes()),
-        file("server.pem", &server.certificates),
-        file("server.key", &server.key),
-    );
-    let configuration = format!(
-        r#"{{"tls":{{"https":{{"ca_file":"{ca}","cert_file":"{cert}","key_file":"{key}","verify_incoming":true}}}}}}"#
-    );
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let port = format!("-https-port={}", free.port());
-    let consul = Consul::start_with(&configuration, &[&port]).await?;
-    Some((consul, free))
-}
-
-fn with_tls(
-    address: SocketAddr,
-    authorities: &Authority,
-    identity: Option<Identity>,
-    name: Option<&str>,
-) -> ConsulSourceConfig {
+fn with_tls(address: SocketAddr, tls: ConsulTls, name: Option<&str>) -> ConsulSourceConfig {
     let mut config = config_at(vec![format!("https://{address}")], "shop/");
     config.agents.tls = Some(ConsulTls {
-        authorities: authorities.pem.clone().into_bytes(),
-        identity,
         server_name: name.map(str::to_owned),
+        ..tls
     });
     config
 }
@@ -112,36 +81,30 @@ fn with_tls(
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
     let authority = Authority::new().unwrap();
-    let Some((consul, address)) = encrypted(&authority, "consul.example").await else {
+    let Some((consul, address)) = Consul::start_encrypted(&authority, "consul.example").await else {
         return;
     };
     consul.put("shop/a", "1").await;
     let name = Some("consul.example");
-    let identity = || Some(authority.issue("client").unwrap());
-    let config = follow(ConsulSource::new(with_tls(address, &authority, identity(), name)).unwrap()).await;
+    let right = authority.client().unwrap();
+    let config = follow(ConsulSource::new(with_tls(address, right.clone(), name)).unwrap()).await;
     consul.put("shop/a", "2").await;
     until(&config, "a", json!(2)).await;
 
-    let stranger = Authority::new().unwrap();
-    let strangers = [
-        with_tls(address, &authority, None, name),
-        with_tls(address, &stranger, identity(), name),
-        with_tls(address, &authority, Some(stranger.issue("client").unwrap()), name),
-        with_tls(address, &authority, identity(), None),
-        config_at(vec![address.to_string()], "shop/"),
-    ];
-    for config in strangers {
+    let unnamed = with_tls(address, right.clone(), None);
+    let strangers = authority.strangers().unwrap();
+    let strangers = strangers.map(|tls| with_tls(address, tls, name));
+    for config in strangers
+        .into_iter()
+        .chain([unnamed, config_at(vec![address.to_string()], "shop/")])
+    {
         let error = ConsulSource::new(config).unwrap().read().await.unwrap_err();
         assert!(error.to_string().contains(&address.to_string()), "{error}");
     }
-    let mut broken = with_tls(address, &authority, None, name);
-    broken.agents = ConsulAgents {
-        tls: Some(ConsulTls {
-            authorities: b"no certificate".to_vec(),
-            ..ConsulTls::default()
-        }),
-        ..broken.agents
+    let broken = ConsulTls {
+        authorities: b"no certificate".to_vec(),
+        ..right
     };
-    let error = ConsulSource::new(broken).unwrap_err();
+    let error = ConsulSource::new(with_tls(address, broken, name)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misused, "{error}");
 }

@@ -1,13 +1,11 @@
 //! A Consul that asks for tokens, and one that asks for certificates.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use micro_consul::{ConsulConfig, ConsulRegistry, ConsulTls};
 use micro_core::ErrorKind;
 use micro_core::registry::Registry;
-use micro_core::transport::http::Identity;
 use servers::Authority;
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::consul::{Consul, LONG, PATIENCE, config, connect, greeter, next, register, until};
@@ -92,41 +90,12 @@ async fn a_token_says_what_is_allowed() {
     until(&reader, "greeter", &[]).await;
 }
 
-/// Starts a Consul that shows a certificate of this name and wants one of its callers, and says where.
-async fn encrypted(authority: &Authority, name: &str) -> Option<(Consul, SocketAddr)> {
-    let files = TempDir::new().unwrap();
-    let file = |name: &str, content: &[u8]| {
-        let path = files.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let server = authority.issue(name).unwrap();
-    let (ca, cert, key) = (
-        file("ca.pem", authority.pem.as_bytes()),
-        file("server.pem", &server.certificates),
-        file("server.key", &server.key),
-    );
-    let configuration = format!(
-        r#"{{"tls":{{"https":{{"ca_file":"{ca}","cert_file":"{cert}","key_file":"{key}","verify_incoming":true}}}}}}"#
-    );
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let port = format!("-https-port={}", free.port());
-    let consul = Consul::start_with(&configuration, &[&port]).await?;
-    Some((consul, free))
-}
-
-fn with_tls(
-    address: SocketAddr,
-    authorities: &Authority,
-    identity: Option<Identity>,
-    name: Option<&str>,
-) -> ConsulConfig {
+fn with_tls(address: SocketAddr, tls: ConsulTls, name: Option<&str>) -> ConsulConfig {
     ConsulConfig {
         agents: vec![format!("https://{address}")],
         tls: Some(ConsulTls {
-            authorities: authorities.pem.clone().into_bytes(),
-            identity,
             server_name: name.map(str::to_owned),
+            ..tls
         }),
         ..ConsulConfig::default()
     }
@@ -135,33 +104,35 @@ fn with_tls(
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
     let authority = Authority::new().unwrap();
-    let Some((_consul, address)) = encrypted(&authority, "consul.example").await else {
+    let Some((_consul, address)) = Consul::start_encrypted(&authority, "consul.example").await else {
         return;
     };
     let name = Some("consul.example");
-    let identity = || Some(authority.issue("client").unwrap());
-    let registry = connect(with_tls(address, &authority, identity(), name)).await;
+    let right = authority.client().unwrap();
+    let registry = connect(with_tls(address, right.clone(), name)).await;
     let mut watcher = registry.watch(Some("greeter")).await.unwrap();
     registry.register(&greeter("a"), LONG).await.unwrap();
     assert_eq!(next(&mut watcher).await.service, greeter("a"));
 
-    let stranger = Authority::new().unwrap();
-    let strangers = [
-        with_tls(address, &authority, None, name),
-        with_tls(address, &stranger, identity(), name),
-        with_tls(address, &authority, Some(stranger.issue("client").unwrap()), name),
-        with_tls(address, &authority, identity(), None),
+    let unnamed = with_tls(address, right.clone(), None);
+    let strangers = authority.strangers().unwrap();
+    let strangers = strangers.map(|tls| with_tls(address, tls, name));
+    for config in strangers.into_iter().chain([
+        unnamed,
         ConsulConfig {
             agents: vec![address.to_string()],
             ..ConsulConfig::default()
         },
-    ];
-    for config in strangers {
+    ]) {
         let error = ConsulRegistry::connect(config).await.unwrap_err();
         assert!(error.detail().contains(&address.to_string()), "{error}");
     }
-    let mut broken = with_tls(address, &authority, None, name);
-    broken.tls.as_mut().unwrap().authorities = b"no certificate".to_vec();
-    let error = ConsulRegistry::connect(broken).await.unwrap_err();
+    let broken = ConsulTls {
+        authorities: b"no certificate".to_vec(),
+        ..right
+    };
+    let error = ConsulRegistry::connect(with_tls(address, broken, name))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BadRequest, "{error}");
 }

@@ -1,10 +1,9 @@
 //! An etcd that asks for passwords, and one that asks for certificates.
 
 use micro_config::{ErrorKind, Source};
-use micro_etcd_config::{EtcdServers, EtcdSource, EtcdSourceConfig, EtcdTls};
+use micro_etcd_config::{EtcdServers, EtcdSource, EtcdTls};
 use serde_json::json;
 use servers::Authority;
-use tempfile::TempDir;
 
 use crate::etcd::{Etcd, config, follow, in_base64, source, until, until_well};
 
@@ -102,57 +101,40 @@ async fn a_user_with_the_right_password_and_role_is_let_in() {
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
     let authority = Authority::new().unwrap();
-    let server = authority.issue("127.0.0.1").unwrap();
-    let files = TempDir::new().unwrap();
-    let file = |name: &str, content: &[u8]| {
-        let path = files.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
+    let files = authority.files("127.0.0.1").unwrap();
     let arguments = [
-        format!("--cert-file={}", file("server.pem", &server.certificates)),
-        format!("--key-file={}", file("server.key", &server.key)),
-        format!("--trusted-ca-file={}", file("ca.pem", authority.pem.as_bytes())),
+        format!("--cert-file={}", files.certificate),
+        format!("--key-file={}", files.key),
+        format!("--trusted-ca-file={}", files.authority),
         "--client-cert-auth".to_owned(),
     ];
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let Some(etcd) = Etcd::start_encrypted(&arguments).await else {
         return;
     };
-    let with = |authorities: &Authority, identity| {
+    let with = |tls| {
         let mut config = config(&etcd, "/shop/");
-        config.servers.tls = Some(EtcdTls {
-            authorities: authorities.pem.clone().into_bytes(),
-            identity,
-            server_name: None,
-        });
-        config
+        config.servers.tls = Some(tls);
+        EtcdSource::new(config)
     };
     // Nobody is refused, so that it is known that the connection stands: there is no key yet.
-    let config = with(&authority, Some(authority.issue("client").unwrap()));
-    let error = EtcdSource::new(config).unwrap().read().await.unwrap_err();
+    let mut right = with(authority.client().unwrap()).unwrap();
+    let error = right.read().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Missing, "{error}");
 
-    let stranger = Authority::new().unwrap();
-    let strangers = [
-        with(&authority, None),
-        with(&stranger, Some(authority.issue("client").unwrap())),
-        with(&authority, Some(stranger.issue("client").unwrap())),
-    ];
-    for config in strangers {
-        let error = EtcdSource::new(config).unwrap().read().await.unwrap_err();
+    for tls in authority.strangers().unwrap() {
+        let error = with(tls).unwrap().read().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(
             error.to_string().contains(&etcd.address()) && error.to_string().contains("TLS"),
             "{error}"
         );
     }
-    let mut broken: EtcdSourceConfig = with(&authority, None);
-    broken.servers.tls = Some(EtcdTls {
+    let broken = EtcdTls {
         authorities: b"no certificate".to_vec(),
         ..EtcdTls::default()
-    });
-    let refused = match EtcdSource::new(broken) {
+    };
+    let refused = match with(broken) {
         Ok(mut source) => source.read().await.unwrap_err(),
         Err(error) => error,
     };

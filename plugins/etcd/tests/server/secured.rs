@@ -4,7 +4,6 @@ use micro_core::ErrorKind;
 use micro_core::registry::Registry;
 use micro_etcd::{EtcdConfig, EtcdRegistry, EtcdTls};
 use servers::Authority;
-use tempfile::TempDir;
 
 use crate::etcd::{Etcd, LONG, config, connect, greeter, ids, in_base64, next, register};
 
@@ -80,45 +79,28 @@ async fn a_user_with_the_right_password_and_role_is_let_in() {
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
     let authority = Authority::new().unwrap();
-    let server = authority.issue("127.0.0.1").unwrap();
-    let files = TempDir::new().unwrap();
-    let file = |name: &str, content: &[u8]| {
-        let path = files.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
+    let files = authority.files("127.0.0.1").unwrap();
     let arguments = [
-        format!("--cert-file={}", file("server.pem", &server.certificates)),
-        format!("--key-file={}", file("server.key", &server.key)),
-        format!("--trusted-ca-file={}", file("ca.pem", authority.pem.as_bytes())),
+        format!("--cert-file={}", files.certificate),
+        format!("--key-file={}", files.key),
+        format!("--trusted-ca-file={}", files.authority),
         "--client-cert-auth".to_owned(),
     ];
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let Some(etcd) = Etcd::start_encrypted(&arguments).await else {
         return;
     };
-    let with = |authorities: &Authority, identity| EtcdConfig {
-        tls: Some(EtcdTls {
-            authorities: authorities.pem.clone().into_bytes(),
-            identity,
-            server_name: None,
-        }),
+    let with = |tls| EtcdConfig {
+        tls: Some(tls),
         ..config(&etcd)
     };
-    let right = with(&authority, Some(authority.issue("client").unwrap()));
-    let registry = connect(right).await;
+    let registry = connect(with(authority.client().unwrap())).await;
     let mut watcher = registry.watch(None).await.unwrap();
     registry.register(&greeter("a"), LONG).await.unwrap();
     assert_eq!(next(&mut watcher).await.service, greeter("a"));
 
-    let stranger = Authority::new().unwrap();
-    let strangers = [
-        with(&authority, None),
-        with(&stranger, Some(authority.issue("client").unwrap())),
-        with(&authority, Some(stranger.issue("client").unwrap())),
-    ];
-    for config in strangers {
-        let error = EtcdRegistry::connect(config).await.unwrap_err();
+    for tls in authority.strangers().unwrap() {
+        let error = EtcdRegistry::connect(with(tls)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(
             error.detail().contains(&etcd.address()) && error.detail().contains("TLS"),
@@ -129,9 +111,5 @@ async fn both_sides_show_their_certificates() {
         authorities: b"no certificate".to_vec(),
         ..EtcdTls::default()
     };
-    let broken = EtcdConfig {
-        tls: Some(broken),
-        ..config(&etcd)
-    };
-    assert!(EtcdRegistry::connect(broken).await.is_err());
+    assert!(EtcdRegistry::connect(with(broken)).await.is_err());
 }

@@ -96,14 +96,10 @@ async fn a_server_without_jetstream_is_told_so() {
 #[tokio::test]
 async fn an_encrypted_server_is_believed_by_its_authority_alone() {
     let (files, authority) = (TempDir::new().unwrap(), Authority::new().unwrap());
-    let identity = authority.issue("127.0.0.1").unwrap();
-    let path = |name: &str| files.path().join(name);
-    std::fs::write(path("cert"), identity.certificates).unwrap();
-    std::fs::write(path("key"), identity.key).unwrap();
+    let certificates = authority.files("127.0.0.1").unwrap();
     let configuration = format!(
         "tls {{ cert_file: {:?}, key_file: {:?} }}\nauthorization {{ user: all, password: secret }}",
-        path("cert"),
-        path("key")
+        certificates.certificate, certificates.key
     );
     let Some(server) = start(&configuration, &files).await else {
         return;

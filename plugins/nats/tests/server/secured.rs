@@ -160,47 +160,33 @@ async fn a_seed_or_credentials_that_are_none_are_refused_without_showing_them() 
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
     let authority = Authority::new().unwrap();
-    let shown = authority.issue("127.0.0.1").unwrap();
+    let certificates = authority.files("127.0.0.1").unwrap();
     let files = TempDir::new().unwrap();
-    let file = |name: &str, content: &[u8]| {
-        let path = files.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
     let tls = format!(
         r#"tls {{ cert_file: "{}", key_file: "{}", ca_file: "{}", verify: true }}"#,
-        file("server.pem", &shown.certificates),
-        file("server.key", &shown.key),
-        file("ca.pem", authority.pem.as_bytes()),
+        certificates.certificate, certificates.key, certificates.authority,
     );
     let Some(server) = start(&tls, &files).await else {
         return;
     };
-    let with = |authorities: &Authority, identity, server_name: Option<&str>| NatsConfig {
+    let with = |tls: NatsTls, server_name: Option<&str>| NatsConfig {
         servers: NatsServers {
             tls: Some(NatsTls {
-                authorities: authorities.pem.clone().into_bytes(),
-                identity,
                 server_name: server_name.map(str::to_owned),
+                ..tls
             }),
             ..servers_at(&server)
         },
         ..NatsConfig::default()
     };
-    let stranger = Authority::new().unwrap();
-    let own = |authority: &Authority| Some(authority.issue("client").unwrap());
+    let right = authority.client().unwrap();
     for name in [None, Some("127.0.0.1")] {
-        let broker = connect(with(&authority, own(&authority), name)).await;
+        let broker = connect(with(right.clone(), name)).await;
         publish(&broker, "orders", "x").await.unwrap();
     }
-    let refused = [
-        config(&server),
-        with(&authority, None, None),
-        with(&stranger, own(&authority), None),
-        with(&authority, own(&stranger), None),
-        with(&authority, own(&authority), Some("elsewhere.example")),
-    ];
-    for config in refused {
+    let strangers = authority.strangers().unwrap().map(|tls| with(tls, None));
+    let misnamed = with(right, Some("elsewhere.example"));
+    for config in strangers.into_iter().chain([config(&server), misnamed]) {
         let error = NatsBroker::connect(config).await.unwrap_err();
         assert!(
             matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout),

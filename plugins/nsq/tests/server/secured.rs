@@ -1,9 +1,8 @@
 //! An nsqd that asks for authorization, and one that asks for certificates.
 
 use micro_core::{Broker, ErrorKind};
-use micro_nsq::{NsqBroker, NsqConfig, NsqTls};
+use micro_nsq::{NsqBroker, NsqConfig};
 use servers::Authority;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -64,17 +63,11 @@ async fn the_right_secret_is_let_in_where_it_may() {
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
     let authority = Authority::new().unwrap();
-    let server = authority.issue("127.0.0.1").unwrap();
-    let files = TempDir::new().unwrap();
-    let file = |name: &str, content: &[u8]| {
-        let path = files.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
+    let files = authority.files("127.0.0.1").unwrap();
     let arguments = [
-        format!("-tls-cert={}", file("server.pem", &server.certificates)),
-        format!("-tls-key={}", file("server.key", &server.key)),
-        format!("-tls-root-ca-file={}", file("ca.pem", authority.pem.as_bytes())),
+        format!("-tls-cert={}", files.certificate),
+        format!("-tls-key={}", files.key),
+        format!("-tls-root-ca-file={}", files.authority),
         "-tls-client-auth-policy=require-verify".to_owned(),
         "-tls-required=tcp-https".to_owned(),
     ];
@@ -82,26 +75,16 @@ async fn both_sides_show_their_certificates() {
     let Some(nsqd) = Nsqd::start_with(&arguments).await else {
         return;
     };
-    let with = |authorities: &Authority, identity| NsqConfig {
-        tls: Some(NsqTls {
-            authorities: authorities.pem.clone().into_bytes(),
-            identity,
-            server_name: None,
-        }),
+    let with = |tls| NsqConfig {
+        tls: Some(tls),
         ..nsqd.config()
     };
-    let broker = connect(with(&authority, Some(authority.issue("client").unwrap()))).await;
+    let broker = connect(with(authority.client().unwrap())).await;
     let mut member = broker.subscribe("orders", queue("workers", 1)).await.unwrap();
     publish(&broker, "orders", "a").await.unwrap();
     assert_eq!(body(&mut member).await, "a");
-    let stranger = Authority::new().unwrap();
-    let strangers = [
-        with(&authority, None),
-        with(&stranger, Some(authority.issue("client").unwrap())),
-        with(&authority, Some(stranger.issue("client").unwrap())),
-    ];
-    for config in strangers {
-        let error = NsqBroker::connect(config).await.unwrap_err();
+    for tls in authority.strangers().unwrap() {
+        let error = NsqBroker::connect(with(tls)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(
             error.detail().contains(&nsqd.0.address().to_string()) && error.detail().contains("TLS"),

@@ -1,11 +1,8 @@
 //! A RabbitMQ that wants passwords, and one that speaks TLS.
 
-use std::fs;
-
 use micro_core::ErrorKind;
 use micro_rabbitmq::{RabbitmqBroker, RabbitmqTls};
 use servers::{Authority, Kind, start_with_or_skip};
-use tempfile::TempDir;
 
 use crate::shared::{at, body, connect, publish, subscribe};
 
@@ -47,28 +44,13 @@ async fn users_are_let_in_with_their_password_alone() {
 
 #[tokio::test]
 async fn tls_believes_the_authority_that_it_is_told_to() {
-    let (authority, stranger) = (Authority::new().unwrap(), Authority::new().unwrap());
-    let (server_identity, client) = (
-        authority.issue("127.0.0.1").unwrap(),
-        authority.issue("client").unwrap(),
-    );
-    let folder = TempDir::new().unwrap();
-    let file = |name: &str, content: &[u8]| {
-        let path = folder.path().join(name);
-        fs::write(&path, content).unwrap();
-        path.display().to_string()
-    };
+    let authority = Authority::new().unwrap();
+    let files = authority.files("127.0.0.1").unwrap();
     let options = [
         "listeners.ssl.1 = 127.0.0.1:{port}".to_owned(),
-        format!(
-            "ssl_options.cacertfile = {}",
-            file("ca.pem", authority.pem.as_bytes())
-        ),
-        format!(
-            "ssl_options.certfile = {}",
-            file("cert.pem", &server_identity.certificates)
-        ),
-        format!("ssl_options.keyfile = {}", file("key.pem", &server_identity.key)),
+        format!("ssl_options.cacertfile = {}", files.authority),
+        format!("ssl_options.certfile = {}", files.certificate),
+        format!("ssl_options.keyfile = {}", files.key),
         "ssl_options.verify = verify_peer".to_owned(),
         "ssl_options.fail_if_no_peer_cert = true".to_owned(),
     ];
@@ -81,30 +63,16 @@ async fn tls_believes_the_authority_that_it_is_told_to() {
         config.server.tls = Some(tls);
         config
     };
-    let right = RabbitmqTls {
-        authorities: authority.pem.clone().into_bytes(),
-        identity: Some(client),
-        server_name: None,
-    };
+    let right = authority.client().unwrap();
     let broker = connect(with(right.clone())).await;
     let mut subscription = subscribe(&broker, "orders", None).await;
     publish(&broker, "orders", "secret").await;
     assert_eq!(body(&mut subscription).await, "secret");
-    let wrong = [
-        RabbitmqTls {
-            authorities: stranger.pem.into_bytes(),
-            ..right.clone()
-        },
-        RabbitmqTls {
-            identity: None,
-            ..right.clone()
-        },
-        RabbitmqTls {
-            server_name: Some("elsewhere.example".into()),
-            ..right
-        },
-    ];
-    for tls in wrong {
+    let misnamed = RabbitmqTls {
+        server_name: Some("elsewhere.example".into()),
+        ..right
+    };
+    for tls in authority.strangers().unwrap().into_iter().chain([misnamed]) {
         let error = RabbitmqBroker::connect(with(tls)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     }

@@ -2,9 +2,8 @@
 
 use micro_core::broker::SubscribeOptions;
 use micro_core::{Broker, ErrorKind};
-use micro_redis::{RedisBroker, RedisConfig, RedisTls};
+use micro_redis::{RedisBroker, RedisConfig};
 use servers::{Authority, Kind};
-use tempfile::TempDir;
 
 use crate::redis::{Redis, body, publish, queue};
 
@@ -81,43 +80,28 @@ async fn each_database_has_streams_of_its_own() {
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
     let authority = Authority::new().unwrap();
-    let server = authority.issue("127.0.0.1").unwrap();
-    let files = TempDir::new().unwrap();
-    let file = |name: &str, content: &[u8]| {
-        let path = files.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let (certificate, key) = (
-        file("server.pem", &server.certificates),
-        file("server.key", &server.key),
-    );
-    let ca = file("ca.pem", authority.pem.as_bytes());
+    let files = authority.files("127.0.0.1").unwrap();
     let arguments = [
         "--port",
         "0",
         "--tls-port",
         "{port}",
         "--tls-cert-file",
-        &certificate,
+        &files.certificate,
         "--tls-key-file",
-        &key,
+        &files.key,
         "--tls-ca-cert-file",
-        &ca,
+        &files.authority,
     ];
     let Some(redis) = servers::start_with_or_skip(Kind::Redis, &arguments).await else {
         return;
     };
-    let with = |authorities: &Authority, identity| RedisConfig {
+    let with = |tls| RedisConfig {
         address: format!("rediss://{}", redis.address()),
-        tls: Some(RedisTls {
-            authorities: authorities.pem.clone().into_bytes(),
-            identity,
-            server_name: None,
-        }),
+        tls: Some(tls),
         ..RedisConfig::default()
     };
-    let config = with(&authority, Some(authority.issue("client").unwrap()));
+    let config = with(authority.client().unwrap());
     for pub_sub in [false, true] {
         let config = RedisConfig {
             pub_sub,
@@ -131,14 +115,8 @@ async fn both_sides_show_their_certificates() {
         publish(&broker, "orders", "a").await.unwrap();
         assert_eq!(body(&mut subscription).await, "a");
     }
-    let stranger = Authority::new().unwrap();
-    let strangers = [
-        with(&authority, None),
-        with(&stranger, Some(authority.issue("client").unwrap())),
-        with(&authority, Some(stranger.issue("client").unwrap())),
-    ];
-    for config in strangers {
-        let error = RedisBroker::connect(config).await.unwrap_err();
+    for tls in authority.strangers().unwrap() {
+        let error = RedisBroker::connect(with(tls)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(
             error.detail().contains(&redis.address().to_string()) && error.detail().contains("TLS"),

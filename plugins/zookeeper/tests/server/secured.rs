@@ -4,7 +4,6 @@ use micro_core::ErrorKind;
 use micro_core::registry::Registry;
 use micro_zookeeper::{ZookeeperAccess, ZookeeperConfig, ZookeeperRegistry, ZookeeperTls};
 use servers::Authority;
-use tempfile::TempDir;
 
 use crate::zookeeper::{LONG, Zookeeper, connect, greeter, ids, next, raw, shared};
 
@@ -92,36 +91,27 @@ async fn a_zookeeper_that_wants_everybody_to_log_in_lets_in_who_does() {
 #[tokio::test]
 async fn both_sides_show_their_certificates() {
     let authority = Authority::new().unwrap();
-    let server = authority.issue("127.0.0.1").unwrap();
-    let files = TempDir::new().unwrap();
-    let file = |name: &str, content: &[u8]| {
-        let path = files.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let own = file("server.pem", &[server.key, server.certificates].concat());
-    let believed = file("ca.pem", authority.pem.as_bytes());
+    let files = authority.files("127.0.0.1").unwrap();
+    // It wants both in one file.
+    let own = [&files.key, &files.certificate].map(|path| std::fs::read(path).unwrap());
+    std::fs::write(&files.certificate, own.concat()).unwrap();
     let lines = [
         "secureClientPort={port}",
         "secureClientPortAddress=127.0.0.1",
         "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
         "ssl.clientAuth=need",
-        &format!("ssl.keyStore.location={own}"),
-        &format!("ssl.trustStore.location={believed}"),
+        &format!("ssl.keyStore.location={}", files.certificate),
+        &format!("ssl.trustStore.location={}", files.authority),
     ];
     let Some(zookeeper) = Zookeeper::start_with(&lines).await else {
         return;
     };
-    let with = |authorities: &Authority, identity| ZookeeperConfig {
-        tls: Some(ZookeeperTls {
-            authorities: authorities.pem.clone().into_bytes(),
-            identity,
-            server_name: None,
-        }),
+    let with = |tls| ZookeeperConfig {
+        tls: Some(tls),
         ..zookeeper.config()
     };
-    let config = with(&authority, Some(authority.issue("127.0.0.1").unwrap()));
-    let registry = connect(config.clone()).await;
+    let right = authority.client().unwrap();
+    let registry = connect(with(right.clone())).await;
     let mut watcher = registry.watch(None).await.unwrap();
     registry.register(&greeter("a"), LONG).await.unwrap();
     assert_eq!(next(&mut watcher).await.service, greeter("a"));
@@ -130,17 +120,12 @@ async fn both_sides_show_their_certificates() {
     registry.register(&large, LONG).await.unwrap();
     assert_eq!(next(&mut watcher).await.service, large);
 
-    let stranger = Authority::new().unwrap();
-    let mut misnamed = config;
-    misnamed.tls.as_mut().unwrap().server_name = Some("zookeeper.example".into());
-    let strangers = [
-        zookeeper.config(),
-        with(&authority, None),
-        with(&stranger, Some(authority.issue("127.0.0.1").unwrap())),
-        with(&authority, Some(stranger.issue("127.0.0.1").unwrap())),
-        misnamed,
-    ];
-    for config in strangers {
+    let misnamed = ZookeeperTls {
+        server_name: Some("zookeeper.example".into()),
+        ..right
+    };
+    let strangers = authority.strangers().unwrap().into_iter().chain([misnamed]);
+    for config in strangers.map(with).chain([zookeeper.config()]) {
         let error = ZookeeperRegistry::connect(config).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         assert!(
@@ -152,10 +137,6 @@ async fn both_sides_show_their_certificates() {
         authorities: b"no certificate".to_vec(),
         ..ZookeeperTls::default()
     };
-    let broken = ZookeeperConfig {
-        tls: Some(broken),
-        ..zookeeper.config()
-    };
-    let error = ZookeeperRegistry::connect(broken).await.unwrap_err();
+    let error = ZookeeperRegistry::connect(with(broken)).await.unwrap_err();
     assert!(error.detail().contains("ZOOKEEPER_CACERT"), "{error}");
 }
