@@ -8,6 +8,8 @@ use crate::suite::outage::{self, WATCHED};
 use crate::suite::{Ending, Outcome, ensure, soon};
 
 const SUBSCRIPTIONS: usize = 20;
+/// How often a connection is cut right before somebody subscribes.
+const CUTS: usize = 5;
 
 pub(super) async fn a_subscription_comes_back_after_a_cut(subject: OutageSubject) -> Outcome {
     for (tail, options) in [
