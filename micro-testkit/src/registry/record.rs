@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use micro_core::Registry;
 use micro_core::registry::{Endpoint, Node, RegisterOptions, ServiceRecord, Value};
+use tokio::time::{Instant, sleep};
 
-use super::subject::RegistrySubject;
+use super::subject::{PAUSE, RegistrySubject};
 use crate::suite::{Ending, Outcome, ensure, ensure_eq};
 
 /// A record with something in every field.
@@ -159,17 +160,7 @@ pub(super) async fn works_or_is_refused(
     for found in found.iter().filter(|found| found.version == record.version) {
         ensure_eq!(found.name, record.name, "the name of what was found");
     }
-    let is_listed = subject
-        .registry()
-        .list_services()
-        .await?
-        .iter()
-        .any(|listed| listed.name == record.name);
-    ensure!(
-        is_listed,
-        "{:?} was accepted and found but is not listed",
-        record.name
-    );
+    until_listed(subject, &record.name).await?;
     subject.deregister(record).await?;
     subject
         .until(&record.name, "that the record was deregistered", |found| {
@@ -177,6 +168,22 @@ pub(super) async fn works_or_is_refused(
         })
         .await?;
     Ok(())
+}
+
+/// The list, like look-ups, may take a while to show what is new.
+async fn until_listed(subject: &RegistrySubject, name: &str) -> Outcome {
+    let until = Instant::now() + subject.traits().seen_within;
+    loop {
+        let listed = subject.registry().list_services().await?;
+        if listed.iter().any(|record| record.name == name) {
+            return Ok(());
+        }
+        ensure!(
+            Instant::now() < until,
+            "{name:?} was accepted and found but is not listed"
+        );
+        sleep(PAUSE).await;
+    }
 }
 
 /// Whether an error's text has a name, as it is or as Rust quotes it, or cut where it is very long.

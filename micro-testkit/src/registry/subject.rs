@@ -16,7 +16,7 @@ use crate::suite::{Boxed, Ending, Failure, Outcome, Subject, soon};
 /// How long a record lives that no case waits for to lapse. Whatever a case leaves behind is gone after this.
 pub(super) const LONG: Duration = Duration::from_secs(120);
 /// How long to wait before asking a registry again.
-const PAUSE: Duration = Duration::from_millis(20);
+pub(super) const PAUSE: Duration = Duration::from_millis(20);
 
 /// What makes registries for the cases.
 pub(super) type Make = Arc<dyn Fn() -> Boxed<std::result::Result<Arc<dyn Registry>, Failure>> + Send + Sync>;
