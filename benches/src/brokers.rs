@@ -15,13 +15,11 @@ use crate::options::Options;
 use crate::process::Process;
 use crate::statistics::{median, median_ratio};
 use crate::suite::progress;
-use crate::table::{Table, microseconds, precise, thousands};
+use crate::table::{NONE, Table, microseconds, precise, thousands};
 use crate::usage::cpu_nanoseconds;
 
 pub(crate) use self::side::{SideName, run};
 
-/// What does not apply.
-const NONE: &str = "–";
 /// The body of a message, in bytes.
 const SIZE: usize = 256;
 /// Publishers, each of which waits for one message's confirmation before the next, and events that may be worked on at

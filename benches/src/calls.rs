@@ -8,8 +8,7 @@ use crate::options::Options;
 use crate::peers::PeerName;
 use crate::statistics::{median, median_ratio};
 use crate::suite::{progress, remark};
-
-use crate::table::{Table, microseconds, precise, size, thousands};
+use crate::table::{Table, known, microseconds, precise, size, thousands};
 
 /// What all peers are measured with at one time.
 #[derive(Clone, Copy)]
@@ -46,7 +45,7 @@ pub(crate) async fn measure(options: &Options, fleet: &mut Fleet) -> Result<Stri
         for cell in series.chunks_mut(options.peers().len()) {
             let first = round % cell.len();
             let (before, after) = cell.split_at_mut(first);
-            for one in after.iter_mut().chain(before) {
+            for one in after.iter_mut().chain(before).filter(|one| one.is_carried()) {
                 progress(&format!(
                     "calls: round {} of {}: {}",
                     round + 1,
@@ -90,7 +89,7 @@ async fn count_syscalls(series: &mut [Series], options: &Options, fleet: &mut Fl
     for peer in options.peers() {
         fleet.start(peer, false).await?;
     }
-    for one in series {
+    for one in series.iter_mut().filter(|one| one.is_carried()) {
         progress(&format!("system calls: {}", one.name()));
         one.syscalls_per_call = Some(one.count_syscalls(fleet.of(one.peer)?, options).await?);
     }
@@ -99,6 +98,10 @@ async fn count_syscalls(series: &mut [Series], options: &Options, fleet: &mut Fl
 }
 
 impl Series {
+    fn is_carried(&self) -> bool {
+        self.peer.carries(self.cell.size)
+    }
+
     fn name(&self) -> String {
         format!(
             "{}, {} callers, {}",
@@ -172,24 +175,28 @@ fn table(series: &[Series], options: &Options) -> String {
                 size(one.cell.size),
                 one.cell.callers.to_string(),
                 one.peer.to_string(),
-                thousands(one.median(|sample| sample.calls_per_second)),
-                microseconds(one.median(|sample| sample.p50)),
-                microseconds(one.median(|sample| sample.p99)),
-                microseconds(one.median(|sample| sample.cpu_per_call)),
+                known(one.median(|sample| sample.calls_per_second), thousands),
+                known(one.median(|sample| sample.p50), microseconds),
+                known(one.median(|sample| sample.p99), microseconds),
+                known(one.median(|sample| sample.cpu_per_call), microseconds),
             ];
             row.extend(
                 cell.iter()
-                    .map(|other| precise(median_ratio(&one.cpu(), &other.cpu()))),
+                    .map(|other| known(median_ratio(&one.cpu(), &other.cpu()), precise)),
             );
             if counted {
-                row.push(one.syscalls_per_call.map_or_else(|| "-".to_owned(), precise));
+                row.push(known(one.syscalls_per_call.unwrap_or(f64::NAN), precise));
             }
             table.push(row);
         }
     }
+    let left_out = match series.iter().all(Series::is_carried) {
+        true => "",
+        false => "\nSizes with dashes are not carried by that peer.\n",
+    };
     format!(
         "Unary echo: medians of {} interleaved rounds of {:?} per cell. CPU time is the client's and the server's together; \
-         ratios are medians of the ratios within each round.\n\n{table}",
+         ratios are medians of the ratios within each round.\n\n{table}{left_out}",
         options.rounds(),
         options.measured(),
     )

@@ -7,20 +7,35 @@ use anyhow::{Context, Result};
 use crate::command::{Answer, CallResult, Command, StreamResult, parse_answer};
 use crate::peers::PeerName;
 use crate::process::Process;
+use crate::relays::Relays;
 use crate::syscalls::Counter;
 use crate::usage::cpu_nanoseconds;
 
 /// All processes, so that one place can end them whatever happened.
-#[derive(Default)]
 pub(crate) struct Fleet {
     pairs: Vec<Pair>,
+    relays: Relays,
 }
 
 impl Fleet {
+    /// No processes yet.
+    pub(crate) fn new(relays: Relays) -> Self {
+        Self {
+            pairs: Vec::new(),
+            relays,
+        }
+    }
+
     /// Starts a server and a load process.
     pub(crate) async fn start(&mut self, peer: PeerName, many_files: bool) -> Result<()> {
         let name = peer.to_string();
-        let server = Process::start_role(&["serve", &name], many_files)?;
+        let relay = self.relays.of(peer).await?;
+        let relay = relay.map(|address| format!("--relay={address}"));
+        let start = |words: &[&str]| {
+            let words: Vec<&str> = words.iter().copied().chain(relay.as_deref()).collect();
+            Process::start_role(&words, many_files)
+        };
+        let server = start(&["serve", &name])?;
         // It belongs to the fleet before anything is awaited, so that it is ended in order even after an interrupt.
         self.pairs.push(Pair {
             peer,
@@ -30,7 +45,7 @@ impl Fleet {
         });
         let pair = self.of(peer)?;
         let address = pair.server.hear().await?;
-        pair.load = Some(Process::start_role(&["load", &name, address.trim()], many_files)?);
+        pair.load = Some(start(&["load", &name, address.trim()])?);
         Ok(())
     }
 
@@ -40,7 +55,7 @@ impl Fleet {
         found.with_context(|| format!("{peer} was not started"))
     }
 
-    /// Ends all processes and waits until they are gone.
+    /// Ends all processes and waits until they are gone. Servers in between stay for the next round.
     pub(crate) async fn stop(&mut self) {
         for pair in self.pairs.drain(..) {
             if let Some(counter) = pair.counter {

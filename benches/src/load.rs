@@ -16,7 +16,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::command::{Answer, CallResult, Command, StreamResult, answer_line};
 use crate::peers::{
-    Caller, Hyper, Micro, OverGrpc, OverHttp, OverOneGrpc, OverTcp, Peer, PeerName, Tarpc, Tonic,
+    Caller, Hyper, Lapin, Micro, Nats, OverGrpc, OverHttp, OverNats, OverOneGrpc, OverRabbitmq, OverTcp,
+    OverUdp, Peer, PeerName, Tarpc, Tonic, Udp,
 };
 use crate::statistics::percentile;
 
@@ -24,21 +25,28 @@ use crate::statistics::percentile;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Obeys the commands on standard input, and ends with it.
-pub(crate) fn run(runtime: &Runtime, peer: PeerName, address: SocketAddr) -> Result<()> {
+pub(crate) fn run(runtime: &Runtime, peer: PeerName, address: &str, relay: Option<SocketAddr>) -> Result<()> {
     match peer {
-        PeerName::Hyper => obey::<Hyper>(runtime, address),
-        PeerName::Tonic => obey::<Tonic>(runtime, address),
-        PeerName::Micro => obey::<Micro<OverHttp>>(runtime, address),
-        PeerName::Grpc => obey::<Micro<OverGrpc>>(runtime, address),
-        PeerName::GrpcOne => obey::<Micro<OverOneGrpc>>(runtime, address),
-        PeerName::Tarpc => obey::<Tarpc>(runtime, address),
-        PeerName::Tcp => obey::<Micro<OverTcp>>(runtime, address),
+        PeerName::Hyper => obey::<Hyper>(runtime, address, relay),
+        PeerName::Tonic => obey::<Tonic>(runtime, address, relay),
+        PeerName::Micro => obey::<Micro<OverHttp>>(runtime, address, relay),
+        PeerName::Grpc => obey::<Micro<OverGrpc>>(runtime, address, relay),
+        PeerName::GrpcOne => obey::<Micro<OverOneGrpc>>(runtime, address, relay),
+        PeerName::Tarpc => obey::<Tarpc>(runtime, address, relay),
+        PeerName::Tcp => obey::<Micro<OverTcp>>(runtime, address, relay),
+        PeerName::UdpRaw => obey::<Udp>(runtime, address, relay),
+        PeerName::Udp => obey::<Micro<OverUdp>>(runtime, address, relay),
+        PeerName::NatsRaw => obey::<Nats>(runtime, address, relay),
+        PeerName::Nats => obey::<Micro<OverNats>>(runtime, address, relay),
+        PeerName::RabbitmqRaw => obey::<Lapin>(runtime, address, relay),
+        PeerName::Rabbitmq => obey::<Micro<OverRabbitmq>>(runtime, address, relay),
     }
 }
 
-fn obey<P: Peer>(runtime: &Runtime, address: SocketAddr) -> Result<()> {
+fn obey<P: Peer>(runtime: &Runtime, address: &str, relay: Option<SocketAddr>) -> Result<()> {
     let mut load = Load::<P> {
-        address,
+        address: address.to_owned(),
+        relay,
         callers: Vec::new(),
     };
     let mut output = io::stdout();
@@ -59,7 +67,8 @@ fn obey<P: Peer>(runtime: &Runtime, address: SocketAddr) -> Result<()> {
 }
 
 struct Load<P: Peer> {
-    address: SocketAddr,
+    address: String,
+    relay: Option<SocketAddr>,
     callers: Vec<P::Caller>,
 }
 
@@ -80,7 +89,9 @@ impl<P: Peer> Load<P> {
 
     async fn execute(&mut self, command: Command) -> Answer {
         match command {
-            Command::Connect { callers } => self.callers = P::connect(self.address, callers).await?,
+            Command::Connect { callers } => {
+                self.callers = P::connect(&self.address, self.relay, callers).await?
+            }
             Command::Idle { callers } => self.idle(callers).await?,
             Command::Call { size, time } => return Ok(self.call(size, time).await?.into()),
             Command::Stream { size, time } => return Ok(self.stream(size, time).await?.into()),
@@ -93,7 +104,7 @@ impl<P: Peer> Load<P> {
         let payload = Bytes::from_static(&[7; 16]);
         if P::POOLS {
             // Called all at once, so that each opens a connection because none is idle yet.
-            self.callers = P::connect(self.address, callers).await?;
+            self.callers = P::connect(&self.address, self.relay, callers).await?;
             let calls = self.callers.iter_mut().map(|caller| caller.call(payload.clone()));
             for answer in try_join_all(calls).await? {
                 check(&payload, &answer)?;
@@ -101,7 +112,7 @@ impl<P: Peer> Load<P> {
             return Ok(());
         }
         for _ in 0..callers {
-            for mut caller in P::connect(self.address, 1).await? {
+            for mut caller in P::connect(&self.address, self.relay, 1).await? {
                 check(&payload, &caller.call(payload.clone()).await?)?;
                 self.callers.push(caller);
             }

@@ -15,6 +15,7 @@ mod command;
 mod server;
 mod load;
 mod peers;
+mod relays;
 mod statistics;
 mod table;
 mod machine;
@@ -40,8 +41,8 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<()> {
     match &options.role {
-        Some(Role::Serve { peer }) => server::run(&measured_runtime()?, *peer),
-        Some(Role::Load { peer, address }) => load::run(&measured_runtime()?, *peer, *address),
+        Some(Role::Serve { peer, relay }) => server::run(&measured_runtime()?, *peer, *relay),
+        Some(Role::Load { peer, address, relay }) => load::run(&measured_runtime()?, *peer, address, *relay),
         Some(Role::Register { flags }) => measured_runtime()?.block_on(registries::register(flags)),
         Some(Role::Watch { flags }) => measured_runtime()?.block_on(registries::watch(flags)),
         Some(Role::Events {

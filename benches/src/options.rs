@@ -81,6 +81,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     warm_up: Option<Duration>,
 
+    /// Call over this NATS, instead of one that is started for the peers `nats` and `nats-raw`
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) nats: Option<SocketAddr>,
+
+    /// Call over this RabbitMQ, instead of one that is started for the peers `rabbitmq` and `rabbitmq-raw`
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) rabbitmq: Option<SocketAddr>,
+
     /// Connections for `--idle` [default: 2000; quick: 200]
     #[arg(long, value_name = "NUMBER", value_parser = number)]
     connections: Option<usize>,
@@ -93,13 +101,19 @@ pub(crate) enum Role {
     Serve {
         /// Whose server
         peer: PeerName,
+        /// Where the server in between is, of peers that have one
+        #[arg(long)]
+        relay: Option<SocketAddr>,
     },
     /// Be a peer's client (the suite starts it): obey the commands on standard input
     Load {
         /// Whose client
         peer: PeerName,
         /// The address that the server printed
-        address: SocketAddr,
+        address: String,
+        /// Where the server in between is, of peers that have one
+        #[arg(long)]
+        relay: Option<SocketAddr>,
     },
     /// Publish and handle events (the suite starts it): for so many milliseconds each time a line says how many
     Events {

@@ -19,11 +19,9 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::options::Options;
 use crate::statistics::percentile;
 use crate::suite::progress;
-use crate::table::{Table, precise};
+use crate::table::{NONE, Table, precise};
 use crate::usage::resident_bytes;
 
-/// What does not apply.
-const NONE: &str = "–";
 /// How often a node is registered, to see how soon it is seen.
 const SEEN: usize = 200;
 /// How often a process is killed.

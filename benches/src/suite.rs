@@ -8,11 +8,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::fleet::Fleet;
 use crate::machine;
 use crate::options::Options;
+use crate::relays::Relays;
 use crate::{brokers, calls, idle, registries, streams};
 
 /// Runs the suite until it is done or interrupted.
 pub(crate) async fn run(options: &Options) -> Result<()> {
-    let mut fleet = Fleet::default();
+    let mut fleet = Fleet::new(Relays::new(options));
     let result = tokio::select! {
         biased;
         signal = interrupted() => signal.and_then(|name| bail!("stopped by {name}")),

@@ -67,6 +67,18 @@ impl fmt::Display for Table {
     }
 }
 
+/// What does not apply, or was not measured.
+pub(crate) const NONE: &str = "–";
+
+/// A number as it is written, or the dash where it is none.
+pub(crate) fn known(number: f64, how: fn(f64) -> String) -> String {
+    if number.is_nan() {
+        NONE.to_owned()
+    } else {
+        how(number)
+    }
+}
+
 /// A size in bytes or KiB.
 pub(crate) fn size(bytes: usize) -> String {
     if bytes >= 1024 && bytes.is_multiple_of(1024) {

@@ -8,6 +8,7 @@ use std::fs;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use servers::Kind;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
@@ -65,6 +66,78 @@ async fn a_short_run_prints_a_table_for_each_measurement() {
 
 fn is_peer(field: &str) -> bool {
     ["peer", "hyper", "tonic", "micro"].contains(&field)
+}
+
+/// The rows of a short run of calls: size, callers, peer, and the rest.
+async fn called(peers: &str, sizes: &str, further: &[&str]) -> Vec<Vec<String>> {
+    let quick = [
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.02",
+        "--warm-up",
+        "0.01",
+        "--callers",
+        "2",
+    ];
+    let what = ["--calls", "--peers", peers, "--sizes", sizes];
+    let output = output(&[&quick[..], &what[..], further].concat()).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    let fields = |row: &str| row.split(" | ").map(|field| field.trim().to_owned()).collect();
+    rows.skip(1).map(fields).collect()
+}
+
+fn assert_measured(row: &[String], peer: &str) {
+    assert_eq!(row[2], peer, "{row:?}");
+    let rate: f64 = row[3].replace(',', "").parse().unwrap();
+    assert!(rate > 0.0, "{row:?}");
+}
+
+#[tokio::test]
+async fn what_a_datagram_does_not_hold_is_left_out() {
+    let rows = called("udp,udp-raw", "1KiB,64KiB", &[]).await;
+    assert_measured(&rows[0], "udp");
+    assert_measured(&rows[1], "udp-raw");
+    for row in &rows[2..] {
+        assert!(row[3..].iter().all(|field| field == "–"), "{row:?}");
+    }
+    assert_eq!(rows.len(), 4);
+}
+
+#[tokio::test]
+async fn calls_go_over_a_nats_of_their_own() {
+    if !servers::is_installed_or_skip(Kind::Nats) {
+        return;
+    }
+    let rows = called("nats,nats-raw", "16,64KiB", &[]).await;
+    for (row, peer) in rows.iter().zip(["nats", "nats-raw", "nats", "nats-raw"]) {
+        assert_measured(row, peer);
+    }
+    assert_eq!(rows.len(), 4);
+}
+
+#[tokio::test]
+async fn calls_go_over_a_rabbitmq_that_is_named() {
+    let Some(server) = servers::start_or_skip(Kind::Rabbitmq).await else {
+        return;
+    };
+    let named = format!("--rabbitmq={}", server.address());
+    let rows = called("rabbitmq,rabbitmq-raw", "16,64KiB", &[&named]).await;
+    for (row, peer) in rows
+        .iter()
+        .zip(["rabbitmq", "rabbitmq-raw", "rabbitmq", "rabbitmq-raw"])
+    {
+        assert_measured(row, peer);
+    }
+    assert_eq!(rows.len(), 4);
 }
 
 #[tokio::test]

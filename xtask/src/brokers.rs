@@ -1,6 +1,6 @@
 //! `cargo xtask brokers`: what each broker keeps of its promises, as a table.
 
-use crate::measured::{self, Asked, NONE};
+use crate::measured::{self, Asked};
 use crate::{cargo, steps};
 
 pub(crate) const HELP: &str = "\
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 
 fn measure(name: &str, asked: &Asked<'_>) -> Result<[String; 8], String> {
     steps::announce(&format!("{name}: conformance"));
-    let conformance = measured::conformance(name, asked.is_all)?;
+    let conformance = measured::conformance(&format!("plugins/{name}"), &[], asked.is_all)?;
     steps::announce(&format!("{name}: a restart and five cuts"));
     let [lost, repeated, failed, again] = outage(name, asked.is_quick)?;
     steps::announce(&format!("{name}: beside the bare client"));
@@ -88,17 +88,7 @@ fn outage(name: &str, is_quick: bool) -> Result<[String; 4], String> {
 
 /// Events per second and the cost of each, with those of the bare client library.
 fn figures(name: &str, is_quick: bool) -> Result<[String; 2], String> {
-    let words = [
-        "run",
-        "--quiet",
-        "--release",
-        "--package",
-        "benches",
-        "--",
-        "--brokers",
-        name,
-    ];
-    let mut command = cargo::command(words);
+    let mut command = measured::benches(&["--brokers", name]);
     if is_quick {
         command.arg("--quick");
     }
@@ -106,9 +96,6 @@ fn figures(name: &str, is_quick: bool) -> Result<[String; 2], String> {
     let Some([rate, bare_rate, cost, bare_cost, ratio]) = measured::row(&said, name) else {
         return Err(format!("the benchmark printed no row of {name}:\n{said}"));
     };
-    let costs = match ratio.as_str() {
-        NONE => format!("{cost}, {bare_cost}"),
-        ratio => format!("{cost}, {bare_cost} ({ratio} ×)"),
-    };
+    let costs = measured::beside(&cost, &bare_cost, &ratio);
     Ok([format!("{rate}, {bare_rate}"), costs])
 }

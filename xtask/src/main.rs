@@ -11,6 +11,7 @@ mod registries;
 mod steps;
 mod test;
 mod tidy;
+mod transports;
 mod verify;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ Tasks:
   backends    Start, stop and show the real servers that plugins are tested against
   registries  Measure every registry against its promises, and print the table of the README
   brokers     The same for every broker
+  transports  The same for every transport
   help        Print this text, or with a task's name that task's own
 
 `cargo xtask <task> --help` explains one task. Set NO_COLOR to switch colours off.
@@ -63,6 +65,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
         "backends" => backends::run(rest),
         "registries" => registries::run(rest),
         "brokers" => brokers::run(rest),
+        "transports" => transports::run(rest),
         _ => Err(format!(
             "there is no task {task:?}; `cargo xtask help` lists them"
         )),
@@ -92,6 +95,7 @@ fn requested_help(task: &str, rest: &[String]) -> Option<&'static str> {
         "backends" => backends::HELP,
         "registries" => registries::HELP,
         "brokers" => brokers::HELP,
+        "transports" => transports::HELP,
         _ => HELP,
     })
 }

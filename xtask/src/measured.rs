@@ -84,27 +84,39 @@ fn replaced(text: &str, mark: &str, table: &str) -> Option<String> {
     Some(format!("{before}{start}{table}{end}{after}"))
 }
 
-/// Runs a plugin's suites and counts the cases that passed, and those that ran. Where all plugins will be asked for,
-/// everything is built as `cargo test --workspace` does, so that nothing is built twice.
+/// Runs the suites of the package in a folder, or only the cases of some modules, and counts those that passed and that ran. Where all packages of a table will be asked
+/// for, everything is built as `cargo test --workspace` does, so that nothing is built twice.
 ///
 /// # Errors
 ///
 /// Fails if they cannot be built or run, or there is none.
-pub(crate) fn conformance(name: &str, is_all: bool) -> Result<String, String> {
-    let folder = cargo::root().join("plugins").join(name);
+pub(crate) fn conformance(folder: &str, modules: &[&str], is_all: bool) -> Result<String, String> {
+    let package = package(folder);
+    let folder = cargo::root().join(folder);
     let manifest = folder.join("Cargo.toml");
     let mut counts = (0, 0);
-    for program in suites(name, &folder, is_all)?
+    for program in built(&package, &folder, is_all)?
         .iter()
         .filter(|suite| suite.manifest == manifest)
     {
-        let said = captured_either_way(Command::new(&program.executable).current_dir(&folder))?;
+        let said = captured_either_way(
+            Command::new(&program.executable)
+                .args(modules)
+                .current_dir(&folder),
+        )?;
         let (passed, all) = counted(&said);
         counts = (counts.0 + passed, counts.1 + all);
     }
     match counts {
-        (_, 0) => Err(format!("micro-{name} has no case")),
+        (_, 0) => Err(format!("{package} has no case")),
         (passed, all) => Ok(format!("{passed}/{all}")),
+    }
+}
+
+fn package(folder: &str) -> String {
+    match folder.strip_prefix("plugins/") {
+        Some(plugin) => format!("micro-{plugin}"),
+        None => folder.to_owned(),
     }
 }
 
@@ -114,17 +126,16 @@ struct Suite {
     executable: PathBuf,
 }
 
-/// Builds the suites of a plugin, or of all.
-fn suites(name: &str, folder: &Path, is_all: bool) -> Result<Vec<Suite>, String> {
-    let package = format!("micro-{name}");
+/// Builds the suites of a package, or of all.
+fn built(package: &str, folder: &Path, is_all: bool) -> Result<Vec<Suite>, String> {
     let mut words = vec!["test", "--no-run", "--message-format=json"];
     if is_all {
         words.push("--workspace");
     } else {
-        words.extend(["--package", &package]);
+        words.extend(["--package", package]);
     }
     for suite in ["conformance", "outages"] {
-        // Not every plugin has both.
+        // Not every package has both.
         if is_all || folder.join("tests").join(suite).with_extension("rs").is_file() {
             words.extend(["--test", suite]);
         }
@@ -158,14 +169,32 @@ fn counted(said: &str) -> (usize, usize) {
 
 /// The fields of the row of a table that begins with a name, without that.
 pub(crate) fn row<const COLUMNS: usize>(said: &str, name: &str) -> Option<[String; COLUMNS]> {
-    let mut rows = said
-        .lines()
-        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
-    rows.find_map(|row| {
-        let fields: Vec<String> = row.split(" | ").map(|field| field.trim().to_owned()).collect();
+    rows(said).find_map(|fields| {
         let (first, others) = fields.split_first()?;
         (first == name).then(|| others.to_vec().try_into().ok())?
     })
+}
+
+/// The fields of all rows of tables.
+pub(crate) fn rows(said: &str) -> impl Iterator<Item = Vec<String>> {
+    let rows = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    rows.map(|row| row.split(" | ").map(|field| field.trim().to_owned()).collect())
+}
+
+/// A cost beside that of the bare way, with the ratio where there is one.
+pub(crate) fn beside(cost: &str, bare: &str, ratio: &str) -> String {
+    match ratio {
+        NONE => format!("{cost}, {bare}"),
+        ratio => format!("{cost}, {bare} ({ratio} ×)"),
+    }
+}
+
+/// The benchmark suite in release mode, with these words.
+pub(crate) fn benches(words: &[&str]) -> Command {
+    let suite = ["run", "--quiet", "--release", "--package", "benches", "--"];
+    cargo::command(suite.into_iter().chain(words.iter().copied()))
 }
 
 /// The rest of the line after some words.

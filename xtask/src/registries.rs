@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
 
 fn measure(name: &str, has_server: bool, asked: &Asked<'_>) -> Result<[String; 8], String> {
     steps::announce(&format!("{name}: conformance"));
-    let conformance = measured::conformance(name, asked.is_all)?;
+    let conformance = measured::conformance(&format!("plugins/{name}"), &[], asked.is_all)?;
     steps::announce(&format!("{name}: seen, at rest, watched"));
     let [p50, p99, killed, messages, memory] = figures(name, asked.is_quick)?;
     let [failed, again, gone] = if has_server {
@@ -80,16 +80,7 @@ fn measure(name: &str, has_server: bool, asked: &Asked<'_>) -> Result<[String; 8
 
 /// How soon a node is seen (p50 and p99), how soon a killed one is gone, messages at rest, memory of a watcher.
 fn figures(name: &str, is_quick: bool) -> Result<[String; 5], String> {
-    let mut command = cargo::command([
-        "run",
-        "--quiet",
-        "--release",
-        "--package",
-        "benches",
-        "--",
-        "--registries",
-        name,
-    ]);
+    let mut command = measured::benches(&["--registries", name]);
     if is_quick {
         command.arg("--quick");
     }

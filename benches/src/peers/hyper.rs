@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::{Caller, Peer};
+use super::{Announce, Caller, Peer};
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/protobuf");
 
@@ -23,11 +23,11 @@ pub(crate) struct Hyper;
 impl Peer for Hyper {
     type Caller = HyperCaller;
 
-    async fn serve(announce: fn(SocketAddr)) -> Result<()> {
+    async fn serve(_: Option<SocketAddr>, announce: Announce) -> Result<()> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .context("hyper cannot listen on loopback")?;
-        announce(listener.local_addr()?);
+        announce(&listener.local_addr()?);
         let mut connections = JoinSet::new();
         loop {
             let (socket, _) = listener
@@ -39,7 +39,7 @@ impl Peer for Hyper {
         }
     }
 
-    async fn connect(address: SocketAddr, callers: usize) -> Result<Vec<HyperCaller>> {
+    async fn connect(address: &str, _: Option<SocketAddr>, callers: usize) -> Result<Vec<HyperCaller>> {
         let mut connected = Vec::with_capacity(callers);
         for _ in 0..callers {
             connected.push(HyperCaller::connect(address).await?);
@@ -73,7 +73,7 @@ pub(crate) struct HyperCaller {
 }
 
 impl HyperCaller {
-    async fn connect(address: SocketAddr) -> Result<Self> {
+    async fn connect(address: &str) -> Result<Self> {
         let unreachable = || format!("hyper cannot connect to {address}");
         let socket = TcpStream::connect(address).await.with_context(unreachable)?;
         socket.set_nodelay(true)?;
@@ -123,9 +123,9 @@ impl Caller for HyperCaller {
 }
 
 /// The headers of a Go Micro call, without `Content-Length`, which hyper writes itself.
-fn headers(address: SocketAddr) -> Result<HeaderMap> {
+fn headers(address: &str) -> Result<HeaderMap> {
     let mut headers = HeaderMap::with_capacity(12);
-    headers.insert(HOST, HeaderValue::try_from(address.to_string())?);
+    headers.insert(HOST, HeaderValue::try_from(address)?);
     headers.insert(ACCEPT, PROTOBUF);
     headers.insert(CONTENT_TYPE, PROTOBUF);
     for (name, value) in [

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use self::service::{Echo, EchoClient};
-use super::{Caller, Peer};
+use super::{Announce, Caller, Peer};
 
 pub(crate) struct Tarpc;
 
@@ -39,11 +39,11 @@ impl Echo for EchoServer {
 impl Peer for Tarpc {
     type Caller = TarpcCaller;
 
-    async fn serve(announce: fn(SocketAddr)) -> Result<()> {
+    async fn serve(_: Option<SocketAddr>, announce: Announce) -> Result<()> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .context("tarpc cannot listen on loopback")?;
-        announce(listener.local_addr()?);
+        announce(&listener.local_addr()?);
         let mut connections = JoinSet::new();
         loop {
             let (socket, _) = listener
@@ -61,7 +61,7 @@ impl Peer for Tarpc {
         }
     }
 
-    async fn connect(address: SocketAddr, callers: usize) -> Result<Vec<TarpcCaller>> {
+    async fn connect(address: &str, _: Option<SocketAddr>, callers: usize) -> Result<Vec<TarpcCaller>> {
         let socket = TcpStream::connect(address)
             .await
             .with_context(|| format!("tarpc cannot connect to {address}"))?;

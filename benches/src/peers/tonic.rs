@@ -16,18 +16,18 @@ use tonic::transport::{Channel, Endpoint, Server};
 use tonic_prost::ProstCodec;
 
 use self::service::{CALL, EchoServer, Payload, STREAM};
-use super::{Caller, Peer};
+use super::{Announce, Caller, Peer};
 
 pub(crate) struct Tonic;
 
 impl Peer for Tonic {
     type Caller = TonicCaller;
 
-    async fn serve(announce: fn(SocketAddr)) -> Result<()> {
+    async fn serve(_: Option<SocketAddr>, announce: Announce) -> Result<()> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .context("tonic cannot listen on loopback")?;
-        announce(listener.local_addr()?);
+        announce(&listener.local_addr()?);
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         Server::builder()
             .add_service(EchoServer)
@@ -36,7 +36,7 @@ impl Peer for Tonic {
             .context("tonic's server failed")
     }
 
-    async fn connect(address: SocketAddr, callers: usize) -> Result<Vec<TonicCaller>> {
+    async fn connect(address: &str, _: Option<SocketAddr>, callers: usize) -> Result<Vec<TonicCaller>> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
         let channel = endpoint
             .connect()
