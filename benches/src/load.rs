@@ -181,17 +181,19 @@ impl<P: Peer> Load<P> {
     }
 }
 
-/// Calls one after another until the deadline, and gives back the latency of each call in nanoseconds.
+/// Calls one after another until the deadline, and at least once, and gives back the latency of each call in nanoseconds.
 async fn call_until<C: Caller>(mut caller: C, payload: Bytes, deadline: Instant) -> Result<(C, Vec<u64>)> {
     let mut latencies = Vec::with_capacity(4096);
     let mut before = Instant::now();
-    while before < deadline {
+    loop {
         check(&payload, &caller.call(payload.clone()).await?)?;
         let after = Instant::now();
         latencies.push(nanoseconds(after - before));
+        if after >= deadline {
+            return Ok((caller, latencies));
+        }
         before = after;
     }
-    Ok((caller, latencies))
 }
 
 fn check(sent: &Bytes, received: &Bytes) -> Result<()> {
