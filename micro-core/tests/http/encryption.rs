@@ -118,14 +118,14 @@ async fn a_server_that_proves_nothing_is_not_called() {
         let server = serve(authority.serving("127.0.0.1")).await;
         let address = server.address();
         let error = call(address, config(stranger.believed())).await.unwrap_err();
-        assert_unreachable(&error, address, "Tls::authorities");
+        assert_unreachable(&error, address, "`authorities`");
         let error = call(address, config(Tls::default())).await.unwrap_err();
-        assert_unreachable(&error, address, "Tls::authorities");
+        assert_unreachable(&error, address, "`authorities`");
         let other = serve(authority.serving("other.internal")).await;
         let error = call(other.address(), config(authority.believed()))
             .await
             .unwrap_err();
-        assert_unreachable(&error, other.address(), "Tls::server_name");
+        assert_unreachable(&error, other.address(), "`server_name`");
     })
     .await;
 }
