@@ -57,6 +57,12 @@ impl Document {
         self.path = path.into_iter().map(Into::into).collect();
         self
     }
+
+    /// Whether it is a text without a letter in it.
+    #[cfg(feature = "file")]
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(&self.content, Content::Text { text, .. } if text.is_empty())
+    }
 }
 
 /// Says where it is from and never what it says.

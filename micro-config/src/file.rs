@@ -4,6 +4,7 @@ mod following;
 mod stamp;
 mod text;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +20,8 @@ use stamp::Stamps;
 /// How long a file must have been left alone before it is read, so that one that is written in steps is read after the
 /// last.
 const SETTLED: Duration = Duration::from_millis(50);
-/// How often it is looked at again because somebody wrote meanwhile, and how often so that it is left alone.
+/// How often it is looked at again because somebody wrote meanwhile, and after how many looks one that was replaced as a
+/// whole need not be left alone any more.
 const LOOKS: u32 = 60;
 const PATIENT_LOOKS: u32 = 20;
 /// How many files of the size of the largest all files of a directory may be as large as together.
@@ -34,8 +36,10 @@ const LARGEST_ONES: u64 = 4;
 /// on the way to it is turned elsewhere, as Kubernetes does with the files of a ConfigMap. The system tells of that,
 /// and once in a while the files are looked at besides, for file systems that tell nothing.
 ///
-/// A file that was written less than 50 ms ago is not read before it is left alone for so long. One that is never left
-/// alone is read after a second all the same, where it stays the same while it is read.
+/// A file that was written less than 50 ms ago is not read before it is left alone for so long. One that is replaced by
+/// another all the time is read after a second all the same, where it stays the same while it is read; one that is written
+/// in place all the time cannot be read. A file without a byte in it, where it said something before, cannot be read
+/// either: whoever writes it has only begun.
 pub struct File {
     path: PathBuf,
     format: Option<Format>,
@@ -44,6 +48,8 @@ pub struct File {
     following: Following,
     /// What the files were like when they were read last. None: they could not be.
     seen: Option<Stamps>,
+    /// The files that had a text when all could be read last.
+    filled: BTreeSet<PathBuf>,
 }
 
 impl File {
@@ -56,6 +62,7 @@ impl File {
             largest: 16 * 1024 * 1024,
             following: Following::default(),
             seen: None,
+            filled: BTreeSet::new(),
         }
     }
 
@@ -103,11 +110,13 @@ impl File {
 
     async fn settled(&mut self) -> Result<Vec<Document>> {
         let mut stamps = self.stamps().await?;
+        let mut is_whole = false;
         for look in 0..LOOKS {
-            if look < PATIENT_LOOKS && stamps.are_younger_than(SETTLED) {
+            if !is_whole && stamps.are_younger_than(SETTLED) {
                 sleep(SETTLED).await;
                 let now = self.stamps().await?;
                 if now != stamps {
+                    is_whole = look >= PATIENT_LOOKS && now.are_others_where_younger(SETTLED, &stamps);
                     stamps = now;
                     continue;
                 }
@@ -115,16 +124,42 @@ impl File {
             let documents = self.texts(&stamps).await;
             let now = self.stamps().await?;
             if now == stamps {
-                let documents = documents?;
+                let documents = self.begun(&stamps, documents?)?;
                 self.seen = Some(stamps);
                 return Ok(documents);
             }
+            is_whole = false;
             stamps = now;
         }
         Err(Error::new(
             ErrorKind::Unavailable,
-            format_args!("{}: somebody writes to it all the time", self.path.display()),
+            format_args!(
+                "{}: somebody writes to it all the time: rename a finished file into its place",
+                self.path.display()
+            ),
         ))
+    }
+
+    /// The documents, unless one is nothing but begun: what writes a file anew empties it first, and may take its time or
+    /// fail then.
+    fn begun(&mut self, stamps: &Stamps, documents: Vec<Document>) -> Result<Vec<Document>> {
+        let mut filled = BTreeSet::new();
+        for (stamp, document) in stamps.0.iter().zip(&documents) {
+            if !document.is_empty() {
+                filled.insert(stamp.path.clone());
+            } else if self.filled.contains(&stamp.path) {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    format_args!(
+                        "{}: it has become empty, so that whoever writes it is not done: where it is to say nothing, write a \
+                         comment or a line",
+                        stamp.path.display()
+                    ),
+                ));
+            }
+        }
+        self.filled = filled;
+        Ok(documents)
     }
 }
 

@@ -23,7 +23,9 @@ pub(super) struct Stamp {
     real: PathBuf,
     length: u64,
     modified: Option<SystemTime>,
+    /// Which file it is. The number of one that is gone is soon another's.
     number: u64,
+    created: Option<SystemTime>,
 }
 
 impl Stamps {
@@ -36,10 +38,28 @@ impl Stamps {
     /// Whether one was written within this time, by the clock that its time is from.
     pub(super) fn are_younger_than(&self, age: Duration) -> bool {
         let now = SystemTime::now();
-        self.0.iter().any(|stamp| match stamp.modified {
-            Some(modified) => now.duration_since(modified).is_ok_and(|since| since < age),
-            None => false,
-        })
+        self.0.iter().any(|stamp| stamp.is_younger_than(age, now))
+    }
+
+    /// Whether those that were written within this time are other files than before: what replaces a file is whole, as far
+    /// as anybody can tell.
+    pub(super) fn are_others_where_younger(&self, age: Duration, before: &Self) -> bool {
+        let now = SystemTime::now();
+        let mut young = self.0.iter().filter(|stamp| stamp.is_younger_than(age, now));
+        young.all(|stamp| !before.0.iter().any(|before| before.is_same_file(stamp)))
+    }
+}
+
+impl Stamp {
+    fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
+        let since = self
+            .modified
+            .and_then(|modified| now.duration_since(modified).ok());
+        since.is_some_and(|since| since < age)
+    }
+
+    fn is_same_file(&self, other: &Self) -> bool {
+        self.path == other.path && self.number == other.number && self.created == other.created
     }
 }
 
@@ -109,6 +129,7 @@ fn stamp(path: &Path, format: Format, about: &Metadata) -> Result<Stamp> {
         length: about.len(),
         modified: about.modified().ok(),
         number: number(about),
+        created: about.created().ok(),
     })
 }
 
