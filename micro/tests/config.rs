@@ -265,6 +265,18 @@ fn sources_that_cannot_be_are_told_with_what_to_do() {
     }
     assert!(said("--config=env:MICRO").contains("give yours another prefix"));
     assert!(said("--config=file:").contains("it names no file"));
+    let login = said("--config=pigeon://ann:hush@coop/egg");
+    assert!(
+        login.contains("pigeon://***@coop/egg") && !login.contains("hush"),
+        "{login}"
+    );
+    if cfg!(feature = "nats-config") {
+        let login = said("--config=nats://ann:hush@127.0.0.1:1/bucket");
+        assert!(
+            login.contains("MICRO_NATS_USERNAME") && !login.contains("hush"),
+            "{login}"
+        );
+    }
     assert!(read(&["--config=optional:file:/nowhere/conf.toml"], &[]).is_ok());
 }
 

@@ -5,22 +5,30 @@ use serde_json::Value;
 /// Stands for what is not shown.
 const HIDDEN: &str = "***";
 /// A name with one of these words in it names a secret.
-const WORDS: [&str; 9] = [
+const WORDS: [&str; 12] = [
     "password",
+    "passwords",
     "passwd",
+    "pwd",
     "passphrase",
     "secret",
     "secrets",
     "token",
     "key",
+    "authorization",
     "credential",
     "credentials",
 ];
+/// A name that ends with one of these words names secrets where texts are in it: `api_keys`, but `max_tokens` is a number.
+const LAST_WORDS: [&str; 2] = ["tokens", "keys"];
 
 /// Hides what is secret by its name, and the passwords in URLs. `path` says where the value is from.
 pub(crate) fn hidden(path: &str, value: Value) -> Value {
     if path.split('.').any(is_secret) {
         return Value::from(HIDDEN);
+    }
+    if path.split('.').any(has_secrets) {
+        return without_texts(value);
     }
     masked(value)
 }
@@ -31,6 +39,7 @@ fn masked(value: Value) -> Value {
             let entries = entries.into_iter().map(|(name, value)| {
                 let value = match is_secret(&name) {
                     true => Value::from(HIDDEN),
+                    false if has_secrets(&name) => without_texts(value),
                     false => masked(value),
                 };
                 (name, value)
@@ -46,6 +55,30 @@ fn masked(value: Value) -> Value {
 /// Whether a name says that its value is secret: `db_password`, `apiKey`, `TOKEN`; not `keyboard` or `monkey`.
 fn is_secret(name: &str) -> bool {
     words(name).any(|word| WORDS.contains(&word.as_str()))
+}
+
+/// Whether a name says that the texts in its value are secret.
+fn has_secrets(name: &str) -> bool {
+    words(name)
+        .last()
+        .is_some_and(|word| LAST_WORDS.contains(&word.as_str()))
+}
+
+/// Numbers and truth values stay.
+fn without_texts(value: Value) -> Value {
+    match value {
+        Value::Object(entries) => {
+            let entries = entries.into_iter();
+            Value::Object(
+                entries
+                    .map(|(name, value)| (name, without_texts(value)))
+                    .collect(),
+            )
+        }
+        Value::Array(values) => values.into_iter().map(without_texts).collect(),
+        Value::String(_) => Value::from(HIDDEN),
+        plain => plain,
+    }
 }
 
 /// The words of a name, in lower case.
@@ -98,12 +131,24 @@ mod tests {
             "TOKEN",
             "tls_key",
             "clientSecret",
+            "PWD",
+            "Authorization",
         ] {
             assert!(is_secret(name), "{name}");
         }
         for name in ["keyboard", "monkey", "tokens_per_second", "passage", "", "host"] {
             assert!(!is_secret(name), "{name}");
         }
+    }
+
+    #[test]
+    fn of_tokens_and_keys_the_texts_are_hidden() {
+        let value =
+            json!({ "tokens": ["a", 1], "max_tokens": 4096, "apiKeys": { "ann": "b" }, "tokens_left": "c" });
+        let shown = json!({ "tokens": ["***", 1], "max_tokens": 4096, "apiKeys": { "ann": "***" }, "tokens_left": "c" });
+        assert_eq!(hidden("", value), shown);
+        assert_eq!(hidden("tokens.0", json!("a")), json!("***"));
+        assert_eq!(hidden("api_keys", json!(["a"])), json!(["***"]));
     }
 
     #[test]

@@ -192,16 +192,17 @@ fn events_are_printed_as_they_come() {
 fn changes_of_the_configuration_are_printed_as_they_come() {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("shop.toml");
-    let write = |size: u32| {
+    let write = |size: &str| {
         let text = format!("[pool]\nsize = {size}\npassword = 'x{size}'\n");
         let other = folder.path().join("other");
         std::fs::write(&other, text).unwrap();
         std::fs::rename(other, &file).unwrap();
     };
-    write(1);
+    write("1");
     let mut watch = Command::new(MICRO)
         .args(["config", "watch", "pool", "--output=raw", "--count=2"])
-        .env("MICRO_CONFIG", &file)
+        .env("MICRO_CONFIG", "shop.toml")
+        .current_dir(folder.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -211,10 +212,20 @@ fn changes_of_the_configuration_are_printed_as_they_come() {
     assert_eq!(next().unwrap(), r#"{"password":"***","size":1}"#);
     let mut said = BufReader::new(watch.stderr.take().unwrap()).lines();
     assert_eq!(said.next().unwrap().unwrap(), "watching pool");
-    for size in 2..=3 {
-        write(size);
-        assert_eq!(next().unwrap(), format!(r#"{{"password":"***","size":{size}}}"#));
-    }
+    write("2");
+    assert_eq!(next().unwrap(), r#"{"password":"***","size":2}"#);
+    write("hush");
+    let refused = said.next().unwrap().unwrap();
+    assert!(
+        refused.contains("what it said last counts: it is not valid TOML"),
+        "{refused}"
+    );
+    assert!(
+        refused.ends_with("(shop.toml line 2)") && !refused.contains("hush"),
+        "{refused}"
+    );
+    write("3");
+    assert_eq!(next().unwrap(), r#"{"password":"***","size":3}"#);
     assert_eq!(next(), None);
     assert!(watch.wait().unwrap().success());
 }

@@ -13,7 +13,7 @@ use super::section::Section;
 use super::values::{Given, Values};
 use super::{CONFIG, Settings};
 use crate::Plugins;
-use crate::plugins::sources::Named;
+use crate::plugins::sources::{Named, without_login};
 
 /// The configuration of settings, and what is needed to read them again when it changes.
 #[derive(Clone, Default)]
@@ -83,7 +83,8 @@ async fn builder(
             arguments,
         } = Named::read(name, environment, is_known);
         let made = plugins.make_source(arguments).await;
-        let source = made.map_err(|problem| problem.context(format_args!("the source {name:?}")))?;
+        let source =
+            made.map_err(|problem| problem.context(format_args!("the source {:?}", without_login(name))))?;
         builder = match is_optional {
             true => builder.optional(source),
             false => builder.source(source),

@@ -89,6 +89,22 @@ impl Named {
     }
 }
 
+/// A name for messages: what may be a login between `//` and the next `/` is left out.
+pub(crate) fn without_login(name: &str) -> String {
+    let Some((before, rest)) = name.split_once("//") else {
+        return name.to_owned();
+    };
+    let (servers, after) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let servers: Vec<_> = servers
+        .split(',')
+        .map(|server| match server.rsplit_once('@') {
+            Some((_, host)) => format!("***@{host}"),
+            None => server.to_owned(),
+        })
+        .collect();
+    format!("{before}//{}{after}", servers.join(","))
+}
+
 /// Whether it could be a kind: paths have other letters, and drives only one.
 fn is_word(kind: &str) -> bool {
     kind.len() > 1
@@ -153,6 +169,22 @@ mod tests {
             } = read(name);
             assert_eq!(is_optional, name.starts_with("optional:"), "{name}");
             assert_eq!((&*arguments.kind, &*arguments.text), (kind, text), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_message_shows_a_login() {
+        for (name, shown) in [
+            ("conf.toml", "conf.toml"),
+            ("etcd:shop/a@b", "etcd:shop/a@b"),
+            ("http://ann:hush@host/a@b", "http://***@host/a@b"),
+            ("http://hush@host?a", "http://***@host?a"),
+            (
+                "optional:nats://ann:hush@a:1,b:2,c:hu@sh@d/x",
+                "optional:nats://***@a:1,b:2,***@d/x",
+            ),
+        ] {
+            assert_eq!(without_login(name), shown);
         }
     }
 

@@ -1,12 +1,16 @@
 //! `micro config`: what sources of configuration say together, and how they are.
 
+mod sealed;
 mod sources;
+mod troubles;
 
 use async_trait::async_trait;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use micro::config::{Config, Error, ErrorKind, Origin, Watch};
 use serde_json::Value;
 
+use self::sealed::Sealed;
+use self::troubles::Troubles;
 use super::message::{self, word};
 use super::output::Output;
 use crate::ending::Ending;
@@ -55,7 +59,7 @@ impl Verb for Configuration {
             .arg(Output::of_answers())
             .after_help(
                 "--config names the sources, as it does for services. Values are shown as *** where a name says password, \
-                 secret, token, key or credential. `sources` ends with 1 if one says what makes no sense, with 3 if one is \
+                 secret, token, key or credential; encrypted ones stay as they are stored. `sources` ends with 1 if one says what makes no sense, with 3 if one is \
                  missing, with 4 if one cannot be reached.\n\nExamples:\n  \
                  micro config get --config=conf.toml\n  \
                  micro config get database.host --config=conf.toml --config=env:SHOP --output raw\n  \
@@ -82,7 +86,8 @@ impl Verb for Configuration {
 async fn connect(session: &Session, names: &[String]) -> Outcome<Config> {
     let builder = session.network.settings().config_builder(names).await;
     let builder = builder.map_err(|error| failure(&error))?;
-    let config = builder.patience(session.network.patience()).build().await;
+    let builder = builder.decrypt(Sealed).patience(session.network.patience());
+    let config = builder.build().await;
     config.map_err(|error| failure(&error).try_this("micro config sources"))
 }
 
@@ -127,10 +132,15 @@ async fn watch(words: &ArgMatches, session: &mut Session, names: &[String]) -> O
         path => format!("watching {path}"),
     });
     let mut left = words.get_one::<u64>("count").copied().unwrap_or(u64::MAX);
+    let mut troubles = Troubles::of(&config);
     while left > 0 {
         let change = tokio::select! {
             change = changes.next() => change,
             () = told(&mut ending) => return Ok(()),
+            text = troubles.next() => {
+                remark(&text);
+                continue;
+            }
         };
         match change {
             None => return Ok(()),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::super::output::Output;
 use super::code;
+use super::sealed::Sealed;
 use crate::failure::{Code, Failure, Outcome};
 use crate::json;
 use crate::quantity;
@@ -75,7 +76,7 @@ async fn ask(settings: &Settings, name: &str, patience: Duration) -> Answer {
     let began = Instant::now();
     let read = async {
         let builder = settings.config_builder(&[name]).await?;
-        builder.patience(patience).build().await
+        builder.decrypt(Sealed).patience(patience).build().await
     };
     let read = read.await;
     let mut answer = Answer {

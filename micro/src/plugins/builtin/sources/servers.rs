@@ -74,6 +74,12 @@ pub(super) fn nats(arguments: &SourceArguments) -> Made {
     use micro_nats_config::{NatsSource, NatsSourceConfig};
 
     let (named, text) = servers(&arguments.text);
+    if named.iter().any(|server| server.contains('@')) {
+        return Err(misused(
+            "nats: a login does not belong into the text, where everybody can see it; say it by \
+             MICRO_NATS_USERNAME and MICRO_NATS_PASSWORD",
+        ));
+    }
     let mut config = NatsSourceConfig::from_text(text)?;
     let usual = addresses(&arguments.as_plugin());
     if let Some(addresses) = [named, usual].into_iter().find(|addresses| !addresses.is_empty()) {
