@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Stands for what is not shown.
-const HIDDEN: &str = "***";
+pub(crate) const HIDDEN: &str = "***";
 /// A name with one of these words in it names a secret.
 const WORDS: [&str; 12] = [
     "password",

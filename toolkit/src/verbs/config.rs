@@ -1,6 +1,7 @@
 //! `micro config`: what sources of configuration say together, and how they are.
 
 mod sealed;
+mod shown;
 mod sources;
 mod troubles;
 
@@ -10,6 +11,7 @@ use micro::config::{Config, Error, ErrorKind, Origin, Watch};
 use serde_json::Value;
 
 use self::sealed::Sealed;
+use self::shown::Shown;
 use self::troubles::Troubles;
 use super::message::{self, word};
 use super::output::Output;
@@ -17,7 +19,6 @@ use crate::ending::Ending;
 use crate::failure::{Code, Failure, Outcome};
 use crate::json;
 use crate::screen::{Paint, harmless, remark};
-use crate::secret::hidden;
 use crate::table::{Cell, Table};
 use crate::verb::{Place, Session, Verb};
 
@@ -106,12 +107,12 @@ async fn get(words: &ArgMatches, session: &mut Session, names: &[String]) -> Out
         let paths = view.paths();
         let below = paths.iter().filter(|known| is_below(known, path));
         let rows = below.filter_map(|path| {
-            let value = shown(words, path, view.value(path)?);
+            let value = shown(words, &config, path, view.value(path)?);
             Some((path.as_str(), value, view.origin_of(path)))
         });
         return print_table(session, rows);
     }
-    print(words, session, shown(words, path, value))
+    print(words, session, shown(words, &config, path, value))
 }
 
 async fn watch(words: &ArgMatches, session: &mut Session, names: &[String]) -> Outcome {
@@ -124,7 +125,7 @@ async fn watch(words: &ArgMatches, session: &mut Session, names: &[String]) -> O
     let path = word(words, "path");
     let mut changes: Watch<Value> = config.watch(path);
     if let Some(value) = config.view().value(path) {
-        print(words, session, shown(words, path, value))?;
+        print(words, session, shown(words, &config, path, value))?;
     }
     // On standard error, so that scripts read values alone.
     remark(&match path {
@@ -144,7 +145,7 @@ async fn watch(words: &ArgMatches, session: &mut Session, names: &[String]) -> O
         };
         match change {
             None => return Ok(()),
-            Some(Ok(value)) => print(words, session, shown(words, path, value))?,
+            Some(Ok(value)) => print(words, session, shown(words, &config, path, value))?,
             Some(Err(error)) => remark(&error.to_string()),
         }
         left -= 1;
@@ -159,10 +160,10 @@ async fn told(ending: &mut Option<Ending>) {
     }
 }
 
-fn shown(words: &ArgMatches, path: &str, value: Value) -> Value {
+fn shown(words: &ArgMatches, config: &Config, path: &str, value: Value) -> Value {
     match words.get_flag("show-secrets") {
         true => value,
-        false => hidden(path, value),
+        false => Shown::new(config, &config.view()).of(path, value),
     }
 }
 
