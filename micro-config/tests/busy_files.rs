@@ -4,8 +4,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
-use std::thread;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use micro_config::{Config, Document, ErrorKind, File, Source, SourceState};
@@ -56,7 +55,7 @@ async fn a_busy_file_does_not_keep_a_directory_from_being_read() {
 }
 
 /// Writes lines to a file, every few milliseconds. How long the longest pause was.
-fn write_line_by_line(file: &Path, time: Duration) -> Duration {
+async fn write_line_by_line(file: PathBuf, time: Duration) -> Duration {
     let mut open = fs::File::create(file).unwrap();
     let began = Instant::now();
     let (mut last, mut longest) = (began, Duration::ZERO);
@@ -68,7 +67,7 @@ fn write_line_by_line(file: &Path, time: Duration) -> Duration {
             writeln!(open, "end = 1").unwrap();
             break;
         }
-        thread::sleep(Duration::from_millis(2));
+        sleep(Duration::from_millis(2)).await;
     }
     longest
 }
@@ -79,13 +78,12 @@ async fn a_file_that_is_written_for_long_is_not_read_before_its_end() {
     let file = directory.path().join("conf.toml");
     // A writer that the system stopped for so long has left the file alone.
     for _ in 0..20 {
-        let target = file.clone();
-        let writer = thread::spawn(move || write_line_by_line(&target, Duration::from_millis(1800)));
+        let writer = tokio::spawn(write_line_by_line(file.clone(), Duration::from_millis(1800)));
         while !file.exists() {
             sleep(Duration::from_millis(1)).await;
         }
         let read = timeout(SOON, File::new(&file).read()).await.unwrap();
-        if writer.join().unwrap() < Duration::from_millis(40) {
+        if writer.await.unwrap() < Duration::from_millis(40) {
             let end = Document::text(
                 file.display().to_string(),
                 micro_config::Format::Toml,
@@ -96,7 +94,7 @@ async fn a_file_that_is_written_for_long_is_not_read_before_its_end() {
         }
         fs::remove_file(&file).unwrap();
     }
-    panic!("the machine never let a thread write without pauses");
+    panic!("the machine never let a task write without pauses");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
