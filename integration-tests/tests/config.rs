@@ -1,13 +1,18 @@
 //! A service whose configuration is in a real server: it follows changes, lives through the server's absence and through
 //! what makes no sense, and goes on by itself.
 //!
-//! The servers are those that all tests share: `cargo xtask backends up` sees to them. Connections are cut by a proxy.
+//! The servers are those that all tests share: `cargo xtask backends up` sees to them. Toxiproxy makes the trouble.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[allow(dead_code, reason = "others make more trouble")]
+#[path = "registries/toxiproxy.rs"]
+mod toxiproxy;
+
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,13 +21,14 @@ use micro::config::{Config, SourceState};
 use micro::debug::{HealthRequest, HealthResponse};
 use micro::prelude::*;
 use micro::service::RunningService;
-use micro_testkit::proxy::Proxy;
 use servers::kubernetes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
+
+use crate::toxiproxy::Toxiproxy;
 
 /// How long anything may take: generous, because it is met only by failing tests.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -173,8 +179,8 @@ fn is(service: &RunningService, config: &Config, number: u32) -> bool {
 /// `named` is the name of the source, for the address that it is reached at.
 async fn a_service_follows(store: Store, named: impl Fn(SocketAddr) -> String) {
     store.write(&text(1)).await;
-    let mut proxy = Proxy::open(store.server()).await.unwrap();
-    let flag = format!("--config={}", named(proxy.address()));
+    let proxy = Toxiproxy::open(&unique("proxy"), store.server()).await;
+    let flag = format!("--config={}", named(proxy.address));
     let mut environment = kubernetes::credentials();
     environment.push(("MICRO_CONFIG_HTTP_INTERVAL".to_owned(), "100ms".to_owned()));
     let settings = Arguments::new("journey").parse_from([flag], environment).unwrap();
@@ -196,9 +202,22 @@ async fn a_service_follows(store: Store, named: impl Fn(SocketAddr) -> String) {
     .await;
     assert!(matches!(config.sources()[0].state, SourceState::Failing { .. }));
     assert!(is(&service, &config, 2));
-    proxy.mend().await.unwrap();
+    proxy.mend().await;
     let took = until("what changed meanwhile is seen", || is(&service, &config, 3)).await;
     println!("after the outage it took {took:?}");
+
+    // A connection that falls silent is given up; and what comes late is still seen.
+    proxy.silence().await;
+    store.write(&text(4)).await;
+    until("the silence is noticed", || !config.sources()[0].state.is_ready()).await;
+    assert!(is(&service, &config, 3));
+    proxy.cure("timeout").await;
+    until("what changed in the silence is seen", || is(&service, &config, 4)).await;
+    proxy.delay(100).await;
+    store.write(&text(3)).await;
+    let took = until("what comes late is seen", || is(&service, &config, 3)).await;
+    println!("with 100 ms more each way it took {took:?}");
+    proxy.cure("latency").await;
 
     // What makes no sense counts for nothing, also for the part of it that would.
     for wrong in [
@@ -218,16 +237,16 @@ async fn a_service_follows(store: Store, named: impl Fn(SocketAddr) -> String) {
     until("it goes on", || is(&service, &config, 5)).await;
 
     service.stop().await.unwrap();
+    proxy.close().await;
     store.remove().await;
 }
 
 /// A name that no other test and run has.
 fn unique(what: &str) -> String {
-    format!(
-        "journey-{what}-{}-{}",
-        std::process::id(),
-        Instant::now().elapsed().as_nanos()
-    )
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let began = UNIX_EPOCH.elapsed().unwrap().as_millis();
+    format!("journey-{what}-{began}-{}-{number}", std::process::id())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
