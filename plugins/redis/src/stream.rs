@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use micro_core::Result;
 use micro_core::broker::{Event, EventSource, Remainder};
 use redis::{Cmd, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::dial::{Connection, Dialer};
 use crate::entry::{Entry, EntryId, read_entries, read_streams};
@@ -25,6 +25,9 @@ const BLOCK: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long ending a wait early may take. Else it ends by itself.
 const UNBLOCK_WITHIN: Duration = Duration::from_millis(500);
+/// How long handlers that are at work may make more room before so many events are asked for as there is room for. Redis
+/// is asked for many at once rather than often: each answer may wait for its disk.
+const MORE_ROOM_WITHIN: Duration = Duration::from_millis(1);
 /// How many events are asked for at once at most.
 const MOST_AT_ONCE: usize = 1024;
 /// How many that a lost connection may have carried are looked at in one go.
@@ -42,6 +45,8 @@ pub(crate) struct StreamSource {
     response_timeout: Duration,
     /// Room for events that are not decided.
     slots: Arc<Semaphore>,
+    /// How much room is worth a question.
+    much_room: u32,
     /// Room for one that comes again while all the other is kept for what is waited for.
     spare: Arc<Semaphore>,
     connection: Option<Reader>,
@@ -92,11 +97,13 @@ impl StreamSource {
         response_timeout: Duration,
         concurrency: usize,
     ) -> Self {
+        let concurrency = concurrency.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             member,
             dialer,
             response_timeout,
-            slots: Arc::new(Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS))),
+            slots: Arc::new(Semaphore::new(concurrency)),
+            much_room: u32::try_from(concurrency.min(MOST_AT_ONCE) / 2).unwrap_or(u32::MAX),
             spare: Arc::new(Semaphore::new(1)),
             connection: None,
             position: None,
@@ -252,7 +259,7 @@ impl StreamSource {
                 self.cursor = EntryId::default();
                 Step::Look
             }
-            slot = self.slots.clone().acquire_owned(), if may_take => match slot {
+            slot = room(self.slots.clone(), self.much_room), if may_take => match slot {
                 Ok(slot) => Step::Room(slot),
                 Err(_) => std::future::pending().await,
             }
@@ -562,6 +569,15 @@ async fn at(time: Option<Instant>) {
     }
 }
 
+/// Waits for room, and then a moment for much of it.
+async fn room(slots: Arc<Semaphore>, much: u32) -> Result<OwnedSemaphorePermit, AcquireError> {
+    let slot = slots.clone().acquire_owned().await?;
+    if slots.available_permits() + 1 < much as usize {
+        let _ = timeout(MORE_ROOM_WITHIN, slots.acquire_many(much - 1)).await;
+    }
+    Ok(slot)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -597,6 +613,22 @@ mod tests {
         let (step, ()) = tokio::join!(tokio::time::timeout(time / 2, source.step()), decided);
         assert!(matches!(step.unwrap(), Step::Room(_)));
         assert!(matches!(source.step().await, Step::Look), "there is room now");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn room_is_waited_for_and_much_of_it_for_a_moment_only() {
+        let slots = Arc::new(Semaphore::new(0));
+        assert!(futures_util::poll!(std::pin::pin!(room(slots.clone(), 4))).is_pending());
+        let begun = Instant::now();
+        slots.add_permits(1);
+        drop(room(slots.clone(), 4).await.unwrap());
+        assert!(begun.elapsed() >= MORE_ROOM_WITHIN, "no more came");
+        let begun = Instant::now();
+        let (slot, ()) = tokio::join!(room(slots.clone(), 4), async { slots.add_permits(3) });
+        assert_eq!((begun.elapsed(), slots.available_permits()), (Duration::ZERO, 3));
+        drop(slot);
+        drop(room(slots, 4).await.unwrap());
+        assert_eq!(begun.elapsed(), Duration::ZERO, "there is much room");
     }
 
     #[test]
